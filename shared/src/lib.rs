@@ -1,0 +1,22 @@
+//! What the server, the page, the command line and the training pipeline say to each other.
+//!
+//! Wire types, ids, the response grammar, recipes and statistics. Pure data and pure functions:
+//! no I/O, no async, no tensors; everything here also compiles to WebAssembly.
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod attribute;
+pub mod distortion;
+pub mod grammar;
+pub mod ids;
+pub mod manifest;
+pub mod prompt;
+pub mod recipe;
+pub mod score;
+pub mod stats;
+
+pub use attribute::Attribute;
+pub use distortion::{Distortion, DistortionGroup, DistortionKind, Severity};
+pub use ids::{AssessmentId, ImageId};
+pub use score::{Level, Score};

@@ -1,0 +1,1 @@
+//! Statistics of model against label: SRCC, PLCC, KRCC, RMSE, and bootstrap intervals.
