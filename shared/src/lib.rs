@@ -15,6 +15,8 @@ pub mod prompt;
 pub mod recipe;
 pub mod score;
 pub mod stats;
+pub mod transcript;
+pub mod view;
 
 pub use attribute::Attribute;
 pub use distortion::{Distortion, DistortionGroup, DistortionKind, Severity};
