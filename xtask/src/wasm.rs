@@ -1,0 +1,103 @@
+//! The compiler that builds the page: rustup's, where it has the WebAssembly target, else Debian's.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Result;
+
+use crate::process;
+
+/// The target that browsers run.
+pub const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Debian's compiler as it is packaged for Firefox and Chromium, with the sources of its standard
+/// library and the linker for WebAssembly.
+pub const DEBIAN_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld"];
+
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+
+/// A compiler that can build for WebAssembly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Toolchain {
+    /// The one that builds everything else: its standard library for the target is installed.
+    Ours,
+    /// Debian's, which comes without that library and so builds it from source first.
+    Debian,
+}
+
+impl Toolchain {
+    /// Finds an installed one; rustup's is preferred, since it spares building the standard library.
+    pub fn find() -> Option<Self> {
+        if ours_has_target() {
+            Some(Self::Ours)
+        } else if debian_is_installed() {
+            Some(Self::Debian)
+        } else {
+            None
+        }
+    }
+
+    /// A cargo with the subcommand given, for the WebAssembly target and in its own target folder.
+    pub fn cargo(self, root: &Path, subcommand: &str) -> Command {
+        let mut command = match self {
+            Self::Ours => process::cargo(root),
+            Self::Debian => debian_cargo(root),
+        };
+        // Flags in the environment are meant for this machine's processor.
+        command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+        command.arg(subcommand);
+        if self == Self::Debian {
+            command.arg("-Zbuild-std=std,panic_abort");
+        }
+        command.args(["--target", TARGET]).arg("--target-dir").arg(target_dir(root));
+        command
+    }
+
+    /// What to call it in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "the active toolchain",
+            Self::Debian => "Debian's rustc-web",
+        }
+    }
+}
+
+/// Where WebAssembly builds go: apart from the native ones, since two compilers would take turns
+/// throwing each other's work away.
+pub fn target_dir(root: &Path) -> PathBuf {
+    root.join("target/wasm")
+}
+
+/// Asks rustup to add the target to the active toolchain. Without rustup, or offline, this fails.
+pub fn add_with_rustup() -> Result<()> {
+    process::run(Command::new("rustup").args(["target", "add", TARGET]))
+}
+
+fn debian_cargo(root: &Path) -> Command {
+    let mut command = Command::new(DEBIAN_CARGO);
+    command.current_dir(root);
+    process::remove_outer_cargo(&mut command);
+    for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTC_WRAPPER", "RUSTUP_TOOLCHAIN"] {
+        command.env_remove(name);
+    }
+    // -Zbuild-std is the one unstable option used; the variable lets a stable compiler take it.
+    command.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
+    command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
+    command
+}
+
+fn ours_has_target() -> bool {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let Ok(sysroot) = process::read(Command::new(rustc).args(["--print", "sysroot"])) else { return false };
+    Path::new(&sysroot).join("lib/rustlib").join(TARGET).join("lib").is_dir()
+}
+
+fn debian_is_installed() -> bool {
+    let library = Path::new("/usr/lib/rustlib/src/rust/library/Cargo.toml");
+    [Path::new(DEBIAN_RUSTC), Path::new(DEBIAN_CARGO), library].iter().all(|file| file.is_file())
+        && process::find_program("wasm-ld").is_some()
+}
