@@ -1,1 +1,216 @@
-pub struct Placeholder;
+//! Recipes: the typed training configuration, one TOML file a run.
+//!
+//! Unknown keys are refused, and every range is checked before any long work begins.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a recipe cannot be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RecipeError {
+    #[error("{0}")]
+    Syntax(String),
+    #[error("{key} is {value}; {expected}")]
+    Range { key: &'static str, value: String, expected: &'static str },
+}
+
+/// Cold start: supervised training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SftRecipe {
+    /// Checkpoint directory to start from; `nano:init` makes a fresh nano.
+    pub base: String,
+    /// Directory that gets the trained model, the checkpoints and the metrics.
+    pub out: String,
+    pub data: Data,
+    #[serde(default)]
+    pub train: Train,
+    #[serde(default)]
+    pub validation: Validation,
+}
+
+/// What to train on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Manifests; their `train` rows are trained on, their `val` rows validate.
+    pub manifests: Vec<String>,
+    /// Mirror and turn images by quarter turns, eight ways.
+    #[serde(default = "yes")]
+    pub augment: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What is learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objective {
+    /// Cross-entropy on the assistant's tokens, reasoning and quick mode together.
+    #[default]
+    Answer,
+    /// The vision tower alone, with pooled heads for score, distortion and severity.
+    Tower,
+}
+
+/// A part of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    Vision,
+    Merger,
+    Language,
+}
+
+/// How matrices are updated; everything that is no matrix is always updated by AdamW.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimiser {
+    #[default]
+    Adamw,
+    /// Orthogonalised momentum (Jordan et al., 2024), scaled to AdamW's update size.
+    Muon,
+}
+
+/// How it is learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Train {
+    pub objective: Objective,
+    /// Parts that change; the others are frozen and cost no gradient.
+    pub parts: Vec<Part>,
+    pub optimiser: Optimiser,
+    pub steps: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// Images a forward pass; a step accumulates over several.
+    pub micro_batch: usize,
+    pub learning_rate: f64,
+    /// The vision tower's learning rate as a multiple of the others'.
+    pub vision_rate: f64,
+    /// Steps over which the rate rises from 0; then it falls along a cosine.
+    pub warmup: usize,
+    /// Where the cosine ends, as a multiple of the learning rate.
+    pub final_rate: f64,
+    pub weight_decay: f64,
+    /// Largest norm of the gradient.
+    pub clip: f64,
+    /// Weight of the quick-mode answer beside the reasoning.
+    pub quick_weight: f64,
+    /// Weight of the pooled heads beside the answers; 0 leaves them out.
+    pub auxiliary_weight: f64,
+    pub seed: u64,
+    /// 0 uses every core.
+    pub threads: usize,
+    /// Steps between checkpoints.
+    pub checkpoint_every: usize,
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self {
+            objective: Objective::Answer,
+            parts: vec![Part::Vision, Part::Merger, Part::Language],
+            optimiser: Optimiser::Adamw,
+            steps: 1000,
+            batch: 32,
+            micro_batch: 8,
+            learning_rate: 4e-4,
+            vision_rate: 1.0,
+            warmup: 50,
+            final_rate: 0.05,
+            weight_decay: 0.01,
+            clip: 1.0,
+            quick_weight: 0.5,
+            auxiliary_weight: 0.0,
+            seed: 0,
+            threads: 0,
+            checkpoint_every: 200,
+        }
+    }
+}
+
+/// How progress is judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Validation {
+    /// Steps between validations.
+    pub every: usize,
+    /// Validation images, spread evenly over the `val` rows; 0 validates on none.
+    pub images: usize,
+    /// Of these, how many are also assessed in reasoning mode, which takes longer.
+    pub reasoning_images: usize,
+}
+
+impl Default for Validation {
+    fn default() -> Self {
+        Self { every: 200, images: 256, reasoning_images: 64 }
+    }
+}
+
+impl SftRecipe {
+    /// Reads and checks a recipe.
+    ///
+    /// # Errors
+    /// Names the line of a syntax error or the first key that is out of its range.
+    pub fn parse(toml: &str) -> Result<Self, RecipeError> {
+        let recipe: Self = toml::from_str(toml).map_err(|e| RecipeError::Syntax(e.to_string()))?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// # Errors
+    /// Names the first key that is out of its range.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        let t = &self.train;
+        let rules: [(&'static str, f64, bool, &'static str); 14] = [
+            ("data.manifests", self.data.manifests.len() as f64, !self.data.manifests.is_empty(), "name at least one manifest"),
+            ("train.parts", t.parts.len() as f64, !t.parts.is_empty(), "name at least one of vision, merger, language"),
+            ("train.steps", t.steps as f64, t.steps >= 1, "it must be at least 1"),
+            ("train.batch", t.batch as f64, (1..=65_536).contains(&t.batch), "it must be between 1 and 65536"),
+            ("train.micro_batch", t.micro_batch as f64, (1..=t.batch).contains(&t.micro_batch), "it must be between 1 and train.batch"),
+            ("train.learning_rate", t.learning_rate, t.learning_rate > 0.0 && t.learning_rate <= 1.0, "it must be above 0 and at most 1"),
+            ("train.vision_rate", t.vision_rate, (0.0..=10.0).contains(&t.vision_rate), "it must be between 0 and 10"),
+            ("train.warmup", t.warmup as f64, t.warmup <= t.steps, "it must be at most train.steps"),
+            ("train.final_rate", t.final_rate, (0.0..=1.0).contains(&t.final_rate), "it must be between 0 and 1"),
+            ("train.weight_decay", t.weight_decay, (0.0..=1.0).contains(&t.weight_decay), "it must be between 0 and 1"),
+            ("train.clip", t.clip, t.clip > 0.0, "it must be above 0"),
+            ("train.quick_weight", t.quick_weight, (0.0..=100.0).contains(&t.quick_weight), "it must be between 0 and 100"),
+            ("train.auxiliary_weight", t.auxiliary_weight, (0.0..=100.0).contains(&t.auxiliary_weight), "it must be between 0 and 100"),
+            ("train.checkpoint_every", t.checkpoint_every as f64, t.checkpoint_every >= 1, "it must be at least 1"),
+        ];
+        for (key, value, holds, expected) in rules {
+            if !holds {
+                return Err(RecipeError::Range { key, value: value.to_string(), expected });
+            }
+        }
+        if self.validation.every == 0 {
+            let expected = "it must be at least 1";
+            return Err(RecipeError::Range { key: "validation.every", value: "0".into(), expected });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "base = 'nano:init'\nout = 'out'\n[data]\nmanifests = ['m.jsonl']\n";
+
+    #[test]
+    fn defaults_fill_in_and_errors_name_the_key() {
+        assert_eq!(SftRecipe::parse(LEAST).map(|r| r.train), Ok(Train::default()));
+        for (extra, named) in [
+            ("[train]\nstepz = 3\n", "stepz"),
+            ("[train]\nsteps = 0\nwarmup = 0\n", "train.steps"),
+            ("[train]\nlearning_rate = 2.0\n", "train.learning_rate"),
+            ("[train]\nlearning_rate = nan\n", "train.learning_rate"),
+            ("[validation]\nevery = 0\n", "validation.every"),
+        ] {
+            let error = SftRecipe::parse(&format!("{LEAST}{extra}")).map(|_| ()).expect_err(extra).to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}
