@@ -16,6 +16,13 @@ impl RgbImage {
         (expected > 0 && data.len() == expected).then_some(Self { width, height, data })
     }
 
+    /// An image whose bytes were made for this size; the neighbours in `pixels` vouch for it.
+    pub(super) fn from_parts(width: usize, height: usize, data: Vec<u8>) -> Self {
+        debug_assert!(width > 0 && height > 0);
+        debug_assert_eq!(data.len(), 3 * width * height);
+        Self { width, height, data }
+    }
+
     /// Width in pixels, at least 1.
     #[must_use]
     pub fn width(&self) -> usize {
@@ -46,10 +53,11 @@ impl RgbImage {
         if left.checked_add(width)? > self.width || top.checked_add(height)? > self.height {
             return None;
         }
-        let rows = (top..top + height).map(|y| {
+        let mut data = Vec::with_capacity(3 * width * height);
+        for y in top..top + height {
             let start = 3 * (y * self.width + left);
-            &self.data[start..start + 3 * width]
-        });
-        Self::new(width, height, rows.flatten().copied().collect())
+            data.extend_from_slice(&self.data[start..start + 3 * width]);
+        }
+        Self::new(width, height, data)
     }
 }
