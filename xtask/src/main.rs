@@ -3,7 +3,11 @@
 //! Nothing here is part of the product. Each task first makes sure that what it needs is installed
 //! (`setup`), so that every one of them works on a fresh machine.
 
+mod check;
 mod process;
+mod setup;
+mod test;
+mod up;
 mod wasm;
 mod web;
 mod workspace;
@@ -11,7 +15,7 @@ mod workspace;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use lexopt::Arg;
+use lexopt::{Arg, Parser};
 
 use crate::workspace::Workspace;
 
@@ -21,9 +25,16 @@ Developer tasks of Q-Ponder.
 Usage: cargo xtask <TASK> [OPTIONS]
 
 Tasks:
-  web         Build only the page, into target/web
+  up [--listen ADDRESS] [--no-serve] [--dry-run] [-- SERVE-OPTIONS]
+      Install what is missing, build everything and run the server
+  test [--no-browser] [--dry-run]
+      Install what the tests need and run all of them
+  check
+      Formatting, lints, documentation, licences, advisories, unused dependencies
+  web
+      Build only the page, into target/web
 
-Options of every task:
+Options:
   -h, --help  Print this text
 ";
 
@@ -39,7 +50,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let workspace = Workspace::find()?;
-    let mut arguments = lexopt::Parser::from_env();
+    let mut arguments = Parser::from_env();
     let task = match arguments.next()? {
         None | Some(Arg::Short('h') | Arg::Long("help")) => {
             print!("{HELP}");
@@ -49,7 +60,24 @@ fn run() -> Result<()> {
         Some(other) => return Err(other.unexpected().into()),
     };
     match task.as_str() {
-        "web" => web::build(&workspace),
+        "up" => up::run(&workspace, up::Options::parse(&mut arguments)?),
+        "test" => test::run(&workspace, &test::Options::parse(&mut arguments)?),
+        "check" => {
+            no_options(&mut arguments)?;
+            check::run(&workspace)
+        }
+        "web" => {
+            no_options(&mut arguments)?;
+            web::build(&workspace)
+        }
         other => bail!("there is no task `{other}`; `cargo xtask --help` lists them"),
+    }
+}
+
+/// For tasks that take none: a misspelt option is an error, not something to ignore.
+fn no_options(arguments: &mut Parser) -> Result<()> {
+    match arguments.next()? {
+        Some(unexpected) => Err(unexpected.unexpected().into()),
+        None => Ok(()),
     }
 }

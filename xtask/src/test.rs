@@ -1,0 +1,60 @@
+//! `test`: every test of the repository, and what they need to run.
+
+use anyhow::Result;
+use lexopt::{Arg, Parser};
+
+use crate::{process, setup, web, workspace::Workspace};
+
+/// What the person asked for.
+#[derive(Debug, Default)]
+pub struct Options {
+    no_browser: bool,
+    dry_run: bool,
+}
+
+impl Options {
+    /// Reads the rest of the command line.
+    pub fn parse(arguments: &mut Parser) -> Result<Self> {
+        let mut options = Self::default();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Arg::Long("no-browser") => options.no_browser = true,
+                Arg::Long("dry-run") => options.dry_run = true,
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Sets up, builds what the tests start, runs them all, and says which parts ran.
+pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let browser = if options.no_browser { &[] } else { setup::FOR_BROWSER };
+    setup::ensure(&[setup::FOR_UP, browser], options.dry_run)?;
+    if options.dry_run {
+        return Ok(());
+    }
+    web::build(workspace)?;
+    // The same selection of packages as the tests, so that no dependency is built twice with other features.
+    let selection = ["--workspace", "--exclude", "qponder-frontend"];
+    process::run(process::cargo(workspace.root()).arg("build").args(selection))?;
+
+    let mut tests = process::cargo(workspace.root());
+    tests.arg("test").args(selection).arg("--no-fail-fast");
+    if options.no_browser {
+        // Tests that need a browser are named so, and only they are.
+        tests.args(["--", "--skip", "browser_"]);
+    }
+    let outcome = process::run(&mut tests);
+
+    let verdict = if outcome.is_ok() { "passed" } else { "FAILED, see above" };
+    println!();
+    println!("ran      page build (wasm), server build");
+    println!("ran      unit, doc, API and parity tests of every native crate: {verdict}");
+    if options.no_browser {
+        println!("skipped  browser tests (--no-browser)");
+    } else {
+        println!("ran      browser tests in headless Chromium: part of the same run");
+    }
+    outcome
+}
