@@ -1,1 +1,32 @@
-fn main() {}
+//! The binary `qponder`: the server, its workers, and the command line over the pipeline.
+
+mod api;
+mod cli;
+mod decoding;
+mod inference;
+mod logging;
+mod metrics;
+mod postgres;
+mod store;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(code) => code,
+        // Whoever reads our output has seen enough: no error of anybody.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, however many causes: it may end up in a log.
+            let causes = format!("{error:#}");
+            let line: Vec<_> = causes.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            eprintln!("qponder: {}", line.join(" "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,205 @@
+//! Assessments: ask, read, list, cancel. Their event stream is in [`super::events`].
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use qponder_shared::api::{Assessment, CreateAssessment, Page, Problem};
+use qponder_shared::{AssessmentId, ImageId, prompt};
+use utoipa::IntoParams;
+
+use super::extract::{Json, Path, Query};
+use super::images::{check_limit, find};
+use super::problem::ApiError;
+use crate::inference::{Inference, Job};
+use crate::store::Store;
+use crate::store::assessments::{Added, NewAssessment};
+
+/// How long a cancellation waits for the model to stop before it answers "accepted".
+const CANCEL_WAIT: Duration = Duration::from_secs(5);
+/// Longest idempotency key.
+const MAX_KEY: usize = 200;
+
+/// How an assessment is created.
+#[derive(serde::Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CreateOptions {
+    /// Stop when the last event stream of this assessment closes, once one was open. The header
+    /// `Prefer: cancel-on-disconnect` does the same.
+    #[serde(default)]
+    #[param(default = false)]
+    cancel_on_disconnect: bool,
+}
+
+/// Which page of an image's assessments.
+#[derive(serde::Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListAssessments {
+    /// `next` of the page before; from the newest without it.
+    cursor: Option<AssessmentId>,
+    /// Assessments on the page, 1 to 200.
+    #[param(default = 50, minimum = 1, maximum = 200)]
+    limit: Option<usize>,
+}
+
+/// Ask the model about an image.
+///
+/// The answer comes at once and is queued; follow it with its event stream. With the header
+/// `Idempotency-Key` a repeated request gives the first one's assessment.
+#[utoipa::path(post, path = "/assessments", tag = "assessments",
+    params(
+        CreateOptions,
+        ("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, 1 to 200 characters."),
+        ("Prefer" = Option<String>, Header, description = "`cancel-on-disconnect`"),
+    ),
+    request_body = CreateAssessment,
+    responses(
+        (status = CREATED, description = "It is queued; `Location` names it.", body = Assessment),
+        (status = OK, description = "The same request came before; this is what it created.", body = Assessment),
+        (status = NOT_FOUND, description = "There is no such image.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = UNPROCESSABLE_ENTITY, description = "A value is out of range, or the key belongs to another request.",
+            body = Problem, content_type = "application/problem+json"),
+        (status = SERVICE_UNAVAILABLE, description = "The queue is full; `Retry-After` says when to try again.",
+            body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn create(
+    State(store): State<Store>,
+    State(inference): State<Inference>,
+    Query(options): Query<CreateOptions>,
+    headers: HeaderMap,
+    Json(request): Json<CreateAssessment>,
+) -> Result<Response, ApiError> {
+    request.sampling.check().map_err(|error| ApiError::unprocessable(format!("sampling: {error}")))?;
+    let idempotency_key = idempotency_key(&headers)?;
+    // A place in the queue before the row: nothing is promised that cannot be kept.
+    let slot = inference.reserve()?;
+    let info = inference.info();
+    let new = NewAssessment {
+        image_id: request.image_id,
+        model: &info.name,
+        model_sha256: &info.sha256,
+        mode: request.mode,
+        prompt_version: prompt::current(request.mode).version,
+        sampling: request.sampling,
+        cancel_on_disconnect: options.cancel_on_disconnect || prefers_cancel(&headers),
+        idempotency_key,
+    };
+    match store.add_assessment(&new).await? {
+        Added::Created(assessment) => {
+            slot.submit(Job {
+                id: assessment.id,
+                image_id: assessment.image_id,
+                mode: assessment.mode,
+                sampling: assessment.sampling,
+                cancel_on_disconnect: new.cancel_on_disconnect,
+            });
+            let location = format!("/api/v1/assessments/{}", assessment.id);
+            Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(assessment)).into_response())
+        }
+        Added::Repeated(mut assessment) => {
+            show_progress(&inference, &mut assessment);
+            Ok(axum::Json(assessment).into_response())
+        }
+        Added::KeyTaken => Err(ApiError::unprocessable("this Idempotency-Key was used for another request")),
+        Added::NoImage => Err(ApiError::not_found("image", request.image_id)),
+    }
+}
+
+/// Read an assessment; while it runs, the text so far.
+#[utoipa::path(get, path = "/assessments/{id}", tag = "assessments", params(("id" = AssessmentId, Path)), responses(
+    (status = OK, body = Assessment),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn read(
+    State(store): State<Store>,
+    State(inference): State<Inference>,
+    Path(id): Path<AssessmentId>,
+) -> Result<axum::Json<Assessment>, ApiError> {
+    Ok(axum::Json(current(&store, &inference, id).await?))
+}
+
+/// List the assessments of an image, newest first.
+#[utoipa::path(get, path = "/images/{id}/assessments", tag = "assessments",
+    params(("id" = ImageId, Path), ListAssessments), responses(
+    (status = OK, body = Page<Assessment>),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn list(
+    State(store): State<Store>,
+    State(inference): State<Inference>,
+    Path(id): Path<ImageId>,
+    Query(query): Query<ListAssessments>,
+) -> Result<axum::Json<Page<Assessment>>, ApiError> {
+    let limit = check_limit(query.limit)?;
+    find(&store, id).await?;
+    let mut items = store.assessments_of(id, query.cursor, limit + 1).await?;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    for assessment in &mut items {
+        show_progress(&inference, assessment);
+    }
+    let next = items.last().filter(|_| more).map(|last| last.id.to_string());
+    Ok(axum::Json(Page { items, next }))
+}
+
+/// Cancel an assessment.
+///
+/// What the model wrote so far stays. One that is final already is left as it is.
+#[utoipa::path(delete, path = "/assessments/{id}", tag = "assessments", params(("id" = AssessmentId, Path)), responses(
+    (status = OK, description = "It is final, cancelled or not.", body = Assessment),
+    (status = ACCEPTED, description = "It will stop soon.", body = Assessment),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn cancel(
+    State(store): State<Store>,
+    State(inference): State<Inference>,
+    Path(id): Path<AssessmentId>,
+) -> Result<(StatusCode, axum::Json<Assessment>), ApiError> {
+    if let Some(feed) = inference.feed(id) {
+        feed.cancel();
+        let _ = tokio::time::timeout(CANCEL_WAIT, feed.finished()).await;
+    }
+    let assessment = current(&store, &inference, id).await?;
+    let status = if assessment.status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, axum::Json(assessment)))
+}
+
+/// An assessment as it stands now: its row, and what its engine has written since.
+pub async fn current(store: &Store, inference: &Inference, id: AssessmentId) -> Result<Assessment, ApiError> {
+    // The feed before the row: an assessment that ends in between is found final in the row.
+    let feed = inference.feed(id);
+    let mut assessment = store.assessment(id).await?.ok_or_else(|| ApiError::not_found("assessment", id))?;
+    if let (Some(feed), false) = (feed, assessment.status.is_final()) {
+        feed.overlay(&mut assessment);
+    }
+    Ok(assessment)
+}
+
+fn show_progress(inference: &Inference, assessment: &mut Assessment) {
+    if let (Some(feed), false) = (inference.feed(assessment.id), assessment.status.is_final()) {
+        feed.overlay(assessment);
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if (1..=MAX_KEY).contains(&key.len()) => Ok(Some(key)),
+        _ => Err(ApiError::bad_request(format!(
+            "Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters"
+        ))),
+    }
+}
+
+fn prefers_cancel(headers: &HeaderMap) -> bool {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    preferences
+        .flat_map(|value| value.split(','))
+        .any(|one| one.trim().eq_ignore_ascii_case("cancel-on-disconnect"))
+}

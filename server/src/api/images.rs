@@ -1,0 +1,110 @@
+//! Images: list, read, delete.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use qponder_shared::ImageId;
+use qponder_shared::api::{Image, Page, Problem};
+use utoipa::IntoParams;
+
+use super::extract::{Path, Query};
+use super::problem::ApiError;
+use crate::inference::Inference;
+use crate::store::Store;
+use crate::store::images::{Cursor, Sort};
+use crate::store::objects::Objects;
+
+/// Images or assessments on a page when nothing else is asked for.
+const DEFAULT_LIMIT: usize = 50;
+/// Images or assessments on a page at most.
+pub const MAX_LIMIT: usize = 200;
+
+/// Which page of images.
+#[derive(serde::Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListImages {
+    /// `next` of the page before; from the beginning without it.
+    cursor: Option<String>,
+    /// Images on the page, 1 to 200.
+    #[param(default = 50, minimum = 1, maximum = 200)]
+    limit: Option<usize>,
+    /// The order. A cursor belongs to the order that it came from.
+    #[serde(default)]
+    #[param(inline)]
+    sort: Sort,
+}
+
+/// Reads the number of items on a page.
+pub fn check_limit(limit: Option<usize>) -> Result<usize, ApiError> {
+    match limit.unwrap_or(DEFAULT_LIMIT) {
+        limit @ 1..=MAX_LIMIT => Ok(limit),
+        limit => {
+            Err(ApiError::unprocessable(format!("limit is {limit}; it must be between 1 and {MAX_LIMIT}")))
+        }
+    }
+}
+
+/// List images.
+#[utoipa::path(get, path = "/images", tag = "images", params(ListImages), responses(
+    (status = OK, body = Page<Image>),
+    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn list(
+    State(store): State<Store>,
+    Query(query): Query<ListImages>,
+) -> Result<axum::Json<Page<Image>>, ApiError> {
+    let limit = check_limit(query.limit)?;
+    let cursor = match query.cursor.as_deref() {
+        None | Some("") => None,
+        Some(text) => {
+            let cursor = Cursor::read(text).filter(|cursor| cursor.sort == query.sort);
+            Some(cursor.ok_or_else(|| {
+                ApiError::bad_request(
+                    "the cursor is not one that this listing gave in this order; start without one",
+                )
+            })?)
+        }
+    };
+    Ok(axum::Json(store.images(query.sort, cursor, limit).await?))
+}
+
+/// Read an image.
+#[utoipa::path(get, path = "/images/{id}", tag = "images", params(("id" = ImageId, Path)), responses(
+    (status = OK, body = Image),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn read(
+    State(store): State<Store>,
+    Path(id): Path<ImageId>,
+) -> Result<axum::Json<Image>, ApiError> {
+    Ok(axum::Json(find(&store, id).await?))
+}
+
+/// Delete an image, its bytes and its assessments.
+///
+/// Assessments of it that still run are stopped.
+#[utoipa::path(delete, path = "/images/{id}", tag = "images", params(("id" = ImageId, Path)), responses(
+    (status = NO_CONTENT, description = "It is deleted."),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn delete(
+    State(store): State<Store>,
+    State(objects): State<Objects>,
+    State(inference): State<Inference>,
+    Path(id): Path<ImageId>,
+) -> Result<StatusCode, ApiError> {
+    let unfinished = store.unfinished_of(id).await?;
+    let Some(sha256) = store.delete_image(id).await? else {
+        return Err(ApiError::not_found("image", id));
+    };
+    for feed in unfinished.into_iter().filter_map(|assessment| inference.feed(assessment)) {
+        feed.cancel();
+    }
+    store.with_unused_hash(&sha256, objects.delete_all(&sha256)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The image with an id, or the error that says that there is none.
+pub async fn find(store: &Store, id: ImageId) -> Result<Image, ApiError> {
+    store.image(id).await?.ok_or_else(|| ApiError::not_found("image", id))
+}

@@ -1,0 +1,135 @@
+//! The HTTP interface: one file a noun. A handler parses, calls one function, and shapes the answer.
+
+mod assessments;
+mod docs;
+mod events;
+mod extract;
+mod files;
+mod images;
+mod info;
+mod problem;
+mod request_log;
+mod security;
+mod site;
+mod uploads;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::decoding::Decoder;
+use crate::inference::Inference;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::store::objects::Objects;
+use problem::ApiError;
+pub use security::Exposure;
+
+/// What handlers work with; each takes only the parts that it needs.
+#[derive(Clone)]
+pub struct App {
+    /// Rows.
+    pub store: Store,
+    /// Bytes.
+    pub objects: Objects,
+    /// Pixels.
+    pub decoder: Decoder,
+    /// The model.
+    pub inference: Inference,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+macro_rules! part {
+    ($field:ident: $type:ty) => {
+        impl FromRef<App> for $type {
+            fn from_ref(app: &App) -> Self {
+                app.$field.clone()
+            }
+        }
+    };
+}
+
+part!(store: Store);
+part!(objects: Objects);
+part!(decoder: Decoder);
+part!(inference: Inference);
+part!(metrics: Arc<Metrics>);
+
+impl FromRef<App> for uploads::Shelf {
+    fn from_ref(app: &App) -> Self {
+        Self {
+            store: app.store.clone(),
+            objects: app.objects.clone(),
+            decoder: app.decoder.clone(),
+            metrics: Arc::clone(&app.metrics),
+        }
+    }
+}
+
+/// Everything under `/api/v1`, with its description.
+fn v1() -> OpenApiRouter<App> {
+    let uploads = OpenApiRouter::new()
+        .routes(routes!(images::list, uploads::upload))
+        .layer(DefaultBodyLimit::max(uploads::MAX_REQUEST_BYTES));
+    OpenApiRouter::new()
+        .merge(uploads)
+        .routes(routes!(info::info))
+        .routes(routes!(images::read, images::delete))
+        .routes(routes!(files::original))
+        .routes(routes!(files::thumbnail))
+        .routes(routes!(files::rendering))
+        .routes(routes!(assessments::list))
+        .routes(routes!(assessments::create))
+        .routes(routes!(assessments::read, assessments::cancel))
+        .routes(routes!(events::events))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+fn description() -> OpenApi {
+    let about = "Q-Ponder looks at a photograph, reasons about its visual quality, and ends with a score from 1.00 \
+        to 5.00. Errors are application/problem+json (RFC 9457). Times are UTC, ids are UUIDv7.";
+    let licence = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
+    let info = InfoBuilder::new()
+        .title("Q-Ponder")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(about))
+        .license(Some(licence))
+        .build();
+    OpenApiBuilder::new().info(info).build()
+}
+
+/// The whole server: API, documentation, health, and the page in `web`.
+pub fn router(app: App, exposure: Exposure, web: &Path) -> Router {
+    let (api, document) = OpenApiRouter::with_openapi(description()).nest("/api/v1", v1()).split_for_parts();
+    let observed = Arc::clone(&app.metrics);
+    api.merge(docs::router(&document))
+        .route("/api/{*rest}", axum::routing::any(no_such_route))
+        .route("/healthz", get(info::healthz))
+        .route("/readyz", get(info::readyz))
+        .route("/metrics", get(info::metrics))
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(app)
+        .merge(site::router(web))
+        .layer(from_fn_with_state(exposure, security::guard))
+        .layer(from_fn_with_state(observed, request_log::observe))
+        .layer(from_fn(request_log::name))
+}
+
+async fn no_such_route(uri: Uri) -> ApiError {
+    ApiError::not_found("route", uri.path())
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    let detail = format!("{} does not take {method}; see /api/docs", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+}

@@ -1,0 +1,36 @@
+//! The command line: one file a command.
+
+mod assess;
+mod places;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Q-Ponder looks at photographs, reasons about their visual quality, and ends with a score.
+#[derive(Parser)]
+#[command(name = "qponder", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the page and the API.
+    Serve(serve::ServeArgs),
+    /// Assess image files.
+    Assess(assess::AssessArgs),
+}
+
+/// Runs the command that was asked for.
+///
+/// # Errors
+/// What ended it; the message is meant for the user.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().command {
+        Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Assess(args) => assess::run(&args),
+    }
+}

@@ -1,0 +1,195 @@
+//! `qponder serve`: everything that the server needs is started here, in order, and stopped in the
+//! reverse order.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use qponder_pipeline::assess::Assessor;
+use sqlx::postgres::PgConnectOptions;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::places;
+use crate::api::{self, App, Exposure};
+use crate::decoding::Decoder;
+use crate::inference;
+use crate::logging::{self, LogFormat};
+use crate::metrics::Metrics;
+use crate::postgres::Cluster;
+use crate::store::objects::Objects;
+use crate::store::{self, Store};
+
+/// Arguments of `qponder serve`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  qponder serve                                   the nano model on http://127.0.0.1:3000
+  qponder serve --model ~/Qwen2.5-VL-3B-Instruct  any Qwen2.5-VL checkpoint
+  qponder serve --listen 127.0.0.1:0              any free port; it is printed
+  qponder serve --database-url postgres://me@db/qponder --log-format json")]
+pub struct ServeArgs {
+    /// Address to listen on; port 0 takes any free one.
+    #[arg(long, default_value = "127.0.0.1:3000", env = "QPONDER_LISTEN")]
+    listen: SocketAddr,
+    /// Where images and the embedded database are kept.
+    #[arg(long, value_name = "DIR", default_value = "data", env = "QPONDER_DATA_DIR")]
+    data_dir: PathBuf,
+    /// Use this Postgres instead of the embedded one.
+    #[arg(long, value_name = "URL", env = "QPONDER_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// A Qwen2.5-VL checkpoint directory [default: models/nano].
+    #[arg(long, value_name = "DIR", env = "QPONDER_MODEL")]
+    model: Option<PathBuf>,
+    /// The built page [default: target/web].
+    #[arg(long, value_name = "DIR", env = "QPONDER_WEB_DIR")]
+    web_dir: Option<PathBuf>,
+    /// Listen on an address that other machines can reach. There are no accounts yet: whoever
+    /// reaches it can see and delete everything.
+    #[arg(long)]
+    allow_remote: bool,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value = "text", env = "QPONDER_LOG_FORMAT")]
+    log_format: LogFormat,
+}
+
+/// How long running answers and open connections may take to end when the server stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Name of the database on the embedded cluster.
+const DATABASE: &str = "qponder";
+
+/// Runs the server until a signal ends it.
+///
+/// # Errors
+/// When something that it needs cannot be had.
+pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    logging::start(args.log_format);
+    if !args.listen.ip().is_loopback() && !args.allow_remote {
+        bail!(
+            "{} can be reached from other machines, and there are no accounts yet: anybody could see and delete \
+             everything; listen on 127.0.0.1, or pass --allow-remote if the network is trusted",
+            args.listen
+        );
+    }
+    let exposure = if args.allow_remote { Exposure::Remote } else { Exposure::Loopback };
+    // What can fail quickly comes first, so that a mistake is told before anything is made.
+    let listener =
+        TcpListener::bind(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
+    listener.set_nonblocking(true)?;
+    let (data_dir, _lock) = open_data_dir(&args.data_dir)?;
+    let assessor = Assessor::load(&places::model(args.model.as_deref()))?;
+    tracing::info!(model = assessor.info().name, parameters = assessor.info().parameters, "model loaded");
+
+    // On this thread: Postgres ends with the thread that starts it (see `Cluster::start`).
+    let mut cluster = match args.database_url {
+        Some(_) => None,
+        None => Some(Cluster::start(&data_dir)?),
+    };
+    let options = match (&args.database_url, &cluster) {
+        (Some(url), _) => store::parse_url(url).context("--database-url")?,
+        (None, Some(cluster)) => cluster.options(),
+        (None, None) => bail!("there is no database"),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let web_dir = args.web_dir.clone().unwrap_or_else(|| places::find("target/web"));
+    let setup = Setup { listener, exposure, assessor, objects: data_dir.join("objects"), web_dir };
+    let served = runtime.block_on(async {
+        let options = match cluster {
+            Some(_) => {
+                store::create_database(&options, DATABASE).await?;
+                options.database(DATABASE)
+            }
+            None => options,
+        };
+        serve(setup, options).await
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    if let Some(cluster) = &mut cluster {
+        cluster.stop();
+    }
+    tracing::info!("stopped");
+    served
+}
+
+struct Setup {
+    listener: TcpListener,
+    exposure: Exposure,
+    assessor: Assessor,
+    objects: PathBuf,
+    web_dir: PathBuf,
+}
+
+async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
+    let (store, _claim) = Store::open(options).await?;
+    let objects = Objects::open(&setup.objects)?;
+    let (decoder, metrics) = (Decoder::new(), Arc::new(Metrics::default()));
+    let (inference, running) = inference::start(setup.assessor, &store, &objects, &decoder, &metrics)?;
+    let app = App { store: store.clone(), objects, decoder, inference: inference.clone(), metrics };
+    let router = api::router(app, setup.exposure, &setup.web_dir);
+
+    let listener = tokio::net::TcpListener::from_std(setup.listener)?;
+    let address = listener.local_addr()?;
+    let (stop, mut stopped) = watch::channel(false);
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    });
+    let server = tokio::spawn(server.into_future());
+    let resumed = store.clone();
+    tokio::spawn(async move {
+        if let Err(error) = inference.resume(&resumed).await {
+            tracing::error!(%error, "what an earlier server left could not be taken up");
+        }
+    });
+    // For people and for scripts: the one line on standard output. Nobody may be reading it.
+    let _ = writeln!(std::io::stdout(), "Q-Ponder is at http://{address}");
+    tracing::info!(%address, "listening");
+
+    wait_for_signal().await?;
+    tracing::info!("stopping; a second signal stops at once");
+    tokio::spawn(async {
+        if wait_for_signal().await.is_ok() {
+            std::process::exit(130);
+        }
+    });
+    stop.send_replace(true);
+    running.stop(GRACE).await;
+    match tokio::time::timeout(GRACE, server).await {
+        Ok(ended) => ended??,
+        Err(_) => tracing::warn!("some connections were cut"),
+    }
+    store.close().await;
+    Ok(())
+}
+
+async fn wait_for_signal() -> std::io::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Makes the data directory where there is none and claims it for this process.
+fn open_data_dir(directory: &Path) -> anyhow::Result<(PathBuf, File)> {
+    let named = || format!("data directory {}", directory.display());
+    fs::create_dir_all(directory).with_context(named)?;
+    let directory = directory.canonicalize().with_context(named)?;
+    // What people uploaded is nobody else's business.
+    let objects = directory.join("objects");
+    DirBuilder::new().mode(0o700).recursive(true).create(&objects).with_context(named)?;
+    let lock = File::create(directory.join("lock")).with_context(named)?;
+    match lock.try_lock() {
+        Ok(()) => Ok((directory, lock)),
+        Err(TryLockError::WouldBlock) => {
+            bail!("{} is in use by another qponder server; pass another --data-dir", named())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(named),
+    }
+}

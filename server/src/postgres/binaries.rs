@@ -1,0 +1,37 @@
+//! Where the system keeps Postgres.
+
+use std::path::{Path, PathBuf};
+
+/// The programs of one Postgres installation.
+pub struct Binaries {
+    /// Makes a cluster.
+    pub initdb: PathBuf,
+    /// Serves it.
+    pub postgres: PathBuf,
+}
+
+impl Binaries {
+    fn in_folder(folder: &Path) -> Option<Self> {
+        let (initdb, postgres) = (folder.join("initdb"), folder.join("postgres"));
+        (initdb.is_file() && postgres.is_file()).then_some(Self { initdb, postgres })
+    }
+}
+
+/// The installation to use: for a cluster that exists, the one of its major version; otherwise the
+/// newest. Debian keeps each version in its own folder, other systems have one on the PATH.
+pub fn find(major: Option<&str>) -> Option<Binaries> {
+    let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    versions.sort_unstable_by(|a, b| b.cmp(a));
+    let wanted: Option<u32> = major.and_then(|major| major.parse().ok());
+    let debian = versions
+        .into_iter()
+        .filter(|(version, _)| wanted.is_none_or(|wanted| wanted == *version))
+        .map(|(_, folder)| folder);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    debian.chain(std::env::split_paths(&path)).find_map(|folder| Binaries::in_folder(&folder))
+}

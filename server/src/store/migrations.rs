@@ -1,0 +1,33 @@
+//! The schema's history, compiled in: a binary always carries the schema that it needs.
+
+use std::borrow::Cow;
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// Version, name and text of every migration, oldest first. One that has landed is never edited.
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "images and assessments", include_str!("../../../migrations/0001_images_and_assessments.sql"))];
+
+/// All migrations in order.
+pub fn migrator() -> Migrator {
+    let migrations = MIGRATIONS
+        .into_iter()
+        .map(|(version, name, sql)| {
+            Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
+        })
+        .collect();
+    Migrator::with_migrations(migrations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MIGRATIONS;
+
+    #[test]
+    fn every_migration_file_is_compiled_in() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations");
+        let files = std::fs::read_dir(folder).expect("the folder exists").count();
+        assert_eq!(files, MIGRATIONS.len());
+    }
+}

@@ -1,0 +1,99 @@
+//! Bytes by content: originals, thumbnails and renderings, under the SHA-256 of the original.
+//!
+//! An object appears whole or not at all (temporary file, fsync, rename) and never changes, so a
+//! reader needs no lock. Rows point here; an object that no row names is rubbish, never harm.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt};
+use sha2::{Digest, Sha256};
+
+/// What is kept of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The uploaded file, byte for byte.
+    Original,
+    /// A small PNG for galleries.
+    Thumbnail,
+    /// A lossless PNG of the decoded pixels.
+    Rendering,
+}
+
+/// Bytes could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("object store: {0}")]
+pub struct ObjectError(#[from] object_store::Error);
+
+/// The object store.
+#[derive(Clone)]
+pub struct Objects {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl Kind {
+    fn folder(self) -> &'static str {
+        match self {
+            Kind::Original => "originals",
+            Kind::Thumbnail => "thumbnails",
+            Kind::Rendering => "renderings",
+        }
+    }
+}
+
+impl Objects {
+    /// The store in a local directory, which must exist.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened.
+    pub fn open(directory: &Path) -> Result<Self, ObjectError> {
+        let store = LocalFileSystem::new_with_prefix(directory)?.with_fsync(true);
+        Ok(Self { store: Arc::new(store) })
+    }
+
+    /// Writes an object. Returns when it is on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written; then it is not there.
+    pub async fn put(&self, kind: Kind, sha256: &str, bytes: Bytes) -> Result<(), ObjectError> {
+        self.store.put(&key(kind, sha256), bytes.into()).await?;
+        Ok(())
+    }
+
+    /// Reads an object; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn get(&self, kind: Kind, sha256: &str) -> Result<Option<Bytes>, ObjectError> {
+        match self.store.get(&key(kind, sha256)).await {
+            Ok(found) => Ok(Some(found.bytes().await?)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes everything kept under a hash. What cannot be deleted is logged and left: no row
+    /// names it any more.
+    pub async fn delete_all(&self, sha256: &str) {
+        for kind in [Kind::Rendering, Kind::Thumbnail, Kind::Original] {
+            match self.store.delete(&key(kind, sha256)).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => tracing::warn!(%error, sha256, ?kind, "an object could not be deleted"),
+            }
+        }
+    }
+}
+
+/// Two levels of folders, so that none grows to a million entries.
+fn key(kind: Kind, sha256: &str) -> Key {
+    let shard = sha256.get(..2).unwrap_or("__");
+    Key::from_iter([kind.folder(), shard, sha256])
+}
+
+/// The SHA-256 of bytes in lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
