@@ -3,10 +3,12 @@
 //! Nothing here is part of the product. Each task first makes sure that what it needs is installed
 //! (`setup`), so that every one of them works on a fresh machine.
 
+mod bench;
 mod check;
 mod process;
 mod setup;
 mod test;
+mod train;
 mod up;
 mod wasm;
 mod web;
@@ -31,6 +33,10 @@ Tasks:
       Install what the tests need and run all of them
   check
       Formatting, lints, documentation, licences, advisories, unused dependencies
+  bench [NAME]
+      Measure our commands against their peers, or only the parts whose names contain NAME
+  train-nano [--dry-run]
+      Train the shipped model again, from photographs to the card
   web
       Build only the page, into target/web
 
@@ -62,9 +68,19 @@ fn run() -> Result<()> {
     match task.as_str() {
         "up" => up::run(&workspace, up::Options::parse(&mut arguments)?),
         "test" => test::run(&workspace, &test::Options::parse(&mut arguments)?),
+        "bench" => bench::run(&workspace, &bench::Options::parse(&mut arguments)?),
         "check" => {
             no_options(&mut arguments)?;
             check::run(&workspace)
+        }
+        "train-nano" => {
+            let dry_run = match arguments.next()? {
+                None => false,
+                Some(Arg::Long("dry-run")) => true,
+                Some(other) => return Err(other.unexpected().into()),
+            };
+            no_options(&mut arguments)?;
+            train::run(&workspace, dry_run)
         }
         "web" => {
             no_options(&mut arguments)?;

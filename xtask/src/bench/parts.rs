@@ -1,0 +1,159 @@
+//! What is measured: one entry a part, with both commands.
+//!
+//! Our side is `pipeline/examples/bench.rs`, whose subcommands take the options of the scripts in
+//! `tests/bench` and print the same keys.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::Environment;
+use crate::workspace::Workspace;
+
+/// The shipped model: what a person's machine runs.
+const MODEL: &str = "models/nano";
+/// Real photographs, small enough to be in the repository.
+const IMAGES: &str = "tests/fixtures/photographs";
+/// The question that assessments ask.
+const PROMPT: &str = "shared/prompts/reason-1.txt";
+/// Both sides write exactly this many tokens, so that their work is equal.
+const NEW_TOKENS: &str = "64";
+
+/// A figure that both sides print.
+#[derive(Debug)]
+pub struct Rate {
+    /// Where it stands in the JSON line, as a JSON pointer.
+    pub key: &'static str,
+    /// What the table calls it.
+    pub label: &'static str,
+    /// The ratio to the peer that we want to reach.
+    pub aim: Option<f64>,
+}
+
+/// Two commands that do the same work.
+#[derive(Debug)]
+pub struct Part {
+    /// What the work is.
+    pub name: &'static str,
+    /// The figures to compare.
+    pub rates: &'static [Rate],
+    subcommand: &'static str,
+    script: &'static str,
+    options: Vec<OsString>,
+}
+
+impl Part {
+    /// Ours.
+    pub fn our_command(&self, workspace: &Workspace) -> Command {
+        let mut command = Command::new(workspace.target().join("debug/examples/bench"));
+        command.arg(self.subcommand).args(&self.options);
+        command
+    }
+
+    /// The peer's.
+    pub fn peer_command(&self, python: &Environment) -> Command {
+        let mut command = Command::new(&python.interpreter);
+        command.arg(Path::new("tests/bench").join(self.script)).args(&self.options);
+        command
+    }
+}
+
+/// The folder with files made for this run.
+#[derive(Debug)]
+pub struct Work {
+    samples: PathBuf,
+}
+
+/// Writes what both sides read: training samples with an answer of ordinary length.
+pub fn prepare(workspace: &Workspace) -> Result<Work> {
+    let prompt =
+        fs::read_to_string(workspace.path(PROMPT)).with_context(|| format!("cannot read {PROMPT}"))?;
+    let answer = "<think>\nsharpness: edges are crisp across the frame (good)\nnoise: the shadows are clean (excellent)\n\
+                  exposure: bright parts keep their detail (good)\ncontrast: tones are well separated (good)\n\
+                  colour: hues look natural (good)\ncompression: no blocks or ringing show (excellent)\n\
+                  A clean picture that loses little at its edges.\n</think>\n<answer>4.21</answer>";
+    let names = ["brook.jpg", "mountains.jpg", "moose.png", "brook-blurred.jpg"];
+    let lines =
+        names.map(|image| json!({"image": image, "prompt": prompt.trim(), "answer": answer}).to_string());
+    let folder = workspace.target().join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let samples = folder.join("samples.jsonl");
+    fs::write(&samples, lines.join("\n") + "\n")
+        .with_context(|| format!("cannot write {}", samples.display()))?;
+    Ok(Work { samples })
+}
+
+const ASSESS_ALONE: &[Rate] = &[
+    Rate { key: "/assessments_per_second", label: "assessments/s", aim: Some(2.0) },
+    Rate { key: "/prefill_tokens_per_second", label: "prefill tokens/s", aim: None },
+    Rate { key: "/decode_tokens_per_second", label: "decode tokens/s", aim: None },
+];
+const ASSESS_BATCH: &[Rate] = &[
+    Rate { key: "/assessments_per_second", label: "assessments/s", aim: Some(1.5) },
+    Rate { key: "/prefill_tokens_per_second", label: "prefill tokens/s", aim: None },
+    Rate { key: "/decode_tokens_per_second", label: "decode tokens/s", aim: None },
+];
+const SFT: &[Rate] = &[Rate { key: "/samples_per_second", label: "samples/s", aim: Some(0.8) }];
+/// One row of the table for each operation that the peer's libraries have.
+macro_rules! operation {
+    ($name:literal) => {
+        Rate {
+            key: concat!("/megapixels_per_second/", $name),
+            label: concat!($name, ", megapixels/s"),
+            aim: Some(1.0),
+        }
+    };
+}
+const DEGRADE: &[Rate] = &[
+    operation!("gaussian_blur"),
+    operation!("lens_blur"),
+    operation!("motion_blur"),
+    operation!("jpeg"),
+    operation!("jpeg2000"),
+    operation!("white_noise"),
+    operation!("impulse_noise"),
+    operation!("multiplicative_noise"),
+    operation!("brighten"),
+    operation!("darken"),
+    operation!("mean_shift"),
+    operation!("contrast"),
+    operation!("saturation_hsv"),
+    operation!("quantization"),
+    operation!("color_quantization"),
+    operation!("pixelate"),
+    operation!("unsharp"),
+];
+
+/// All parts, in the order of the table.
+pub fn all(workspace: &Workspace, work: &Work) -> Result<Vec<Part>> {
+    let threads = thread::available_parallelism().context("cannot count the processors")?.to_string();
+    let path = |relative: &str| workspace.path(relative).into_os_string();
+    let assess = |batch: &str| {
+        let mut options = vec!["--model".into(), path(MODEL), "--images".into(), path(IMAGES)];
+        options.extend(["--prompt".into(), path(PROMPT), "--batch".into(), batch.into()]);
+        options.extend(
+            ["--max-new-tokens", NEW_TOKENS, "--ignore-end", "--limit", "16", "--threads"]
+                .map(OsString::from),
+        );
+        options.push(threads.clone().into());
+        options
+    };
+    let part = |name, rates, subcommand, script, options| Part { name, rates, subcommand, script, options };
+    let mut sft: Vec<OsString> = vec!["--model".into(), path(MODEL), "--images".into(), path(IMAGES)];
+    sft.extend(["--samples".into(), work.samples.clone().into_os_string()]);
+    sft.extend(["--batch", "4", "--steps", "8", "--threads", &threads].map(OsString::from));
+    let degrade = vec!["--images".into(), path(IMAGES), "--threads".into(), threads.clone().into()];
+    Ok(vec![
+        part("assess, batch 1", ASSESS_ALONE, "assess", "transformers_assess.py", assess("1")),
+        part("assess, batch 8", ASSESS_BATCH, "assess", "transformers_assess.py", assess("8")),
+        part("supervised fine-tuning, batch 4", SFT, "sft", "torch_sft.py", sft),
+        part("degrade", DEGRADE, "degrade", "degrade_peer.py", degrade),
+    ])
+}

@@ -1,0 +1,31 @@
+//! `train-nano`: repeats the training of the shipped model, from photographs to the card.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{process, setup, up, workspace::Workspace};
+
+/// Arguments of `qponder`, one line a stage, in order. Every stage resumes where an earlier call was
+/// interrupted, and is over at once when it was finished.
+const STAGES: &[&[&str]] = &[
+    &["photographs", "fetch", "--out", "data/photographs"],
+    &["sft", "--recipe", "models/recipes/nano-tower.toml"],
+    &["sft", "--recipe", "models/recipes/nano-ci.toml"],
+];
+
+/// Runs all stages, or with `dry_run` prints them.
+pub fn run(workspace: &Workspace, dry_run: bool) -> Result<()> {
+    if dry_run {
+        for stage in STAGES {
+            println!("qponder {}", stage.join(" "));
+        }
+        return Ok(());
+    }
+    setup::ensure(&[setup::FOR_UP], false)?;
+    up::build_server(workspace)?;
+    for stage in STAGES {
+        process::run(Command::new(workspace.qponder()).args(*stage).current_dir(workspace.root()))?;
+    }
+    Ok(())
+}
