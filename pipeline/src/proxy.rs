@@ -1,38 +1,30 @@
 //! Proxy labels: quality on the ACR scale from a full-reference metric, where no opinion exists.
 //!
 //! The metric is SSIMULACRA 2, which follows opinions on blur, noise and compression well and is
-//! harsher than people on changes of brightness and contrast. So each pair is compared twice: as it
-//! is, and against the reference after the gain and offset of each channel that bring it closest to
-//! the distorted image. Both figures stay in the manifest; [`proxy_score`] blends and maps them.
-//! How its constants were chosen, with the resulting table, is in `docs/proxy.md`.
+//! harsher than people on changes of brightness, contrast and saturation. So each pair is compared
+//! twice: as it is, and against the reference after the smooth change of tone and colour that brings
+//! it closest to the distorted image. Both figures stay in the manifest; [`proxy_score`] maps and
+//! blends them. How its constants were chosen, with the resulting table, is in `docs/proxy.md`.
 
 mod ssimulacra2;
+mod tone;
 
 use qponder_kernels::pixels::RgbImage;
 use qponder_shared::manifest::Metrics;
 use ssimulacra2::{LEAST_SIDE, Picture};
+use tone::Change;
 
 use crate::degrade::srgb_to_linear;
 
-/// Gain and offset of a channel, on sRGB in 0 to 255.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Affine {
-    gain: f64,
-    offset: f64,
-}
+/// A change of tone that adds less than this to sRGB in 0 to 1 (root mean square) is worth no second
+/// comparison.
+const SAME_TONE: f64 = 0.5 / 255.0;
 
-/// A gain closer to 1 and an offset (in levels of 255) closer to 0 than these change nothing worth a
-/// second comparison.
-const SAME_GAIN: f64 = 0.01;
-const SAME_OFFSET: f64 = 1.0;
-/// Gains beyond these are no change of exposure or contrast but a loss of the picture.
-const GAINS: (f64, f64) = (0.25, 4.0);
-
-/// Share of the plain comparison in the blend; the rest is the matched one's.
+/// Share of the plain comparison in the label; the rest is the matched one's.
 const RAW_SHARE: f64 = 0.4;
-/// Blend at which the logistic map is steepest, and the width of its slope.
-const CENTRE: f64 = 45.0;
-const WIDTH: f64 = 20.0;
+/// Metric at which the logistic map is steepest, and the width of its slope.
+const CENTRE: f64 = 35.0;
+const WIDTH: f64 = 32.0;
 
 /// A reference, prepared for comparison with any number of distorted images.
 pub struct Reference<'a> {
@@ -44,7 +36,7 @@ impl<'a> Reference<'a> {
     /// Prepares the comparison.
     #[must_use]
     pub fn new(image: &'a RgbImage) -> Self {
-        Self { image, picture: picture(image, [Affine { gain: 1.0, offset: 0.0 }; 3]) }
+        Self { image, picture: picture(image, |pixel| pixel) }
     }
 
     /// The metrics of a distorted image.
@@ -57,14 +49,13 @@ impl<'a> Reference<'a> {
     pub fn measure(&self, distorted: &RgbImage) -> Metrics {
         let size = |image: &RgbImage| (image.width(), image.height());
         assert_eq!(size(self.image), size(distorted), "reference and distorted image differ in size");
-        let changed = picture(distorted, [Affine { gain: 1.0, offset: 0.0 }; 3]);
+        let changed = picture(distorted, |pixel| pixel);
         let raw = ssimulacra2::compare(&self.picture, &changed);
-        let fit = fit(self.image, distorted);
-        let same = |fit: &Affine| (fit.gain - 1.0).abs() < SAME_GAIN && fit.offset.abs() < SAME_OFFSET;
-        let matched = if fit.iter().all(same) {
+        let (tone, added) = Change::fit(self.image, distorted);
+        let matched = if added < SAME_TONE {
             raw
         } else {
-            ssimulacra2::compare(&picture(self.image, fit), &changed)
+            ssimulacra2::compare(&picture(self.image, |pixel| tone.apply(pixel)), &changed)
         };
         Metrics { ssimulacra2: raw, ssimulacra2_matched: matched }
     }
@@ -76,55 +67,33 @@ pub fn measure(reference: &RgbImage, distorted: &RgbImage) -> Metrics {
     Reference::new(reference).measure(distorted)
 }
 
-/// The proxy label, 1 to 5, of an image with these metrics: a logistic map of their blend, scaled so
-/// that an unchanged image has 5.
+/// The proxy label, 1 to 5, of an image with these metrics: each mapped by a logistic curve, scaled so
+/// that an unchanged image has 5, and the two blended.
 #[must_use]
 pub fn proxy_score(metrics: &Metrics) -> f64 {
-    let blend = RAW_SHARE * metrics.ssimulacra2 + (1.0 - RAW_SHARE) * metrics.ssimulacra2_matched;
-    let logistic = |value: f64| 1.0 / (1.0 + libm::exp((CENTRE - value) / WIDTH));
-    1.0 + 4.0 * (logistic(blend) / logistic(100.0)).min(1.0)
+    let logistic = |metric: f64| 1.0 / (1.0 + libm::exp((CENTRE - metric) / WIDTH));
+    let mapped = |metric: f64| 1.0 + 4.0 * (logistic(metric) / logistic(100.0)).min(1.0);
+    RAW_SHARE * mapped(metrics.ssimulacra2) + (1.0 - RAW_SHARE) * mapped(metrics.ssimulacra2_matched)
 }
 
-/// Per channel, the gain and offset that bring the reference closest to the distorted image.
-fn fit(reference: &RgbImage, distorted: &RgbImage) -> [Affine; 3] {
-    let mut sums = [[0u64; 4]; 3];
-    let pairs = reference.data().as_chunks::<3>().0.iter().zip(distorted.data().as_chunks::<3>().0);
-    for (x, y) in pairs {
-        for ((sums, x), y) in sums.iter_mut().zip(x).zip(y) {
-            let (x, y) = (u64::from(*x), u64::from(*y));
-            for (sum, term) in sums.iter_mut().zip([x, y, x * x, x * y]) {
-                *sum += term;
+/// The image in the metric's space after a change of its pixels, sRGB in 0 to 1.
+fn picture(image: &RgbImage, change: impl Fn([f32; 3]) -> [f32; 3]) -> Picture {
+    let (width, height) = (image.width().max(LEAST_SIDE), image.height().max(LEAST_SIDE));
+    let mut planes = [(); 3].map(|()| Vec::with_capacity(width * height));
+    for y in 0..height {
+        let row = &image.data()[3 * image.width() * y.min(image.height() - 1)..][..3 * image.width()];
+        for pixel in row.as_chunks::<3>().0 {
+            let changed = change(pixel.map(|byte| f32::from(byte) * (1.0 / 255.0)));
+            for (plane, value) in planes.iter_mut().zip(changed) {
+                plane.push(srgb_to_linear(value));
             }
         }
-    }
-    let count = (reference.width() * reference.height()) as f64;
-    sums.map(|sums| {
-        let [x, y, xx, xy] = sums.map(|sum| sum as f64 / count);
-        let (variance, covariance) = (xx - x * x, xy - x * y);
-        // A flat channel says nothing about the gain.
-        let gain = if variance > 0.5 { (covariance / variance).clamp(GAINS.0, GAINS.1) } else { 1.0 };
-        Affine { gain, offset: y - gain * x }
-    })
-}
-
-/// The image after an affine change of each channel.
-fn picture(image: &RgbImage, change: [Affine; 3]) -> Picture {
-    let tables = change.map(|Affine { gain, offset }| -> [f32; 256] {
-        std::array::from_fn(|byte| srgb_to_linear((gain * byte as f64 + offset) as f32))
-    });
-    let (width, height) = (image.width().max(LEAST_SIDE), image.height().max(LEAST_SIDE));
-    let plane = |channel: usize| -> Vec<f32> {
-        let table = &tables[channel];
-        let mut plane = Vec::with_capacity(width * height);
-        for y in 0..height {
-            let source = &image.data()[3 * image.width() * y.min(image.height() - 1)..][..3 * image.width()];
-            plane.extend(source.as_chunks::<3>().0.iter().map(|pixel| table[usize::from(pixel[channel])]));
+        for plane in &mut planes {
             let last = plane[plane.len() - 1];
             plane.resize(width * (y + 1), last);
         }
-        plane
-    };
-    Picture::new(width, height, [plane(0), plane(1), plane(2)])
+    }
+    Picture::new(width, height, planes)
 }
 
 #[cfg(test)]
@@ -187,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn matching_forgives_a_change_of_gain_and_offset() {
+    fn matching_forgives_a_change_of_tone() {
         let reference = scene(128, 96);
         let darker =
             image(128, 96, |x, y, c| f64::from(reference.data()[3 * (y * 128 + x) + c]) * 0.6 + 12.0);

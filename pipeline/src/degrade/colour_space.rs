@@ -50,12 +50,12 @@ const LAB_KNEE: f64 = LAB_DELTA * LAB_DELTA * LAB_DELTA;
 /// XYZ of D65 white, by which XYZ is divided; folded into the matrices below.
 const WHITE: [f32; 3] = [0.950_47, 1.0, 1.088_83];
 
-/// Linear light of sRGB given in 0 to 255, clipped; between whole numbers by interpolation.
+/// Linear light of sRGB in 0 to 1, clipped; between whole bytes by interpolation.
 pub(crate) fn srgb_to_linear(value: f32) -> f32 {
-    let value = value.clamp(0.0, 255.0);
-    let low = value as usize;
+    let position = value.clamp(0.0, 1.0) * 255.0;
+    let low = position as usize;
     let table = &TABLES.decode;
-    table[low] + (value - low as f32) * (table[(low + 1).min(255)] - table[low])
+    table[low] + (position - low as f32) * (table[(low + 1).min(255)] - table[low])
 }
 
 /// Converts between sRGB and L*a*b*; borrows the tables once instead of once a pixel.
