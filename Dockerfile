@@ -8,6 +8,8 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN cargo xtask up --no-serve
+# What the server needs at run time, links followed.
+RUN mkdir -p /out/models && cp -rL target/debug/qponder target/web /out/ && cp -rL models/nano /out/models/
 
 FROM build AS test
 RUN cargo xtask test
@@ -21,9 +23,9 @@ RUN mkdir -p /etc/postgresql-common/createcluster.d \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --user-group --home-dir /data qponder \
     && install -d -o qponder -g qponder -m 0700 /data
-COPY --from=build /src/target/debug/qponder /usr/local/bin/qponder
-COPY --from=build /src/target/web /usr/local/share/qponder/web
-COPY --from=build /src/models/nano /usr/local/share/qponder/models/nano
+COPY --from=build /out/qponder /usr/local/bin/qponder
+COPY --from=build /out/web /usr/local/share/qponder/web
+COPY --from=build /out/models /usr/local/share/qponder/models
 ENV QPONDER_LISTEN=0.0.0.0:3000 \
     QPONDER_DATA_DIR=/data \
     QPONDER_MODEL=/usr/local/share/qponder/models/nano \
