@@ -61,7 +61,11 @@ impl Change {
         let mut out = pixel;
         for ((out, weights), own) in out.iter_mut().zip(&self.0).zip(pixel) {
             let [constant, red, green, blue, square, cube] = weights;
-            *out += constant + red * pixel[0] + green * pixel[1] + blue * pixel[2] + own * own * (square + cube * own);
+            *out += constant
+                + red * pixel[0]
+                + green * pixel[1]
+                + blue * pixel[2]
+                + own * own * (square + cube * own);
         }
         out
     }

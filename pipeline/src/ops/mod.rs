@@ -1,0 +1,53 @@
+//! The operations that the model is made of, each with its gradient.
+//!
+//! candle's fused CPU operations (`rms_norm`, `rope`, `softmax_last_dim`, sdpa) have no gradient and
+//! say nothing about it, and its differentiable ones make many passes over memory. So the model uses
+//! the operations here: on the CPU a fused kernel with a hand-written gradient, on other devices a
+//! composition of candle's differentiable operations ([`reference`]). Inference and training run the
+//! same code; `tests/ops.rs` compares each kernel and gradient with the composition and with finite
+//! differences.
+//!
+//! Sequences are *packed*: a batch is one long row of tokens `(tokens, ...)`, and [`Segment`]s say
+//! which tokens may see which. Nothing is ever padded.
+
+mod activation;
+mod attention;
+mod cross_entropy;
+mod linear;
+mod math;
+mod matmul;
+pub mod reference;
+mod rms_norm;
+mod rope;
+mod slices;
+
+use std::cell::Cell;
+
+pub use activation::{gelu, swiglu};
+pub use attention::{Segment, attention};
+pub use cross_entropy::negative_log_likelihood;
+pub use linear::linear;
+pub use matmul::{MatrixView, matmul};
+pub use rms_norm::rms_norm;
+pub use rope::{Rotation, rope};
+
+thread_local! {
+    static SERIAL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` with every operation on the calling thread alone.
+///
+/// Training gives each thread a part of the batch; splitting single operations further would only
+/// cost.
+pub fn serially<T>(work: impl FnOnce() -> T) -> T {
+    let before = SERIAL.replace(true);
+    let result = work();
+    SERIAL.set(before);
+    result
+}
+
+/// Whether an operation on `elements` numbers should be split over threads.
+fn worth_splitting(elements: usize) -> bool {
+    const ENOUGH: usize = 1 << 16;
+    elements >= ENOUGH && !SERIAL.get() && rayon::current_num_threads() > 1
+}

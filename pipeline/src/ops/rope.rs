@@ -1,0 +1,89 @@
+//! Rotary position embeddings in the half-split layout of the Qwen models.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
+
+use super::{reference, slices};
+
+/// Cosine and sine of every token's rotation angles.
+#[derive(Clone)]
+pub struct Rotation {
+    half: usize,
+    /// `(tokens, half)`: the second half of a head repeats the first's angles.
+    cos: Arc<[f32]>,
+    sin: Arc<[f32]>,
+}
+
+impl Rotation {
+    /// From angles in radians, `(tokens, head_dim / 2)` row by row.
+    #[must_use]
+    pub fn new(angles: &[f32], half: usize) -> Self {
+        let (sin, cos): (Vec<_>, Vec<_>) = angles.iter().map(|angle| angle.sin_cos()).unzip();
+        Self { half, cos: cos.into(), sin: sin.into() }
+    }
+
+    /// Cosine and sine as tensors `(tokens, 1, head_dim)`.
+    pub(super) fn tensors(&self, device: &Device) -> Result<(Tensor, Tensor)> {
+        let tensor = |values: &[f32]| {
+            let half = Tensor::from_slice(values, (values.len() / self.half, 1, self.half), device)?;
+            Tensor::cat(&[&half, &half], 2)
+        };
+        Ok((tensor(&self.cos)?, tensor(&self.sin)?))
+    }
+}
+
+/// Rotates `x` of shape `(tokens, heads, head_dim)`.
+pub fn rope(x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
+    if !slices::is_cpu_f32(x) {
+        return reference::rope(x, rotation);
+    }
+    x.contiguous()?.apply_op1(Rope { rotation: rotation.clone(), sign: 1.0 })
+}
+
+struct Rope {
+    rotation: Rotation,
+    /// −1 rotates back, which is the gradient.
+    sign: f32,
+}
+
+impl CustomOp1 for Rope {
+    fn name(&self) -> &'static str {
+        "rope"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = slices::of(storage, layout, "rope")?;
+        let (tokens, heads, head_dim) = layout.shape().dims3()?;
+        let half = self.rotation.half;
+        if head_dim != 2 * half || self.rotation.cos.len() != tokens * half {
+            candle_core::bail!(
+                "rope of {:?} with {} angles of {half}",
+                layout.shape(),
+                self.rotation.cos.len()
+            );
+        }
+        let mut y = vec![0.0; x.len()];
+        for (token, (y, x)) in
+            y.chunks_exact_mut(heads * head_dim).zip(x.chunks_exact(heads * head_dim)).enumerate()
+        {
+            let cos = &self.rotation.cos[token * half..][..half];
+            let sin = &self.rotation.sin[token * half..][..half];
+            for (y, x) in y.chunks_exact_mut(head_dim).zip(x.chunks_exact(head_dim)) {
+                let (y1, y2) = y.split_at_mut(half);
+                let (x1, x2) = x.split_at(half);
+                for i in 0..half {
+                    let s = self.sign * sin[i];
+                    y1[i] = x1[i] * cos[i] - x2[i] * s;
+                    y2[i] = x2[i] * cos[i] + x1[i] * s;
+                }
+            }
+        }
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let back = Rope { rotation: self.rotation.clone(), sign: -self.sign };
+        grad.contiguous()?.apply_op1_no_bwd(&back).map(Some)
+    }
+}

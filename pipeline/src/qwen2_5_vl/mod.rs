@@ -1,0 +1,178 @@
+//! Qwen2.5-VL, read from a Hugging Face checkpoint directory.
+//!
+//! The same code runs the published 3B and 7B checkpoints and nano. Numbers are compared with
+//! transformers in `tests/tests/parity.rs`.
+
+mod config;
+mod text;
+mod vision;
+mod weights;
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Result, Tensor};
+
+pub use config::{Config, TextConfig, VisionConfig};
+pub use text::{Continuation, KvCache, Position, TextModel};
+pub use vision::VisionTower;
+pub use weights::Weights;
+
+/// Why a checkpoint directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("{dir} is no model directory: it does not exist")]
+    NoDirectory { dir: PathBuf },
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {reason}")]
+    Config { path: PathBuf, reason: String },
+    #[error("{dir} holds neither model.safetensors nor model.safetensors.index.json")]
+    NoWeights { dir: PathBuf },
+    #[error("{path} is damaged or no safetensors file: {reason}")]
+    Weights { path: PathBuf, reason: String },
+    #[error("the checkpoint has no tensor {name}")]
+    MissingTensor { name: String },
+    #[error("tensor {name} has shape {found}, but config.json asks for {expected}")]
+    TensorShape { name: String, expected: String, found: String },
+    #[error("{path}: {reason}")]
+    Tokenizer { path: PathBuf, reason: String },
+    #[error("the model cannot run: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// One or more prompts, packed one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// Token ids of all prompts.
+    pub ids: Vec<u32>,
+    /// Tokens in each prompt.
+    pub lengths: Vec<usize>,
+    /// M-RoPE positions of all tokens.
+    pub positions: Vec<Position>,
+    /// Patches of all images in order of appearance, row by row.
+    pub patches: Vec<f32>,
+    /// Patches of each image in time, height and width.
+    pub grids: Vec<[usize; 3]>,
+}
+
+impl Inputs {
+    /// Appends another batch.
+    pub fn extend(&mut self, other: Inputs) {
+        self.ids.extend(other.ids);
+        self.lengths.extend(other.lengths);
+        self.positions.extend(other.positions);
+        self.patches.extend(other.patches);
+        self.grids.extend(other.grids);
+    }
+}
+
+/// The whole model.
+pub struct Qwen2_5Vl {
+    pub config: Config,
+    pub vision: VisionTower,
+    pub text: TextModel,
+    device: Device,
+}
+
+impl Qwen2_5Vl {
+    /// Builds the model over weights; the tensors are shared, so variables stay variables.
+    ///
+    /// # Errors
+    /// Names the first tensor that is missing or has another shape.
+    pub fn new(config: Config, weights: &Weights, device: &Device) -> std::result::Result<Self, LoadError> {
+        let vision = VisionTower::load(weights, &config.vision)?;
+        let text = TextModel::load(weights, &config.text, config.tie_word_embeddings)?;
+        Ok(Self { config, vision, text, device: device.clone() })
+    }
+
+    /// Reads a checkpoint directory; on the CPU all weights become f32.
+    ///
+    /// # Errors
+    /// When the directory is missing, incomplete or damaged.
+    pub fn read(dir: &Path, device: &Device) -> std::result::Result<Self, LoadError> {
+        if !dir.is_dir() {
+            return Err(LoadError::NoDirectory { dir: dir.to_owned() });
+        }
+        let config = Config::read(dir)?;
+        let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
+        let weights = Weights::read(dir, dtype, device)?;
+        Self::new(config, &weights, device)
+    }
+
+    /// Where the weights are.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Token embeddings with the images' embeddings at the image tokens, `(tokens, hidden_size)`.
+    ///
+    /// # Errors
+    /// When the number of image tokens does not fit the images.
+    pub fn embed(&self, inputs: &Inputs) -> Result<Tensor> {
+        let words = self.text.embed(&inputs.ids)?;
+        if inputs.grids.is_empty() {
+            return Ok(words);
+        }
+        let length = inputs.patches.len()
+            / inputs.grids.iter().map(|g| g.iter().product::<usize>()).sum::<usize>().max(1);
+        let rows = inputs.patches.len() / length.max(1);
+        let patches =
+            Tensor::from_slice(&inputs.patches, (rows, length), &self.device)?.to_dtype(words.dtype())?;
+        let images = self.vision.forward(&patches, &inputs.grids)?;
+        let (tokens, available) = (inputs.ids.len() as u32, images.dim(0)? as u32);
+        let mut next = 0;
+        let pick = |(index, &id): (usize, &u32)| {
+            if id == self.config.image_token_id {
+                next += 1;
+                tokens + next - 1
+            } else {
+                index as u32
+            }
+        };
+        let sources: Vec<u32> = inputs.ids.iter().enumerate().map(pick).collect();
+        if next != available {
+            candle_core::bail!("the prompts have {next} image tokens, but the images need {available}");
+        }
+        let sources = Tensor::from_vec(sources, inputs.ids.len(), &self.device)?;
+        Tensor::cat(&[&words, &images], 0)?.index_select(&sources, 0)
+    }
+
+    /// Hidden states of all tokens after the last norm, `(tokens, hidden_size)`.
+    ///
+    /// # Errors
+    /// When the parts of the inputs do not fit each other.
+    pub fn forward(&self, inputs: &Inputs) -> Result<Tensor> {
+        self.text.forward(&self.embed(inputs)?, &inputs.positions, &inputs.lengths)
+    }
+}
+
+/// M-RoPE positions of one prompt, as `get_rope_index` of transformers gives them for images: text
+/// advances all three axes together, an image's merged patches spread over height and width, and the
+/// text after it goes on behind the image's largest position.
+#[must_use]
+pub fn positions(ids: &[u32], grids: &[[usize; 3]], config: &Config) -> Vec<Position> {
+    let merge = config.vision.spatial_merge_size;
+    let mut positions = Vec::with_capacity(ids.len());
+    let mut grids = grids.iter();
+    let mut next = 0;
+    let mut index = 0;
+    while index < ids.len() {
+        let grid = if ids[index] == config.image_token_id { grids.next() } else { None };
+        let Some(&[t, h, w]) = grid else {
+            positions.push([next; 3]);
+            next += 1;
+            index += 1;
+            continue;
+        };
+        let (h, w) = (h / merge, w / merge);
+        for frame in 0..t {
+            for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
+                positions.push([next + frame as u32, next + y as u32, next + x as u32]);
+            }
+        }
+        next += t.max(h).max(w) as u32;
+        index += t * h * w;
+    }
+    positions
+}

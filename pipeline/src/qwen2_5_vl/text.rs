@@ -1,0 +1,239 @@
+//! The language model: M-RoPE, grouped-query attention, SwiGLU, tied or untied head.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use super::config::TextConfig;
+use super::{LoadError, Weights};
+use crate::ops::{self, Rotation, Segment};
+
+/// Position of a token in time, height and width.
+pub type Position = [u32; 3];
+
+struct Layer {
+    input_norm: Tensor,
+    post_norm: Tensor,
+    q: (Tensor, Tensor),
+    k: (Tensor, Tensor),
+    v: (Tensor, Tensor),
+    o: Tensor,
+    gate: Tensor,
+    up: Tensor,
+    down: Tensor,
+}
+
+impl Layer {
+    fn load(weights: &Weights, index: usize, config: &TextConfig) -> std::result::Result<Self, LoadError> {
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        let kv_width = config.num_key_value_heads * config.head_dim();
+        let get = |part: &str, outputs, inputs| {
+            weights.get(&format!("model.layers.{index}.{part}.weight"), (outputs, inputs))
+        };
+        let norm = |part: &str| weights.get(&format!("model.layers.{index}.{part}.weight"), width);
+        let with_bias = |part: &str, outputs| -> std::result::Result<_, LoadError> {
+            Ok((
+                get(part, outputs, width)?,
+                weights.get(&format!("model.layers.{index}.{part}.bias"), outputs)?,
+            ))
+        };
+        Ok(Self {
+            input_norm: norm("input_layernorm")?,
+            post_norm: norm("post_attention_layernorm")?,
+            q: with_bias("self_attn.q_proj", width)?,
+            k: with_bias("self_attn.k_proj", kv_width)?,
+            v: with_bias("self_attn.v_proj", kv_width)?,
+            o: get("self_attn.o_proj", width, width)?,
+            gate: get("mlp.gate_proj", inner, width)?,
+            up: get("mlp.up_proj", inner, width)?,
+            down: get("mlp.down_proj", width, inner)?,
+        })
+    }
+}
+
+/// Keys and values of a batch of sequences, with room for their answers.
+pub struct KvCache {
+    /// Per layer, keys and values `(sequences * capacity, kv_heads, head_dim)`.
+    layers: Vec<(Tensor, Tensor)>,
+    capacity: usize,
+    /// Tokens held of each sequence.
+    lengths: Vec<usize>,
+}
+
+impl KvCache {
+    /// An empty cache for `sequences` sequences of at most `capacity` tokens each.
+    ///
+    /// # Errors
+    /// When the memory cannot be had.
+    pub fn new(
+        config: &TextConfig,
+        sequences: usize,
+        capacity: usize,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let shape = (sequences * capacity, config.num_key_value_heads, config.head_dim());
+        let zeros = || Tensor::zeros(shape, dtype, device);
+        let layers =
+            (0..config.num_hidden_layers).map(|_| Ok((zeros()?, zeros()?))).collect::<Result<_>>()?;
+        Ok(Self { layers, capacity, lengths: vec![0; sequences] })
+    }
+
+    /// Tokens held of each sequence.
+    #[must_use]
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+}
+
+/// Which sequences of a cache the tokens of a forward pass continue, and by how many tokens each.
+#[derive(Clone, Debug)]
+pub struct Continuation {
+    /// Indices into the cache, each with the number of new tokens; the tokens lie in this order.
+    pub sequences: Vec<(usize, usize)>,
+}
+
+/// The language model.
+pub struct TextModel {
+    config: TextConfig,
+    embedding: Tensor,
+    layers: Vec<Layer>,
+    norm: Tensor,
+    head: Tensor,
+}
+
+impl TextModel {
+    /// Takes the model's weights; a tied head is the embedding itself.
+    ///
+    /// # Errors
+    /// Names the first tensor that is missing or has another shape.
+    pub fn load(weights: &Weights, config: &TextConfig, tied: bool) -> std::result::Result<Self, LoadError> {
+        let shape = (config.vocab_size, config.hidden_size);
+        let embedding = weights.get("model.embed_tokens.weight", shape)?;
+        let layers = (0..config.num_hidden_layers).map(|i| Layer::load(weights, i, config));
+        Ok(Self {
+            layers: layers.collect::<std::result::Result<_, _>>()?,
+            norm: weights.get("model.norm.weight", config.hidden_size)?,
+            head: if tied { embedding.clone() } else { weights.get("lm_head.weight", shape)? },
+            embedding,
+            config: config.clone(),
+        })
+    }
+
+    /// Embeds token ids; the result is `(tokens, hidden_size)`.
+    ///
+    /// # Errors
+    /// When an id is outside the vocabulary.
+    pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
+        let ids = Tensor::from_slice(ids, ids.len(), self.embedding.device())?;
+        self.embedding.index_select(&ids, 0)
+    }
+
+    /// Logits of hidden states `(tokens, hidden_size)`: `(tokens, vocab_size)`.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
+        ops::linear(hidden, &self.head, None)
+    }
+
+    /// Hidden states after the last norm, `(tokens, hidden_size)`, of packed sequences of the given
+    /// lengths. Nothing is kept; this is what training runs.
+    ///
+    /// # Errors
+    /// When the shapes do not fit each other.
+    pub fn forward(&self, embeddings: &Tensor, positions: &[Position], lengths: &[usize]) -> Result<Tensor> {
+        let segments = Segment::consecutive(lengths.iter().copied(), true);
+        self.run(embeddings, positions, |_, k, v| Ok((k, v, segments.clone())))
+    }
+
+    /// As [`Self::forward`], but the tokens continue sequences of a cache, which grows by them.
+    ///
+    /// # Errors
+    /// When the shapes do not fit each other or the cache is full.
+    pub fn forward_cached(
+        &self,
+        embeddings: &Tensor,
+        positions: &[Position],
+        continuation: &Continuation,
+        cache: &mut KvCache,
+    ) -> Result<Tensor> {
+        let mut segments = Vec::with_capacity(continuation.sequences.len());
+        let mut start = 0;
+        for &(sequence, new) in &continuation.sequences {
+            let (before, base) = (cache.lengths[sequence], sequence * cache.capacity);
+            if before + new > cache.capacity {
+                candle_core::bail!("cache of {} tokens cannot take {new} after {before}", cache.capacity);
+            }
+            segments.push(Segment {
+                queries: start..start + new,
+                keys: base..base + before + new,
+                causal: true,
+            });
+            start += new;
+        }
+        let segments: Arc<[Segment]> = segments.into();
+        let hidden = self.run(embeddings, positions, |layer, k, v| {
+            let (all_k, all_v) = &cache.layers[layer];
+            for (segment, &(_, new)) in segments.iter().zip(&continuation.sequences) {
+                let rows = segment.queries.start;
+                all_k.slice_set(&k.narrow(0, rows, new)?.contiguous()?, 0, segment.keys.end - new)?;
+                all_v.slice_set(&v.narrow(0, rows, new)?.contiguous()?, 0, segment.keys.end - new)?;
+            }
+            Ok((all_k.clone(), all_v.clone(), segments.clone()))
+        })?;
+        for &(sequence, new) in &continuation.sequences {
+            cache.lengths[sequence] += new;
+        }
+        Ok(hidden)
+    }
+
+    fn run(
+        &self,
+        embeddings: &Tensor,
+        positions: &[Position],
+        mut keys_of: impl FnMut(usize, Tensor, Tensor) -> Result<(Tensor, Tensor, Arc<[Segment]>)>,
+    ) -> Result<Tensor> {
+        let (tokens, width) = embeddings.dims2()?;
+        if tokens != positions.len() {
+            candle_core::bail!("{} positions for {tokens} tokens", positions.len());
+        }
+        let (heads, kv_heads, head_dim) =
+            (self.config.num_attention_heads, self.config.num_key_value_heads, self.config.head_dim());
+        let rotation = self.rotation(positions);
+        let eps = self.config.rms_norm_eps;
+        let mut x = embeddings.clone();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let h = ops::rms_norm(&x, &layer.input_norm, eps)?;
+            let project = |(weight, bias): &(Tensor, Tensor), heads| {
+                ops::linear(&h, weight, Some(bias))?.reshape((tokens, heads, head_dim))
+            };
+            let q = ops::rope(&project(&layer.q, heads)?, &rotation)?;
+            let k = ops::rope(&project(&layer.k, kv_heads)?, &rotation)?;
+            let (k, v, segments) = keys_of(index, k, project(&layer.v, kv_heads)?)?;
+            let mixed = ops::attention(&q, &k, &v, &segments)?.reshape((tokens, width))?;
+            x = (x + ops::linear(&mixed, &layer.o, None)?)?;
+            let h = ops::rms_norm(&x, &layer.post_norm, eps)?;
+            let h = ops::swiglu(&ops::linear(&h, &layer.gate, None)?, &ops::linear(&h, &layer.up, None)?)?;
+            x = (x + ops::linear(&h, &layer.down, None)?)?;
+        }
+        ops::rms_norm(&x, &self.norm, eps)
+    }
+
+    /// Rotation angles: the first frequencies follow time, the next height, the last width.
+    fn rotation(&self, positions: &[Position]) -> Rotation {
+        let half = self.config.head_dim() / 2;
+        let [t, h, _] = self.config.mrope_section;
+        let theta = self.config.rope_theta as f32;
+        let frequencies: Vec<(usize, f32)> = (0..half)
+            .map(|i| {
+                let axis = if i < t { 0 } else { 1 + usize::from(i >= t + h) };
+                (axis, 1.0 / theta.powf((2 * i) as f32 / (2 * half) as f32))
+            })
+            .collect();
+        let angle = |position: &Position| {
+            frequencies.iter().map(|&(axis, f)| position[axis] as f32 * f).collect::<Vec<_>>()
+        };
+        Rotation::new(&positions.iter().flat_map(angle).collect::<Vec<_>>(), half)
+    }
+}

@@ -1,0 +1,224 @@
+//! What a step trains on: images, labels and wording, each a function of the recipe and an index.
+
+use std::path::{Path, PathBuf};
+
+use qponder_kernels::pixels::{Limits, Patches, RgbImage, decode};
+use qponder_shared::api::Mode;
+use qponder_shared::manifest::{Row, Split};
+use qponder_shared::{Level, Score, prompt};
+
+use super::TrainError;
+use crate::degrade::Rng;
+use crate::processor::Processor;
+use crate::qwen2_5_vl::Inputs;
+use crate::teacher;
+
+/// A manifest row with the place of its image.
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub row: Row,
+    pub path: PathBuf,
+}
+
+impl Item {
+    /// Decodes the image.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn image(&self) -> Result<RgbImage, TrainError> {
+        let failed = |reason: String| TrainError::Image { path: self.path.clone(), reason };
+        let bytes = std::fs::read(&self.path).map_err(|e| failed(e.to_string()))?;
+        let decoded = decode(&bytes, &Limits::default()).map_err(|e| failed(e.to_string()))?;
+        Ok(decoded.image)
+    }
+}
+
+/// The rows of several manifests that belong to a split.
+///
+/// # Errors
+/// Names the manifest and line that cannot be read.
+pub fn read_manifests<P: AsRef<Path>>(manifests: &[P], split: Split) -> Result<Vec<Item>, TrainError> {
+    let mut items = Vec::new();
+    for manifest in manifests.iter().map(AsRef::as_ref) {
+        let text = std::fs::read_to_string(manifest)
+            .map_err(|source| TrainError::Io { path: manifest.to_owned(), source })?;
+        let dir = manifest.parent().unwrap_or(Path::new("."));
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let row: Row = serde_json::from_str(line).map_err(|e| TrainError::Manifest {
+                path: manifest.to_owned(),
+                line: index + 1,
+                reason: e.to_string(),
+            })?;
+            if row.split == split {
+                let path = dir.join(&row.image);
+                items.push(Item { row, path });
+            }
+        }
+    }
+    Ok(items)
+}
+
+/// One of the eight symmetries of a square: quarter turns, mirrored from 4 on.
+#[must_use]
+pub fn symmetry(image: &RgbImage, index: usize) -> RgbImage {
+    let (width, height) = (image.width(), image.height());
+    let turned = index & 1 == 1;
+    let (new_width, new_height) = if turned { (height, width) } else { (width, height) };
+    let mut data = Vec::with_capacity(image.data().len());
+    for y in 0..new_height {
+        for x in 0..new_width {
+            let (mut sx, mut sy) = if turned { (y, x) } else { (x, y) };
+            if index & 2 != 0 {
+                sx = width - 1 - sx;
+            }
+            if index & 4 != 0 {
+                sy = height - 1 - sy;
+            }
+            let start = 3 * (sy * width + sx);
+            data.extend_from_slice(&image.data()[start..start + 3]);
+        }
+    }
+    RgbImage::new(new_width, new_height, data).unwrap_or_else(|| image.clone())
+}
+
+/// What one image teaches.
+pub struct Example {
+    pub patches: Patches,
+    /// The label, 1 to 5.
+    pub label: f64,
+    /// Index of the distortion among the 25, or 25 for none; with the severity, 0 for none.
+    pub distortion: (u32, u32),
+    /// Prompt and answer in reasoning mode.
+    pub reason: Tokens,
+    /// Prompt and answer in quick mode.
+    pub quick: Tokens,
+}
+
+/// A prompt with its answer as token ids; the answer includes the token that ends it.
+pub struct Tokens {
+    pub prompt: Inputs,
+    pub answer: Vec<u32>,
+}
+
+impl Tokens {
+    /// Prompt and answer as one sequence.
+    #[must_use]
+    pub fn sequence(&self) -> Inputs {
+        let mut inputs = self.prompt.clone();
+        let next = inputs.positions.iter().flatten().max().map_or(0, |p| p + 1);
+        inputs.positions.extend((0..self.answer.len()).map(|i| [next + i as u32; 3]));
+        inputs.ids.extend(&self.answer);
+        inputs.lengths = vec![inputs.ids.len()];
+        inputs
+    }
+}
+
+/// Makes examples from items.
+pub struct Examples<'a> {
+    pub processor: &'a Processor,
+    pub seed: u64,
+    pub augment: bool,
+}
+
+impl Examples<'_> {
+    /// The example of the `draw`-th draw of a run, which is of `item`.
+    ///
+    /// # Errors
+    /// When the image cannot be read or the processor fails.
+    pub fn make(&self, item: &Item, draw: u64) -> Result<Example, TrainError> {
+        let mut rng = Rng::new(self.seed, draw);
+        let mut image = item.image()?;
+        if self.augment {
+            image = symmetry(&image, rng.below(8));
+        }
+        let patches = Patches::new(&image, self.processor.patches())
+            .map_err(|e| TrainError::Image { path: item.path.clone(), reason: e.to_string() })?;
+        let label = item.row.label.value();
+        let score = Score::clamped(label).ok_or_else(|| TrainError::Image {
+            path: item.path.clone(),
+            reason: "its label is no number".into(),
+        })?;
+        let reason = teacher::write(&item.row.distortions, score, rng.next_u64());
+        // The level word is drawn so that its expectation is the label.
+        let below = (label.floor().clamp(1.0, 4.0)) as usize;
+        let level = Level::ALL[below - 1 + usize::from(f64::from(rng.unit()) < label - below as f64)];
+        let worst = item.row.distortions.iter().max_by_key(|d| d.level);
+        let distortion = worst.map_or((25, 0), |d| (d.kind as u32, u32::from(d.level.get())));
+        Ok(Example {
+            reason: self.tokens(Mode::Reason, &reason, &patches)?,
+            quick: self.tokens(Mode::Quick, level.word(), &patches)?,
+            patches,
+            label,
+            distortion,
+        })
+    }
+
+    /// The prompt of a mode and an answer; patches are left out of the inputs.
+    fn tokens(&self, mode: Mode, answer: &str, patches: &Patches) -> Result<Tokens, TrainError> {
+        let text = self.processor.chat(prompt::SYSTEM, prompt::current(mode).text, 1)?;
+        let outline = Patches { values: Vec::new(), grid: patches.grid };
+        let prompt = self.processor.inputs_of_patches(&text, &[outline])?;
+        let mut answer = self.processor.tokenise(answer)?;
+        answer.extend(self.processor.end_of_text().first());
+        Ok(Tokens { prompt, answer })
+    }
+}
+
+/// The item of the `draw`-th draw: every epoch is another permutation of all items.
+pub struct Order {
+    items: usize,
+    seed: u64,
+    epoch: Option<(u64, Vec<u32>)>,
+}
+
+impl Order {
+    /// An order over `items` items, at least one.
+    #[must_use]
+    pub fn new(items: usize, seed: u64) -> Self {
+        Self { items, seed, epoch: None }
+    }
+
+    /// Index of the item of a draw.
+    pub fn item(&mut self, draw: u64) -> usize {
+        let epoch = draw / self.items as u64;
+        if self.epoch.as_ref().is_none_or(|(known, _)| *known != epoch) {
+            let mut rng = Rng::new(self.seed ^ 0x6F72_6465_7200, epoch);
+            let mut permutation: Vec<u32> = (0..self.items as u32).collect();
+            for i in (1..permutation.len()).rev() {
+                permutation.swap(i, rng.below(i + 1));
+            }
+            self.epoch = Some((epoch, permutation));
+        }
+        self.epoch
+            .as_ref()
+            .map_or(0, |(_, permutation)| permutation[(draw % self.items as u64) as usize] as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_draws_every_item_once() {
+        let mut order = Order::new(10, 3);
+        for epoch in 0..3 {
+            let mut drawn: Vec<usize> = (0..10).map(|i| order.item(epoch * 10 + i)).collect();
+            drawn.sort_unstable();
+            assert_eq!(drawn, (0..10).collect::<Vec<_>>());
+        }
+        assert_eq!(order.item(4), Order::new(10, 3).item(4));
+    }
+
+    #[test]
+    fn the_eight_symmetries_differ_and_keep_all_pixels() {
+        let image = RgbImage::new(3, 2, (0..18).collect()).expect("3 x 2");
+        let all: Vec<_> = (0..8).map(|i| symmetry(&image, i)).collect();
+        for (i, a) in all.iter().enumerate() {
+            let mut bytes = a.data().to_vec();
+            bytes.sort_unstable();
+            assert_eq!(bytes, image.data());
+            assert!(all[..i].iter().all(|b| a != b), "{i}");
+        }
+    }
+}

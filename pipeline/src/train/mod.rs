@@ -1,0 +1,80 @@
+//! Cold start: supervised training of any part of the model, resumable to the bit.
+
+pub mod checkpoint;
+pub mod data;
+pub mod objective;
+pub mod optimiser;
+mod run;
+pub mod schedule;
+mod validate;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+pub use run::sft;
+pub use validate::ValidationReport;
+
+use crate::processor::PromptError;
+use crate::qwen2_5_vl::LoadError;
+
+/// Why training stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{path} line {line}: {reason}")]
+    Manifest { path: PathBuf, line: usize, reason: String },
+    #[error("the manifests have no {split} rows")]
+    NoRows { split: &'static str },
+    #[error("{path}: {reason}")]
+    Image { path: PathBuf, reason: String },
+    #[error("{path}: {reason}")]
+    Checkpoint { path: PathBuf, reason: String },
+    #[error(
+        "the loss is no number at step {step}; the newest checkpoint is unharmed, try a lower learning rate"
+    )]
+    NotANumber { step: usize },
+    #[error("stopped at step {step}; the same command goes on from there")]
+    Stopped { step: usize },
+    #[error("the model failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// What a run tells as it goes; also the lines of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Progress {
+    /// The run begins, or goes on after `step`.
+    Started {
+        step: usize,
+        steps: usize,
+        parameters: u64,
+        trained: u64,
+        images: usize,
+        validation_images: usize,
+    },
+    /// A step was made.
+    Step {
+        step: usize,
+        loss: f64,
+        reason: f64,
+        quick: f64,
+        score: f64,
+        grad_norm: f64,
+        learning_rate: f64,
+        images_per_second: f64,
+    },
+    /// Held-out images were assessed.
+    Validated {
+        step: usize,
+        #[serde(flatten)]
+        report: ValidationReport,
+    },
+    /// A checkpoint is safe on disk.
+    Saved { step: usize },
+}

@@ -1,0 +1,231 @@
+//! What is minimised: the loss of a few examples, and its gradients.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use qponder_shared::recipe::{Objective, Train};
+
+use super::data::Example;
+use crate::ops;
+use crate::qwen2_5_vl::{Qwen2_5Vl, Weights};
+
+/// Distortions with none, and severities with none.
+const KINDS: usize = 26;
+const SEVERITIES: usize = 6;
+
+/// Linear heads on the mean of the tower's features: score, distortion, severity. They exist only
+/// while training and help the tower to see.
+pub struct PooledHeads {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl PooledHeads {
+    /// Names and initial values of the heads' parameters.
+    ///
+    /// # Errors
+    /// When memory cannot be had.
+    pub fn initial(width: usize) -> Result<BTreeMap<String, Tensor>> {
+        let rows = 1 + KINDS + SEVERITIES;
+        Ok(BTreeMap::from([
+            ("heads.weight".to_owned(), Tensor::zeros((rows, width), DType::F32, &Device::Cpu)?),
+            ("heads.bias".to_owned(), Tensor::zeros(rows, DType::F32, &Device::Cpu)?),
+        ]))
+    }
+
+    /// Takes the heads' parameters.
+    ///
+    /// # Errors
+    /// When they are missing or of another width.
+    pub fn load(weights: &Weights, width: usize) -> std::result::Result<Self, crate::qwen2_5_vl::LoadError> {
+        let rows = 1 + KINDS + SEVERITIES;
+        Ok(Self {
+            weight: weights.get("heads.weight", (rows, width))?,
+            bias: weights.get("heads.bias", rows)?,
+        })
+    }
+
+    /// `(images, 1 + 26 + 6)`: score − 3, distortion logits, severity logits.
+    fn forward(&self, features: &Tensor, patches: &[usize]) -> Result<Tensor> {
+        let mut start = 0;
+        let mut means = Vec::with_capacity(patches.len());
+        for &count in patches {
+            means.push(features.narrow(0, start, count)?.mean_keepdim(0)?);
+            start += count;
+        }
+        ops::linear(&Tensor::cat(&means, 0)?, &self.weight, Some(&self.bias))
+    }
+
+    /// Scores of images, from the tower's features.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn scores(&self, features: &Tensor, patches: &[usize]) -> Result<Vec<f64>> {
+        let scores = self.forward(features, patches)?.narrow(1, 0, 1)?.squeeze(1)?.to_dtype(DType::F64)?;
+        Ok(scores.to_vec1::<f64>()?.into_iter().map(|s| s + 3.0).collect())
+    }
+}
+
+/// Losses of a few examples; every part is a sum over examples, to be divided by their number.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Losses {
+    /// What is minimised.
+    pub total: f64,
+    /// Mean cross-entropy of a reasoning answer's token, in nats.
+    pub reason: f64,
+    /// Cross-entropy of the level word.
+    pub quick: f64,
+    /// Smooth L1 of the pooled score.
+    pub score: f64,
+}
+
+impl Losses {
+    /// Adds another sum.
+    pub fn add(&mut self, other: Losses) {
+        self.total += other.total;
+        self.reason += other.reason;
+        self.quick += other.quick;
+        self.score += other.score;
+    }
+}
+
+/// The loss of some examples as a tensor to differentiate, summed over them.
+///
+/// # Errors
+/// When the examples do not fit the model.
+pub fn loss(
+    model: &Qwen2_5Vl,
+    heads: Option<&PooledHeads>,
+    examples: &[Example],
+    train: &Train,
+) -> Result<(Tensor, Losses)> {
+    let device = model.device();
+    let length = model.config.vision.in_channels
+        * model.config.vision.temporal_patch_size
+        * model.config.vision.patch_size.pow(2);
+    let values: Vec<f32> = examples.iter().flat_map(|e| e.patches.values.iter().copied()).collect();
+    let grids: Vec<_> = examples.iter().map(|e| e.patches.grid).collect();
+    let counts: Vec<usize> = examples.iter().map(|e| e.patches.count()).collect();
+    let patches = Tensor::from_vec(values, (counts.iter().sum::<usize>(), length), device)?;
+    let features = model.vision.features(&patches, &grids)?;
+    let mut losses = Losses::default();
+    let mut total = Tensor::zeros((), DType::F32, device)?;
+    if let Some(heads) = heads {
+        let (pooled, score) = pooled_loss(heads, &features, &counts, examples)?;
+        losses.score = score;
+        let weight = if train.objective == Objective::Tower { 1.0 } else { train.auxiliary_weight };
+        total = (total + (pooled * weight)?)?;
+    }
+    if train.objective == Objective::Answer {
+        let images = model.vision.merge(&features, &grids)?;
+        let (answers, reason, quick) = answer_loss(model, &images, examples, train.quick_weight)?;
+        (losses.reason, losses.quick) = (reason, quick);
+        total = (total + answers)?;
+    }
+    losses.total = f64::from(total.to_scalar::<f32>()?);
+    Ok((total, losses))
+}
+
+/// Smooth L1 of the score and 0.3 times the cross-entropies of distortion and severity.
+fn pooled_loss(
+    heads: &PooledHeads,
+    features: &Tensor,
+    counts: &[usize],
+    examples: &[Example],
+) -> Result<(Tensor, f64)> {
+    let out = heads.forward(features, counts)?;
+    let labels: Vec<f32> = examples.iter().map(|e| e.label as f32 - 3.0).collect();
+    let error = (out.narrow(1, 0, 1)?.squeeze(1)? - Tensor::from_vec(labels, examples.len(), out.device())?)?
+        .abs()?;
+    // ½e² below 1, e − ½ above: with c = min(e, 1), c·(e − c/2).
+    let clipped = error.minimum(1.0)?;
+    let score = (&clipped * (&error - (&clipped * 0.5)?)?)?.sum_all()?;
+    let kinds: Vec<u32> = examples.iter().map(|e| e.distortion.0).collect();
+    let severities: Vec<u32> = examples.iter().map(|e| e.distortion.1).collect();
+    let kind = ops::negative_log_likelihood(&out.narrow(1, 1, KINDS)?.contiguous()?, &kinds)?.sum_all()?;
+    let severity =
+        ops::negative_log_likelihood(&out.narrow(1, 1 + KINDS, SEVERITIES)?.contiguous()?, &severities)?
+            .sum_all()?;
+    let score_value = f64::from(score.to_scalar::<f32>()?);
+    Ok(((score + ((kind + severity)? * 0.3)?)?, score_value))
+}
+
+/// Cross-entropy on the assistant's tokens: of each example the mean over its reasoning answer, and
+/// `quick_weight` times that of the level word. Both sequences share the image's embeddings.
+fn answer_loss(
+    model: &Qwen2_5Vl,
+    images: &Tensor,
+    examples: &[Example],
+    quick_weight: f64,
+) -> Result<(Tensor, f64, f64)> {
+    let mut ids = Vec::new();
+    let mut positions = Vec::new();
+    let mut lengths = Vec::new();
+    let mut image_rows = Vec::new();
+    let mut rows = Vec::new();
+    let mut targets = Vec::new();
+    let mut weights: Vec<f32> = Vec::new();
+    let mut reasoned = Vec::new();
+    let mut first_image_row = 0;
+    for example in examples {
+        for (tokens, weight, is_reason) in
+            [(&example.reason, 1.0, true), (&example.quick, quick_weight, false)]
+        {
+            let sequence = tokens.sequence();
+            let mut next_row = first_image_row;
+            for &id in &sequence.ids {
+                image_rows.push((id == model.config.image_token_id).then_some(next_row));
+                next_row += u32::from(id == model.config.image_token_id);
+            }
+            let first_answer = ids.len() + tokens.prompt.ids.len();
+            for (index, &target) in tokens.answer.iter().enumerate() {
+                rows.push((first_answer + index) as u32 - 1);
+                targets.push(target);
+                weights.push((weight / tokens.answer.len() as f64) as f32);
+                reasoned.push(is_reason);
+            }
+            positions.extend(sequence.positions);
+            lengths.push(sequence.ids.len());
+            ids.extend(sequence.ids);
+        }
+        first_image_row += (example.patches.count() / model.config.vision.spatial_merge_size.pow(2)) as u32;
+    }
+    let device = model.device();
+    let words = model.text.embed(&ids)?;
+    let tokens = ids.len() as u32;
+    let sources: Vec<u32> = image_rows
+        .iter()
+        .enumerate()
+        .map(|(index, row)| row.map_or(index as u32, |row| tokens + row))
+        .collect();
+    let sources = Tensor::from_vec(sources, ids.len(), device)?;
+    let embeddings = Tensor::cat(&[&words, images], 0)?.index_select(&sources, 0)?;
+    let hidden = model.text.forward(&embeddings, &positions, &lengths)?;
+    let count = rows.len();
+    let logits = model.text.logits(&hidden.index_select(&Tensor::from_vec(rows, count, device)?, 0)?)?;
+    let losses = ops::negative_log_likelihood(&logits, &targets)?;
+    let values: Vec<f32> = losses.to_vec1()?;
+    let sum = |of_reason: bool| -> f64 {
+        let of = values.iter().zip(&weights).zip(&reasoned).filter(|(_, is_reason)| **is_reason == of_reason);
+        of.map(|((loss, weight), _)| f64::from(loss * weight)).sum()
+    };
+    let quick = if quick_weight > 0.0 { sum(false) / quick_weight } else { 0.0 };
+    let weights = Tensor::from_vec(weights.clone(), count, device)?;
+    Ok(((losses * weights)?.sum_all()?, sum(true), quick))
+}
+
+/// Gradients of a loss by parameter name, taken out of candle's graph.
+///
+/// # Errors
+/// When a parameter has no gradient: an operation without one would otherwise go unnoticed.
+pub fn gradients(loss: &Tensor, parameters: &BTreeMap<String, Var>) -> Result<BTreeMap<String, Vec<f32>>> {
+    let store = loss.backward()?;
+    let mut gradients = BTreeMap::new();
+    for (name, parameter) in parameters {
+        let Some(gradient) = store.get(parameter.as_tensor()) else {
+            candle_core::bail!("parameter {name} has no gradient")
+        };
+        gradients.insert(name.clone(), gradient.detach().flatten_all()?.to_vec1()?);
+    }
+    Ok(gradients)
+}
