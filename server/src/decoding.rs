@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qponder_kernels::pixels::{self, DecodeError, Decoded, Limits, encode};
+use qponder_kernels::pixels::{self, DecodeError, Decoded, EncodeError, Limits, RgbImage};
 use tokio::sync::Semaphore;
 
 /// Longest side of a thumbnail in pixels.
@@ -18,9 +18,12 @@ pub enum Refusal {
     /// The file itself.
     #[error(transparent)]
     File(#[from] DecodeError),
-    /// Something here.
-    #[error("decoding failed: {0}")]
-    Internal(String),
+    /// Its pixels could not be written in another format.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The work was cut off: a defect, or the server stops.
+    #[error("decoding did not end: {0}")]
+    CutOff(#[from] tokio::task::JoinError),
 }
 
 /// What is known of a file once it was decoded.
@@ -31,7 +34,7 @@ pub struct Examined {
     pub width: usize,
     /// Size in pixels, upright.
     pub height: usize,
-    /// A small PNG.
+    /// A small JPEG.
     pub thumbnail: Vec<u8>,
 }
 
@@ -69,7 +72,7 @@ impl Decoder {
         .await
     }
 
-    /// The thumbnail of a file, as a PNG.
+    /// The thumbnail of a file, as a JPEG.
     ///
     /// # Errors
     /// What is wrong with the file.
@@ -82,24 +85,21 @@ impl Decoder {
     /// # Errors
     /// What is wrong with the file.
     pub async fn rendering(&self, bytes: Bytes) -> Result<Vec<u8>, Refusal> {
-        self.run(move || {
-            encode::png(&decode(&bytes)?.image).map_err(|error| Refusal::Internal(error.to_string()))
-        })
-        .await
+        self.run(move || Ok(pixels::encode_png(&decode(&bytes)?.image)?)).await
     }
 
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let internal = |error: &dyn std::error::Error| Refusal::Internal(error.to_string());
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|error| internal(&error))?;
+        // Nobody closes the semaphore, so there is always a place to come.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let done = tokio::task::spawn_blocking(move || {
             // Kept until the work ends, even when nobody waits for it any more.
             let _place = place;
             work()
         });
-        done.await.map_err(|error| internal(&error))?
+        done.await?
     }
 }
 
@@ -116,6 +116,6 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Refusal> {
     Ok(pixels::decode(bytes, &limits())?)
 }
 
-fn thumbnail(image: &pixels::RgbImage) -> Result<Vec<u8>, Refusal> {
-    encode::thumbnail(image, THUMBNAIL).map_err(|error| Refusal::Internal(error.to_string()))
+fn thumbnail(image: &RgbImage) -> Result<Vec<u8>, Refusal> {
+    Ok(pixels::thumbnail_jpeg(image, THUMBNAIL)?)
 }

@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use qponder_shared::api::{Assessment, CreateAssessment, Page, Problem};
 use qponder_shared::{AssessmentId, ImageId, prompt};
-use utoipa::IntoParams;
 
 use super::extract::{Json, Path, Query};
 use super::images::{check_limit, find};
@@ -22,7 +21,7 @@ const CANCEL_WAIT: Duration = Duration::from_secs(5);
 const MAX_KEY: usize = 200;
 
 /// How an assessment is created.
-#[derive(serde::Deserialize, IntoParams)]
+#[derive(serde::Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CreateOptions {
@@ -34,7 +33,7 @@ pub struct CreateOptions {
 }
 
 /// Which page of an image's assessments.
-#[derive(serde::Deserialize, IntoParams)]
+#[derive(serde::Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListAssessments {

@@ -54,7 +54,7 @@ pub async fn events(
     let events = Events { source, sent, pending: VecDeque::new() };
     let stream = futures_util::stream::unfold(events, |mut events| async {
         let event = events.next().await?;
-        Some((Ok::<_, axum::Error>(write(&event, events.sent)?), events))
+        Some((write(&event, events.sent), events))
     });
     let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
     let headers = response.headers_mut();

@@ -55,9 +55,9 @@ pub async fn original(
     Ok(response)
 }
 
-/// A PNG for galleries, 320 pixels on its longer side at most.
+/// A JPEG for galleries, 320 pixels on its longer side at most.
 #[utoipa::path(get, path = "/images/{id}/thumbnail", tag = "images", params(("id" = ImageId, Path)), responses(
-    (status = OK, description = "The thumbnail.", body = Vec<u8>, content_type = "image/png"),
+    (status = OK, description = "The thumbnail.", body = Vec<u8>, content_type = "image/jpeg"),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn thumbnail(
@@ -99,17 +99,18 @@ async fn derived(
     if is_fresh(headers, &etag) {
         return Ok(not_modified(&etag));
     }
+    let content_type = if kind == Kind::Thumbnail { "image/jpeg" } else { "image/png" };
     if let Some(bytes) = objects.get(kind, &image.sha256).await? {
-        return Ok(respond(bytes, "image/png", &etag));
+        return Ok(respond(bytes, content_type, &etag));
     }
     let bytes = stored(objects, Kind::Original, &image).await?;
     let made = match kind {
         Kind::Thumbnail => decoder.thumbnail(bytes).await,
         Kind::Original | Kind::Rendering => decoder.rendering(bytes).await,
     };
-    let png = Bytes::from(made.map_err(|error| ApiError::internal(&error))?);
-    objects.put(kind, &image.sha256, png.clone()).await?;
-    Ok(respond(png, "image/png", &etag))
+    let made = Bytes::from(made.map_err(|error| ApiError::internal(&error))?);
+    objects.put(kind, &image.sha256, made.clone()).await?;
+    Ok(respond(made, content_type, &etag))
 }
 
 async fn stored(objects: &Objects, kind: Kind, image: &Image) -> Result<Bytes, ApiError> {

@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use qponder_shared::ImageId;
 use qponder_shared::api::{Image, Page, Problem};
-use utoipa::IntoParams;
 
 use super::extract::{Path, Query};
 use super::problem::ApiError;
@@ -19,7 +18,7 @@ const DEFAULT_LIMIT: usize = 50;
 pub const MAX_LIMIT: usize = 200;
 
 /// Which page of images.
-#[derive(serde::Deserialize, IntoParams)]
+#[derive(serde::Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListImages {

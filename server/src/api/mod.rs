@@ -92,7 +92,6 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(assessments::read, assessments::cancel))
         .routes(routes!(events::events))
         .fallback(no_such_route)
-        .method_not_allowed_fallback(wrong_method)
 }
 
 fn description() -> OpenApi {

@@ -126,7 +126,7 @@ impl Shelf {
         let examined = match self.decoder.examine(bytes.clone()).await {
             Ok(examined) => examined,
             Err(Refusal::File(error)) => return Ok(refused(name.to_owned(), refusal_problem(name, &error))),
-            Err(error @ Refusal::Internal(_)) => return Err(ApiError::internal(&error)),
+            Err(error) => return Err(ApiError::internal(&error)),
         };
         if let Some(problem) = mislabelled(name, declared, examined.format) {
             return Ok(refused(name.to_owned(), problem));

@@ -85,7 +85,7 @@ fn answer(
     let _ = report.send(Report::Started { ids: feeds.iter().map(|feed| feed.id).collect() });
 
     let mut open: Vec<Option<Arc<Feed>>> = feeds.into_iter().map(Some).collect();
-    let mut finish = |feed: Arc<Feed>, outcome: Outcome| {
+    let finish = |feed: Arc<Feed>, outcome: Outcome| {
         let _ = report.send(Report::Finished { feed, outcome: Box::new(outcome) });
     };
     // A bug in the model's code must not take the queue down: its batch fails, the next one runs.

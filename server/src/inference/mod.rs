@@ -30,7 +30,7 @@ use crate::store::Store;
 use crate::store::objects::Objects;
 use feed::Feeds;
 
-pub use feed::{Feed, Listener, Phase, Progress};
+pub use feed::{Feed, Listener, Phase};
 
 /// Assessments that may wait. More is refused, since nobody waits that long.
 pub const QUEUE: usize = 256;

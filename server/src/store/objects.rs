@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 pub enum Kind {
     /// The uploaded file, byte for byte.
     Original,
-    /// A small PNG for galleries.
+    /// A small JPEG for galleries.
     Thumbnail,
     /// A lossless PNG of the decoded pixels.
     Rendering,
