@@ -15,7 +15,7 @@ use lexopt::{Arg, Parser};
 use serde_json::Value;
 
 use self::{parts::Part, python::Environment, table::Row};
-use crate::{process, setup, up, workspace::Workspace};
+use crate::{process, setup, workspace::Workspace};
 
 /// What the person asked for.
 #[derive(Debug, Default)]
@@ -43,7 +43,6 @@ impl Options {
 /// Measures every part and writes the table.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::ensure(&[setup::FOR_UP], false)?;
-    up::build_server(workspace)?;
     process::run(process::cargo(workspace.root()).args([
         "build",
         "-p",

@@ -1,7 +1,7 @@
 //! What is measured: one entry a part, with both commands.
 //!
-//! Our side is `pipeline/examples/bench.rs`, whose subcommands take the options of the scripts in
-//! `tests/bench` and print the same keys.
+//! Our side is `tests/examples/bench`, whose subcommands take the options of the scripts in `tests/bench`
+//! and print the same keys.
 
 use std::{
     ffi::OsString,
@@ -12,10 +12,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use serde_json::json;
 
 use super::Environment;
-use crate::workspace::Workspace;
+use crate::{process, workspace::Workspace};
 
 /// The shipped model: what a person's machine runs.
 const MODEL: &str = "models/nano";
@@ -52,7 +51,7 @@ pub struct Part {
 impl Part {
     /// Ours.
     pub fn our_command(&self, workspace: &Workspace) -> Command {
-        let mut command = Command::new(workspace.target().join("debug/examples/bench"));
+        let mut command = Command::new(binary(workspace));
         command.arg(self.subcommand).args(&self.options);
         command
     }
@@ -65,29 +64,25 @@ impl Part {
     }
 }
 
-/// The folder with files made for this run.
+/// Files made for this run.
 #[derive(Debug)]
 pub struct Work {
     samples: PathBuf,
 }
 
-/// Writes what both sides read: training samples with an answer of ordinary length.
+/// Writes what the peer of training reads: the samples that our trainer makes of the same images.
 pub fn prepare(workspace: &Workspace) -> Result<Work> {
-    let prompt =
-        fs::read_to_string(workspace.path(PROMPT)).with_context(|| format!("cannot read {PROMPT}"))?;
-    let answer = "<think>\nsharpness: edges are crisp across the frame (good)\nnoise: the shadows are clean (excellent)\n\
-                  exposure: bright parts keep their detail (good)\ncontrast: tones are well separated (good)\n\
-                  colour: hues look natural (good)\ncompression: no blocks or ringing show (excellent)\n\
-                  A clean picture that loses little at its edges.\n</think>\n<answer>4.21</answer>";
-    let names = ["brook.jpg", "mountains.jpg", "moose.png", "brook-blurred.jpg"];
-    let lines =
-        names.map(|image| json!({"image": image, "prompt": prompt.trim(), "answer": answer}).to_string());
     let folder = workspace.target().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let samples = folder.join("samples.jsonl");
-    fs::write(&samples, lines.join("\n") + "\n")
-        .with_context(|| format!("cannot write {}", samples.display()))?;
+    let mut writer = Command::new(binary(workspace));
+    writer.args(["samples", "--images"]).arg(workspace.path(IMAGES)).arg("--out").arg(&samples);
+    process::read(&mut writer)?;
     Ok(Work { samples })
+}
+
+fn binary(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("debug/examples/bench")
 }
 
 const ASSESS_ALONE: &[Rate] = &[

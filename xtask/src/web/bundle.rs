@@ -26,11 +26,12 @@ pub fn write(frontend: &Path, module: &Path, page: &Path) -> Result<AppSize> {
     fs::create_dir_all(&assets).with_context(|| format!("cannot create {}", assets.display()))?;
     let (script, app) = bind(module, &assets)?;
 
-    let mut names = Vec::new();
-    names.push(("{{css}}", add(&assets, "style", "css", &source(frontend, "style.css")?)?));
-    names.push(("{{icon}}", add(&assets, "icon", "svg", &source(frontend, "icon.svg")?)?));
-    names.push(("{{js}}", add(&assets, "app", "js", &script)?));
-    names.push(("{{wasm}}", add(&assets, "app", "wasm", &app)?));
+    let mut names = vec![
+        ("{{css}}", add(&assets, "style", "css", &source(frontend, "style.css")?)?),
+        ("{{icon}}", add(&assets, "icon", "svg", &source(frontend, "icon.svg")?)?),
+        ("{{js}}", add(&assets, "app", "js", &script)?),
+        ("{{wasm}}", add(&assets, "app", "wasm", &app)?),
+    ];
     let boot = fill(frontend, "boot.js", &names, &["{{js}}", "{{wasm}}"])?;
     names.push(("{{boot}}", add(&assets, "boot", "js", boot.as_bytes())?));
     let index = fill(frontend, "index.html", &names, &["{{css}}", "{{icon}}", "{{boot}}"])?;
