@@ -1,9 +1,11 @@
-//! Resampling that agrees with Pillow's `Image.resize`, bit for bit.
+//! Resampling that agrees with `Image.resize` of Pillow 13, bit for bit.
 //!
 //! The reference image processors of the model family resize with Pillow, and a model notices other pixels
 //! than those it was trained on. So this follows Pillow's `Resample.c`: the filter is stretched by the scale
 //! when shrinking (antialiasing), weights are computed in double precision, normalised, and rounded to
-//! fixed point with [`PRECISION_BITS`] bits; a horizontal pass, then a vertical one, each rounding to bytes.
+//! fixed point with [`PRECISION_BITS`] bits; then one pass per axis, each rounding to bytes. Which axis comes
+//! first shows in the last bit. It is the horizontal one, except where the height shrinks by more than twice as
+//! many pixels as the width (new in Pillow 13).
 
 use super::RgbImage;
 
@@ -60,15 +62,23 @@ pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter) -> 
     let (width, height) = (width.max(1), height.max(1));
     let (in_width, in_height) = (image.width(), image.height());
     let across = |data: &[u8]| horizontal(data, in_width, &Weights::new(in_width, width, filter));
-    let down = |data: &[u8]| vertical(data, 3 * width, &Weights::new(in_height, height, filter));
+    let down = |data: &[u8], stride| vertical(data, stride, &Weights::new(in_height, height, filter));
 
     let data = match (width != in_width, height != in_height) {
         (false, false) => image.data().to_vec(),
         (true, false) => across(image.data()),
-        (false, true) => down(image.data()),
-        (true, true) => down(&across(image.data())),
+        (false, true) => down(image.data(), 3 * width),
+        (true, true) if shrinks_mostly_in_height(image, width, height) => {
+            across(&down(image.data(), 3 * in_width))
+        }
+        (true, true) => down(&across(image.data()), 3 * width),
     };
     RgbImage::from_parts(width, height, data)
+}
+
+fn shrinks_mostly_in_height(image: &RgbImage, width: usize, height: usize) -> bool {
+    let lost = |from: usize, to: usize| from as i64 - to as i64;
+    lost(image.height(), height) > (2 * lost(image.width(), width)).max(0)
 }
 
 /// The size of an image whose longer side is at most `longest`, in proportion and never enlarged:

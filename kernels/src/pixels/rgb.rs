@@ -60,4 +60,40 @@ impl RgbImage {
         }
         Self::new(width, height, data)
     }
+
+    /// One of the eight symmetries of a square: bit 0 swaps the axes, bit 1 mirrors the columns, bit 2
+    /// the rows; 0 changes nothing.
+    #[must_use]
+    pub fn symmetry(&self, index: usize) -> Self {
+        let swapped = index & 1 == 1;
+        let (width, height) = if swapped { (self.height, self.width) } else { (self.width, self.height) };
+        let mut data = Vec::with_capacity(self.data.len());
+        for y in 0..height {
+            for x in 0..width {
+                let (x, y) = if swapped { (y, x) } else { (x, y) };
+                let x = if index & 2 == 0 { x } else { self.width - 1 - x };
+                let y = if index & 4 == 0 { y } else { self.height - 1 - y };
+                let start = 3 * (y * self.width + x);
+                data.extend_from_slice(&self.data[start..start + 3]);
+            }
+        }
+        Self { width, height, data }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_eight_symmetries_differ_and_keep_all_pixels() {
+        let image = RgbImage::new(3, 2, (0..18).collect()).expect("3 x 2");
+        let all: Vec<_> = (0..8).map(|index| image.symmetry(index)).collect();
+        for (index, a) in all.iter().enumerate() {
+            let mut bytes = a.data().to_vec();
+            bytes.sort_unstable();
+            assert_eq!(bytes, image.data());
+            assert!(all[..index].iter().all(|b| a != b), "{index}");
+        }
+    }
 }
