@@ -30,8 +30,8 @@ async fn finish(request: Request, next: Next) -> Response {
     let immutable = has_content_hash(&name);
     let names_a_file = name.contains('.') && name != "index.html";
     let mut response = next.run(request).await;
-    let is_page =
-        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"text/html");
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_page = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     if names_a_file && is_page && !name.ends_with(".html") {
         return StatusCode::NOT_FOUND.into_response();
     }
