@@ -6,8 +6,8 @@
 //! Files come from strangers. Format and size are read by the few lines in [`super::format`] and its
 //! neighbours before any decoder sees the file; sizes and working memory are bounded by [`Limits`]; the
 //! chunk lengths that decoders would trust are checked against the file; and what a decoder found is
-//! compared with what was read before. A picture that was cut off or is damaged is an error even where a
-//! decoder could show a part of it, because a score of such a part would mislead.
+//! compared with what was read before. A picture that was cut off is an error even where a decoder could
+//! show a part of it, and so is damage that a decoder notices, because a score of the rest would mislead.
 
 mod colour;
 mod error;
