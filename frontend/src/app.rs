@@ -1,0 +1,81 @@
+//! The frame around every page: header, notices, drop target, toasts, keys.
+
+use leptos::ev;
+use leptos::html::Main;
+use leptos::prelude::*;
+use wasm_bindgen::JsCast as _;
+
+use crate::keys;
+use crate::pages::gallery::GalleryPage;
+use crate::pages::image::ImagePage;
+use crate::pages::unknown::UnknownPage;
+use crate::parts::connection::Connection;
+use crate::parts::drop_target::DropTarget;
+use crate::parts::header::Header;
+use crate::parts::help::Help;
+use crate::parts::toasts::ToastList;
+use crate::route::Route;
+use crate::settings;
+use crate::state::App as State;
+
+/// The app.
+#[component]
+pub fn App() -> impl IntoView {
+    let app = State::new();
+    provide_context(app);
+    app.reach();
+    keys::listen(app);
+    listen_to_window(app);
+
+    Effect::new(move || {
+        let theme = app.theme.get();
+        settings::store("theme", theme.name());
+        if let Some(root) = document().document_element() {
+            let _ = root.set_attribute("data-theme", theme.name());
+        }
+    });
+    Effect::new(move || settings::store("mode", app.mode.get().name()));
+
+    let main = NodeRef::<Main>::new();
+    let skip = move |event: web_sys::MouseEvent| {
+        event.prevent_default();
+        if let Some(main) = main.get() {
+            let _ = main.focus();
+        }
+    };
+    view! {
+        <a class="skip" href="#main" on:click=skip>"Skip to the content"</a>
+        <Header/>
+        <Connection/>
+        <main id="main" tabindex="-1" node_ref=main class:is-image=move || matches!(app.route.get(), Route::Image(_))>
+            {move || match app.route.get() {
+                Route::Gallery => view! { <GalleryPage/> }.into_any(),
+                Route::Image(id) => view! { <ImagePage id/> }.into_any(),
+                Route::Unknown => view! { <UnknownPage what="page"/> }.into_any(),
+            }}
+        </main>
+        <ToastList/>
+        <DropTarget/>
+        <Help/>
+        <div class="sr" role="status" aria-live="polite">{move || app.announcement.get()}</div>
+    }
+}
+
+fn listen_to_window(app: State) {
+    if let Ok(history) = window().history() {
+        // Pages restore their own scroll position once they have something to scroll.
+        let _ = history.set_scroll_restoration(web_sys::ScrollRestoration::Manual);
+    }
+    // These listeners live as long as the page: their handles are not kept.
+    window_event_listener(ev::popstate, move |_| app.route.set(Route::current()));
+    window_event_listener(ev::pagehide, move |_| app.commit_removals_on_leave());
+    window_event_listener_untyped("paste", move |event| {
+        let Some(event) = event.dyn_ref::<web_sys::ClipboardEvent>() else { return };
+        if let Some(files) = event.clipboard_data().and_then(|data| data.files())
+            && files.length() > 0
+        {
+            event.prevent_default();
+            app.uploads.add(app, &files);
+        }
+    });
+}

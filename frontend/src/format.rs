@@ -1,0 +1,61 @@
+//! Numbers and times as people read them.
+
+use js_sys::{Date, Object, Reflect};
+use wasm_bindgen::JsValue;
+
+/// `3.4 MB`, in powers of ten as file managers have it.
+#[must_use]
+pub fn bytes(bytes: f64) -> String {
+    if bytes < 1e3 {
+        format!("{bytes:.0} B")
+    } else if bytes < 1e6 {
+        format!("{:.0} kB", bytes / 1e3)
+    } else {
+        format!("{:.1} MB", bytes / 1e6)
+    }
+}
+
+/// `240 ms`, `3.2 s`.
+#[must_use]
+pub fn duration(ms: u64) -> String {
+    if ms < 1000 { format!("{ms} ms") } else { format!("{:.1} s", ms as f64 / 1000.0) }
+}
+
+/// `3.8 M`, of a model's parameters.
+#[must_use]
+pub fn count(count: u64) -> String {
+    let count = count as f64;
+    if count >= 1e9 {
+        format!("{:.1} B", count / 1e9)
+    } else if count >= 1e6 {
+        format!("{:.1} M", count / 1e6)
+    } else {
+        format!("{:.0} k", count / 1e3)
+    }
+}
+
+/// A date and time in the reader's language and time zone; the text itself when it is no time.
+#[must_use]
+pub fn time(rfc3339: &str) -> String {
+    let date = Date::new(&JsValue::from_str(rfc3339));
+    if date.get_time().is_nan() {
+        return rfc3339.to_owned();
+    }
+    let options = Object::new();
+    let _ = Reflect::set(&options, &"dateStyle".into(), &"medium".into());
+    let _ = Reflect::set(&options, &"timeStyle".into(), &"short".into());
+    String::from(date.to_locale_string("default", &options))
+}
+
+/// `1 photo`, `3 photos`.
+#[must_use]
+pub fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// `Sharpness` from `sharpness`.
+#[must_use]
+pub fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

@@ -1,0 +1,179 @@
+//! The keyboard: what each key does, and the table that the help shows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leptos::ev;
+use leptos::prelude::*;
+use qponder_shared::ImageId;
+use qponder_shared::api::{Mode, Sampling};
+use qponder_shared::view::Point;
+use wasm_bindgen::JsCast as _;
+use web_sys::{HtmlElement, HtmlInputElement, KeyboardEvent};
+
+use crate::parts::{copy, header, tile};
+use crate::route::{self, Route};
+use crate::state::App;
+use crate::toasts::Offer;
+
+/// Device pixels that an arrow key moves the image by.
+const PAN: f64 = 96.0;
+
+/// What the help lists: a heading, then keys and what they do.
+pub const TABLE: [(&str, &[(&[&str], &str)]); 3] = [
+    (
+        "Everywhere",
+        &[
+            (&["U"], "choose photos to upload"),
+            (&["Ctrl V"], "upload what was copied"),
+            (&["T"], "light, dark or as the system"),
+            (&["?"], "show these keys"),
+            (&["Esc"], "back, or close"),
+        ],
+    ),
+    (
+        "Gallery",
+        &[
+            (&["J", "→"], "next image"),
+            (&["K", "←"], "previous image"),
+            (&["↑", "↓"], "row above, row below"),
+            (&["Enter"], "open"),
+            (&["R", "Q"], "reason mode, quick mode for new photos"),
+            (&["Del"], "delete"),
+        ],
+    ),
+    (
+        "Image",
+        &[
+            (&["J", "K"], "next and previous image"),
+            (&["R"], "assess in reason mode"),
+            (&["Q"], "assess in quick mode"),
+            (&["X"], "cancel the assessment that runs"),
+            (&["C"], "copy the assessment as JSON"),
+            (&["+", "−"], "zoom in, zoom out"),
+            (&["0", "F"], "1:1 pixels, fit"),
+            (&["←", "→", "↑", "↓"], "move around a large image, else next and previous"),
+            (&["Del"], "delete"),
+        ],
+    ),
+];
+
+/// Listens for keys for as long as the page lives.
+pub fn listen(app: App) {
+    window_event_listener(ev::keydown, move |event| {
+        let is_chord = event.ctrl_key() || event.meta_key() || event.alt_key();
+        if !is_chord && !is_typing(&event) && press(app, &event) {
+            event.prevent_default();
+        }
+    });
+}
+
+/// Acts on a key; whether it means something here.
+fn press(app: App, event: &KeyboardEvent) -> bool {
+    if app.help.get_untracked() {
+        // The dialog closes itself on Escape.
+        return false;
+    }
+    match event.key().as_str() {
+        "?" => app.help.set(true),
+        "u" | "U" => header::choose_files(),
+        "t" | "T" => app.theme.update(|theme| *theme = theme.next()),
+        key => {
+            return match app.route.get_untracked() {
+                Route::Image(id) => press_on_image(app, id, key),
+                Route::Gallery => press_in_gallery(app, key),
+                Route::Unknown => false,
+            };
+        }
+    }
+    true
+}
+
+fn press_in_gallery(app: App, key: &str) -> bool {
+    match key {
+        "j" | "J" | "ArrowRight" => tile::focus_beside(1),
+        "k" | "K" | "ArrowLeft" => tile::focus_beside(-1),
+        "ArrowDown" => tile::focus_row(1.0),
+        "ArrowUp" => tile::focus_row(-1.0),
+        "r" | "R" => choose_mode(app, Mode::Reason),
+        "q" | "Q" => choose_mode(app, Mode::Quick),
+        "Delete" => {
+            let Some(id) = tile::focused() else { return false };
+            let name = app.gallery.find(id).map(|card| card.image.with_untracked(|image| image.name.clone()));
+            tile::focus_beside(1);
+            app.remove(id, &name.unwrap_or_default());
+            true
+        }
+        _ => false,
+    }
+}
+
+fn choose_mode(app: App, mode: Mode) -> bool {
+    app.mode.set(mode);
+    app.toasts.say(match mode {
+        Mode::Reason => "New photos are assessed with reasons.",
+        Mode::Quick => "New photos get a quick score.",
+    });
+    true
+}
+
+fn press_on_image(app: App, id: ImageId, key: &str) -> bool {
+    let viewer = app.viewer;
+    match key {
+        "Escape" => route::go(app, Route::Gallery),
+        "j" | "J" => turn(app, id, 1),
+        "k" | "K" => turn(app, id, -1),
+        "r" | "R" => app.answers.ask(app, id, Mode::Reason, Sampling::default()),
+        "q" | "Q" => app.answers.ask(app, id, Mode::Quick, Sampling::default()),
+        "x" | "X" => {
+            if let Some(answer) = app.answers.live(id) {
+                app.answers.cancel(app, &answer);
+            }
+        }
+        "c" | "C" => copy::copy_shown(app),
+        "+" | "=" => viewer.zoom_in(),
+        "-" | "_" => viewer.zoom_out(),
+        "0" | "1" => viewer.one_to_one(),
+        "f" | "F" => viewer.fit(),
+        "ArrowLeft" if viewer.can_pan() => viewer.pan(Point { x: PAN, y: 0.0 }),
+        "ArrowRight" if viewer.can_pan() => viewer.pan(Point { x: -PAN, y: 0.0 }),
+        "ArrowUp" if viewer.can_pan() => viewer.pan(Point { x: 0.0, y: PAN }),
+        "ArrowDown" if viewer.can_pan() => viewer.pan(Point { x: 0.0, y: -PAN }),
+        "ArrowLeft" => turn(app, id, -1),
+        "ArrowRight" => turn(app, id, 1),
+        "Delete" => app.remove(id, &name_of(app, id)),
+        _ => return false,
+    }
+    true
+}
+
+/// Shows the next or previous image of the gallery, and loads more of it near the end.
+pub fn turn(app: App, from: ImageId, step: isize) {
+    match untrack(|| app.gallery.neighbour(from, step)) {
+        Some(id) => route::replace(app, Route::Image(id)),
+        None if step > 0 && untrack(|| app.gallery.has_more()) => {
+            app.gallery.load_more(app);
+            let again = Offer { label: "Next", act: Arc::new(move || turn(app, from, 1)) };
+            app.toasts.offer("Loading more images.", false, again, Duration::from_secs(4));
+        }
+        None => app.toasts.say(if step > 0 { "This is the last image." } else { "This is the first image." }),
+    }
+}
+
+fn name_of(app: App, id: ImageId) -> String {
+    let card = untrack(|| app.gallery.find(id));
+    card.map(|card| card.image.with_untracked(|image| image.name.clone()))
+        .unwrap_or_else(|| "the image".into())
+}
+
+/// Whether the key goes into a field, or to a control that has its own use for it.
+fn is_typing(event: &KeyboardEvent) -> bool {
+    let Some(target) = event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok()) else {
+        return false;
+    };
+    if let Some(input) = target.dyn_ref::<HtmlInputElement>() {
+        let takes_text = !matches!(input.type_().as_str(), "radio" | "checkbox" | "file" | "button");
+        return takes_text || event.key().starts_with("Arrow");
+    }
+    matches!(target.tag_name().as_str(), "TEXTAREA" | "SELECT") || target.is_content_editable()
+}

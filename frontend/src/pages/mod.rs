@@ -1,0 +1,5 @@
+//! What an address shows.
+
+pub mod gallery;
+pub mod image;
+pub mod unknown;

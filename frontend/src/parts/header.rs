@@ -1,0 +1,114 @@
+//! The bar at the top: name, model, mode of new photos, theme, keys, upload.
+
+use leptos::prelude::*;
+use qponder_shared::api::Mode;
+use wasm_bindgen::JsCast as _;
+use web_sys::HtmlInputElement;
+
+use crate::format;
+use crate::parts::icon::{Icon, Shape};
+use crate::route::{Route, follow_link};
+use crate::settings::Theme;
+use crate::state::App;
+
+const FILE_INPUT: &str = "files";
+
+/// Opens the browser's file dialog.
+pub fn choose_files() {
+    let input = document().get_element_by_id(FILE_INPUT);
+    if let Some(input) = input.and_then(|input| input.dyn_into::<HtmlInputElement>().ok()) {
+        input.click();
+    }
+}
+
+/// The bar.
+#[component]
+pub fn Header() -> impl IntoView {
+    let app = App::get();
+    let model = move || {
+        app.info.get().map(|info| {
+            let title = format!(
+                "Model {}, family {}, {} parameters, weights {}",
+                info.model.name,
+                info.model.family,
+                format::count(info.model.parameters),
+                info.model.sha256.get(..12).unwrap_or_default()
+            );
+            view! { <span class="model" title=title>{info.model.name.clone()}</span> }
+        })
+    };
+    let picked = move |event: web_sys::Event| {
+        let input: HtmlInputElement = event_target(&event);
+        if let Some(files) = input.files() {
+            app.uploads.add(app, &files);
+        }
+        // So that the same file can be picked again.
+        input.set_value("");
+    };
+    view! {
+        <header class="bar">
+            <a class="brand" href="/" on:click=follow_link(app, Route::Gallery) aria-label="Q-Ponder, gallery">
+                <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
+                    <circle cx="16" cy="13.500" r="9"/><path d="M22.500 20 27 25.500M4 28h14"/>
+                    <circle class="dot" cx="16" cy="13.500" r="3"/><circle class="dot" cx="12" cy="28" r="2.500"/>
+                </svg>
+                <span>"Q-Ponder"</span>
+            </a>
+            {model}
+            <span class="spring"></span>
+            <ModeSwitch/>
+            <ThemeToggle/>
+            <button class="icon-button keys-button" title="Keys (?)" aria-label="Keys" on:click=move |_| app.help.set(true)>"?"</button>
+            <button class="button is-primary" title="Upload photos (U)" on:click=move |_| choose_files()>
+                <Icon shape=Shape::Upload/><span>"Upload"</span>
+            </button>
+            <input id=FILE_INPUT class="sr" type="file" multiple accept="image/png,image/jpeg,image/webp" tabindex="-1"
+                aria-label="Photos to upload" on:change=picked/>
+        </header>
+    }
+}
+
+/// How new photos are assessed.
+#[component]
+fn ModeSwitch() -> impl IntoView {
+    let app = App::get();
+    let option = move |mode: Mode, label: &'static str, title: &'static str| {
+        view! {
+            <label title=title>
+                <input type="radio" name="mode" value=mode.name() prop:checked=move || app.mode.get() == mode
+                    on:change=move |_| app.mode.set(mode)/>
+                <span>{label}</span>
+            </label>
+        }
+    };
+    view! {
+        <fieldset class="switch">
+            <legend class="sr">"Mode of new photos"</legend>
+            {option(Mode::Reason, "Reason", "New photos: reasoning in words, then a score")}
+            {option(Mode::Quick, "Quick", "New photos: only a score, in one step")}
+        </fieldset>
+    }
+}
+
+#[component]
+fn ThemeToggle() -> impl IntoView {
+    let app = App::get();
+    let label = move || match app.theme.get() {
+        Theme::System => "Theme: as the system",
+        Theme::Light => "Theme: light",
+        Theme::Dark => "Theme: dark",
+    };
+    view! {
+        <button class="icon-button" title=move || format!("{} (T)", label()) aria-label=label
+            on:click=move |_| app.theme.update(|theme| *theme = theme.next())>
+            {move || {
+                let shape = match app.theme.get() {
+                    Theme::System => Shape::HalfSun,
+                    Theme::Light => Shape::Sun,
+                    Theme::Dark => Shape::Moon,
+                };
+                view! { <Icon shape/> }
+            }}
+        </button>
+    }
+}

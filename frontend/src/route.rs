@@ -1,0 +1,70 @@
+//! Addresses: `/` is the gallery, `/images/{id}` one image.
+
+use leptos::prelude::*;
+use qponder_shared::ImageId;
+use wasm_bindgen::JsValue;
+
+use crate::state::App;
+
+/// What the address names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    Gallery,
+    Image(ImageId),
+    /// Nothing that exists.
+    Unknown,
+}
+
+impl Route {
+    /// Reads the browser's address.
+    #[must_use]
+    pub fn current() -> Self {
+        let path = location().pathname().unwrap_or_default();
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        match (parts.next(), parts.next(), parts.next()) {
+            (None, ..) => Route::Gallery,
+            (Some("images"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Image),
+            _ => Route::Unknown,
+        }
+    }
+
+    /// The address, for links.
+    #[must_use]
+    pub fn path(self) -> String {
+        match self {
+            Route::Image(id) => format!("/images/{id}"),
+            Route::Gallery | Route::Unknown => "/".to_owned(),
+        }
+    }
+}
+
+/// Goes somewhere, as a link would.
+pub fn go(app: App, to: Route) {
+    change(app, to, |history, path| history.push_state_with_url(&JsValue::NULL, "", Some(path)));
+}
+
+/// Goes somewhere without a step in the history: from image to image, Back still leads to the gallery.
+pub fn replace(app: App, to: Route) {
+    change(app, to, |history, path| history.replace_state_with_url(&JsValue::NULL, "", Some(path)));
+}
+
+fn change(app: App, to: Route, act: impl FnOnce(&web_sys::History, &str) -> Result<(), JsValue>) {
+    if app.route.get_untracked() == to {
+        return;
+    }
+    // A sandboxed page may lack a history; the page itself still changes.
+    if let Ok(history) = window().history() {
+        let _ = act(&history, &to.path());
+    }
+    app.route.set(to);
+}
+
+/// Makes a link change the page in place, unless the person wants a new tab or window.
+pub fn follow_link(app: App, to: Route) -> impl Fn(web_sys::MouseEvent) + Clone + 'static {
+    move |event| {
+        if event.button() == 0 && !event.ctrl_key() && !event.meta_key() && !event.shift_key() {
+            event.prevent_default();
+            go(app, to);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Everything that the page knows, as signals. One value, handed to every component by context.
+
+use std::time::Duration;
+
+use gloo_timers::future::sleep;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use qponder_shared::api::{Mode, ServerInfo};
+
+use crate::answers::{Answer, Answers};
+use crate::api::{self, Failure};
+use crate::gallery::Gallery;
+use crate::parts::viewer::Viewer;
+use crate::route::Route;
+use crate::settings::{self, Theme};
+use crate::toasts::Toasts;
+use crate::upload::Uploads;
+
+/// Longest pause between two attempts to reach the server, in seconds.
+const LONGEST_PAUSE: u32 = 30;
+
+/// Whether the server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Not known yet.
+    Connecting,
+    Up,
+    /// It does not; the next attempt comes in this many seconds.
+    Down {
+        retry_in: u32,
+    },
+}
+
+/// The state of the page.
+#[derive(Clone, Copy)]
+pub struct App {
+    pub route: RwSignal<Route>,
+    /// How new photos are assessed.
+    pub mode: RwSignal<Mode>,
+    pub theme: RwSignal<Theme>,
+    pub info: RwSignal<Option<ServerInfo>>,
+    pub link: RwSignal<Link>,
+    pub gallery: Gallery,
+    pub answers: Answers,
+    pub uploads: Uploads,
+    pub toasts: Toasts,
+    pub viewer: Viewer,
+    /// The assessment that the image page shows.
+    pub shown: RwSignal<Option<Answer>>,
+    /// Whether the list of keys is open.
+    pub help: RwSignal<bool>,
+    /// What screen readers are told.
+    pub announcement: RwSignal<String>,
+    is_reaching: StoredValue<bool>,
+    is_impatient: StoredValue<bool>,
+}
+
+impl App {
+    /// The state at the start: the address, stored settings, nothing loaded.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            route: RwSignal::new(Route::current()),
+            mode: RwSignal::new(settings::mode()),
+            theme: RwSignal::new(settings::theme()),
+            info: RwSignal::new(None),
+            link: RwSignal::new(Link::Connecting),
+            gallery: Gallery::new(),
+            answers: Answers::new(),
+            uploads: Uploads::new(),
+            toasts: Toasts::new(),
+            viewer: Viewer::new(),
+            shown: RwSignal::new(None),
+            help: RwSignal::new(false),
+            announcement: RwSignal::new(String::new()),
+            is_reaching: StoredValue::new(false),
+            is_impatient: StoredValue::new(false),
+        }
+    }
+
+    /// The state, within a component.
+    #[must_use]
+    pub fn get() -> Self {
+        expect_context()
+    }
+
+    /// Says what went wrong; when the server is away, starts to wait for it instead.
+    pub fn report(self, failure: &Failure) {
+        match failure {
+            Failure::Unreachable => self.reach(),
+            Failure::Refused { .. } | Failure::Unreadable(_) => self.toasts.complain(failure.to_string()),
+        }
+    }
+
+    /// Asks the server for its model and limits until it answers, with growing pauses.
+    pub fn reach(self) {
+        if self.is_reaching.get_value() {
+            return;
+        }
+        self.is_reaching.set_value(true);
+        spawn_local(async move {
+            let mut pause = 1;
+            loop {
+                match api::info().await {
+                    Ok(info) => {
+                        self.info.set(Some(info));
+                        break;
+                    }
+                    Err(_) => self.wait(pause).await,
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            self.is_reaching.set_value(false);
+            self.link.set(Link::Up);
+            self.gallery.load_if_needed(self);
+        });
+    }
+
+    /// Ends the pause before the next attempt.
+    pub fn reach_now(self) {
+        self.is_impatient.set_value(true);
+    }
+
+    async fn wait(self, seconds: u32) {
+        for left in (1..=seconds).rev() {
+            self.link.set(Link::Down { retry_in: left });
+            for _ in 0..10 {
+                if self.is_impatient.get_value() {
+                    self.is_impatient.set_value(false);
+                    return;
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
