@@ -1,0 +1,53 @@
+//! Degraded images with proxy labels: on disk with a manifest ([`make`]), and in memory as fast as
+//! training asks for them ([`Gallery`]).
+//!
+//! Everything is a function of the photographs and a seed, whatever the number of threads and however
+//! often the work was interrupted. Photographs are shrunk to at most three quarters first, because most
+//! were compressed with loss, which shrinking hides.
+
+mod gallery;
+mod make;
+mod sample;
+mod sources;
+
+use std::io;
+use std::path::PathBuf;
+
+use qponder_kernels::pixels::{DecodeError, EncodeError};
+
+pub use gallery::{Crops, Gallery};
+pub use make::{Config, Outcome, Progress, Settings, make};
+pub use sample::Sample;
+pub use sources::{Source, sources};
+
+/// Why a dataset could not be made or photographs not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    #[error("cannot {action} {path}: {source}")]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot use {path}: {source}")]
+    Decode { path: PathBuf, source: DecodeError },
+    #[error("cannot write {path}: {source}")]
+    Encode { path: PathBuf, source: EncodeError },
+    #[error("{dir} holds no PNG, JPEG or WebP file{note}")]
+    Empty { dir: PathBuf, note: &'static str },
+    #[error("{first} and {second} would share the id `{id}`: rename one")]
+    SameId { id: String, first: PathBuf, second: PathBuf },
+    #[error("no photograph is large enough for crops of {size} pixels after shrinking to three quarters")]
+    TooSmall { size: usize },
+    #[error("{path} was made with other settings: choose another directory, or the same settings to go on")]
+    OtherSettings { path: PathBuf },
+    #[error("{path} is not a manifest of this command at line {line}: {reason}")]
+    Manifest { path: PathBuf, line: usize, reason: String },
+    #[error("nothing to do: no kind or no level was chosen")]
+    NothingChosen,
+    #[error("cannot start {threads} threads: {source}")]
+    Threads { threads: usize, source: rayon::ThreadPoolBuildError },
+}
+
+impl DatasetError {
+    fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}

@@ -1,0 +1,111 @@
+//! A labelled image, and what it is made from: shrunk copies of a photograph.
+
+use qponder_kernels::pixels::{Filter, RgbImage, resize};
+use qponder_shared::manifest::{Label, Metrics, Row, Split};
+use qponder_shared::{Distortion, DistortionKind, Severity};
+
+use super::Source;
+use crate::degrade::{Rng, degrade};
+use crate::proxy::{self, proxy_score};
+
+/// The most that is left of a photograph's sides.
+pub(super) const LARGEST: f64 = 0.75;
+/// Each copy has this share of the sides of the one before; six of them reach 0.25.
+const RATIO: f64 = 0.8;
+const COPIES: i32 = 6;
+/// Copies with a longer side are left out, as crops of them would show little but blurred areas.
+const LONGEST: usize = 1600;
+
+/// Pixels with their line of a manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    pub pixels: RgbImage,
+    pub row: Row,
+}
+
+impl Sample {
+    /// Degrades a pristine image and labels the result.
+    pub(super) fn new(
+        id: String,
+        photograph: &Photograph,
+        pristine: &RgbImage,
+        distortion: Option<Distortion>,
+        seed: u64,
+    ) -> Self {
+        let (pixels, metrics) = match distortion {
+            Some(distortion) => {
+                let pixels = degrade(pristine, distortion, seed);
+                let metrics = proxy::measure(pristine, &pixels);
+                (pixels, metrics)
+            }
+            None => (pristine.clone(), Metrics { ssimulacra2: 100.0, ssimulacra2_matched: 100.0 }),
+        };
+        let rounded = |value: f64, unit: f64| (value * unit).round() / unit;
+        let metrics = Metrics {
+            ssimulacra2: rounded(metrics.ssimulacra2, 100.0),
+            ssimulacra2_matched: rounded(metrics.ssimulacra2_matched, 100.0),
+        };
+        let row = Row {
+            image: format!("images/{id}.png"),
+            id,
+            label: Label::Proxy(rounded(proxy_score(&metrics), 1000.0)),
+            mos_std: None,
+            reference: photograph.id.clone(),
+            distortions: distortion.into_iter().collect(),
+            split: photograph.split,
+            source: photograph.source.clone(),
+            metrics: Some(metrics),
+        };
+        Self { pixels, row }
+    }
+}
+
+/// A photograph in memory at several sizes, largest first.
+pub(super) struct Photograph {
+    pub(super) id: String,
+    pub(super) source: String,
+    pub(super) split: Split,
+    copies: Vec<RgbImage>,
+}
+
+impl Photograph {
+    pub(super) fn new(source: &Source, image: &RgbImage) -> Self {
+        let mut copies = Vec::new();
+        for power in 0..COPIES {
+            let share = LARGEST * RATIO.powi(power);
+            let scaled = |side: usize| ((side as f64 * share) as usize).max(1);
+            let (width, height) = (scaled(image.width()), scaled(image.height()));
+            if width.max(height) <= LONGEST || power == COPIES - 1 {
+                copies.push(resize(image, width, height, Filter::Bicubic));
+            }
+        }
+        Self { id: source.id.clone(), source: source.source.clone(), split: source.split, copies }
+    }
+
+    /// How many copies are large enough for a square of `size` pixels.
+    pub(super) fn roomy(&self, size: usize) -> usize {
+        self.copies.iter().take_while(|copy| copy.width().min(copy.height()) >= size).count()
+    }
+
+    /// A square of `size` pixels from any place of any copy that is large enough, turned and mirrored at
+    /// random; `None` when none is.
+    pub(super) fn crop(&self, size: usize, rng: &mut Rng) -> Option<RgbImage> {
+        let copy = self.copies.get(rng.below(self.roomy(size)))?;
+        let left = rng.below((copy.width() + 1).checked_sub(size)?);
+        let top = rng.below((copy.height() + 1).checked_sub(size)?);
+        Some(copy.crop(left, top, size, size)?.symmetry(rng.below(8)))
+    }
+}
+
+/// Any of the kinds at any of the levels, each alike; `None` when there is none to choose.
+pub(super) fn draw(kinds: &[DistortionKind], levels: &[Severity], rng: &mut Rng) -> Option<Distortion> {
+    let kind = *kinds.get(rng.below(kinds.len()))?;
+    let level = *levels.get(rng.below(levels.len()))?;
+    Some(Distortion { kind, level })
+}
+
+/// FNV-1a: a number for a name that never changes.
+pub(super) fn hash(name: &str) -> u64 {
+    name.bytes()
+        .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
+}
