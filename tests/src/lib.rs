@@ -1,1 +1,8 @@
-//! Tests live in `tests/`.
+//! What tests through public interfaces share: the real `qponder` binary with a data directory and
+//! a database of its own, a small HTTP client, and images to send.
+
+pub mod browser;
+pub mod client;
+pub mod database;
+pub mod pictures;
+pub mod server;

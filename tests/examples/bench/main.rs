@@ -1,0 +1,34 @@
+//! Our side of `cargo xtask bench`: each subcommand takes the options of the peer's script in
+//! `tests/bench`, does the same work, and prints one JSON line with the same keys.
+//!
+//! | subcommand | peer |
+//! |---|---|
+//! | `assess --model DIR --images DIR --prompt FILE --batch N --max-new-tokens N --limit N --threads N` | `transformers_assess.py --ignore-end` |
+//! | `sft --model DIR --images DIR --samples FILE --batch N --steps N --threads N` | `torch_sft.py` |
+//! | `degrade --images DIR --threads N` | `degrade_peer.py` |
+//!
+//! `samples --images DIR --out FILE` writes the samples for the peer of `sft`.
+
+mod assess;
+mod degrade;
+mod options;
+mod sft;
+
+use anyhow::{Result, bail};
+
+use options::Options;
+
+fn main() -> Result<()> {
+    let mut words = std::env::args().skip(1);
+    let subcommand = words.next().unwrap_or_default();
+    let options = Options::parse(words)?;
+    let line = match subcommand.as_str() {
+        "assess" => assess::run(&options)?,
+        "sft" => sft::run(&options)?,
+        "samples" => sft::write_samples(&options)?,
+        "degrade" => degrade::run(&options)?,
+        other => bail!("there is no benchmark `{other}`: assess, sft, samples or degrade"),
+    };
+    println!("{line}");
+    Ok(())
+}

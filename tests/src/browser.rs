@@ -1,0 +1,216 @@
+//! A headless Chromium, driven over WebDriver as a person would: by what the page shows.
+//!
+//! Every call blocks until the browser has answered, so that browser tests read like the others. When a
+//! test fails, a picture of the page is left in `target/browser-failures`.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fantoccini::wd::Capabilities;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::server::root;
+
+/// Headless, with WebGPU in software, and silent on the network.
+const FLAGS: &[&str] = &[
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,900",
+];
+
+/// How long a page may take to show something. Generous, since tests share slow machines; a test that
+/// passes never waits this long.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How often the page is looked at meanwhile.
+const POLL: Duration = Duration::from_millis(100);
+
+/// One browser window.
+pub struct Browser {
+    runtime: Runtime,
+    client: Client,
+    driver: Driver,
+    /// Names the picture of a failure.
+    name: &'static str,
+}
+
+impl Browser {
+    /// Opens a browser for the test of that name.
+    #[must_use]
+    pub fn open(name: &'static str) -> Self {
+        let driver = Driver::start();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime for the WebDriver client");
+        let mut capabilities = Capabilities::new();
+        let mut options = json!({ "args": FLAGS });
+        if let Some(chromium) = chromium() {
+            options["binary"] = json!(chromium);
+        }
+        capabilities.insert("goog:chromeOptions".to_owned(), options);
+        let url = format!("http://127.0.0.1:{}", driver.port);
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let client = runtime.block_on(builder.capabilities(capabilities).connect(&url));
+        let client = client.unwrap_or_else(|error| panic!("no browser session: {error}"));
+        Self { runtime, client, driver, name }
+    }
+
+    /// Goes to a page.
+    pub fn goto(&self, url: &str) {
+        self.runtime
+            .block_on(self.client.goto(url))
+            .unwrap_or_else(|error| panic!("cannot open {url}: {error}"));
+    }
+
+    /// Where the browser is.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.runtime.block_on(self.client.current_url()).expect("the page has an address").to_string()
+    }
+
+    /// Picks files in the page's file chooser.
+    pub fn pick(&self, files: &[PathBuf]) {
+        let names: Vec<_> = files.iter().map(|file| file.to_string_lossy().into_owned()).collect();
+        self.runtime.block_on(async {
+            let chooser = self.client.wait().at_most(PATIENCE).for_element(Locator::Css("input[type=file]"));
+            let chooser = chooser.await.expect("the page has a file chooser");
+            chooser.send_keys(&names.join("\n")).await.expect("it takes the files");
+        });
+    }
+
+    /// Presses a key, wherever the focus is.
+    pub fn press(&self, key: &str) {
+        self.runtime.block_on(async {
+            let body = self.client.find(Locator::Css("body")).await.expect("the page has a body");
+            body.send_keys(key).await.expect("it takes a key");
+        });
+    }
+
+    /// What a person can read on the page.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.script("return document.body.innerText", &[]).as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Runs a script in the page and returns its value.
+    #[must_use]
+    pub fn script(&self, script: &str, arguments: &[Value]) -> Value {
+        let answer = self.runtime.block_on(self.client.execute(script, arguments.to_vec()));
+        answer.unwrap_or_else(|error| panic!("`{script}` failed: {error}"))
+    }
+
+    /// Waits until the page shows each of the texts, in capitals or not.
+    pub fn wait_for_texts(&self, texts: &[String]) {
+        self.wait_until(&format!("the page shows {texts:?}"), || {
+            let shown = self.text().to_lowercase();
+            texts.iter().all(|text| shown.contains(&text.to_lowercase()))
+        });
+    }
+
+    /// Waits for a condition; fails with its description and what the page shows instead.
+    pub fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "never came: {what}; the page shows:\n{}", self.text());
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Saves a picture of the page.
+    fn photograph(&self, path: &Path) -> Result<(), String> {
+        let png = self.runtime.block_on(self.client.screenshot()).map_err(|error| error.to_string())?;
+        let folder = path.parent().ok_or("no folder")?;
+        fs::create_dir_all(folder).and_then(|()| fs::write(path, png)).map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let path = root().join("target/browser-failures").join(format!("{}.png", self.name));
+            match self.photograph(&path) {
+                Ok(()) => eprintln!("the page at that moment: {}", path.display()),
+                Err(error) => eprintln!("no picture of the page: {error}"),
+            }
+        }
+        self.driver.stop();
+    }
+}
+
+/// A running chromedriver.
+struct Driver {
+    child: Child,
+    port: u16,
+}
+
+impl Driver {
+    fn start() -> Self {
+        let mut child = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("chromedriver does not start ({error}); `cargo xtask test` installs it")
+            });
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            port.trim_end_matches('.').parse().ok()
+        });
+        // Later lines are read too: a full pipe would stop the driver.
+        std::thread::spawn(move || lines.for_each(drop));
+        let Some(port) = port else {
+            let _ = child.kill();
+            panic!("chromedriver did not say its port: {:?}", child.wait());
+        };
+        Self { child, port }
+    }
+
+    /// Closes the browser with its driver. Killing the driver would leave the browser behind.
+    fn stop(&mut self) {
+        if let Err(error) = self.ask_to_shut_down() {
+            eprintln!("chromedriver does not listen ({error}); killing it");
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+
+    fn ask_to_shut_down(&self) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        write!(
+            stream,
+            "GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n",
+            self.port
+        )?;
+        // The answer comes once all sessions are closed.
+        stream.read_to_end(&mut Vec::new()).map(drop)
+    }
+}
+
+/// The browser to start. Chrome is found by the driver itself; Chromium goes by several names.
+fn chromium() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let candidates =
+        names.iter().flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)));
+    candidates.into_iter().find(|file| file.is_file())
+}
