@@ -42,23 +42,27 @@ impl Answer {
         }
     }
 
-    /// Where it stands.
+    /// A part of the assessment that tells of changes only when it changes itself: the text grows
+    /// many times a second, its status hardly ever.
     #[must_use]
-    pub fn status(&self) -> AssessmentStatus {
-        self.assessment.with(|assessment| assessment.status)
+    pub fn watch<T>(&self, part: impl Fn(&Assessment) -> T + Send + Sync + 'static) -> Memo<T>
+    where
+        T: PartialEq + Send + Sync + 'static,
+    {
+        let assessment = self.assessment.clone();
+        Memo::new(move |_| assessment.with(&part))
     }
 
-    /// Where it stands, without the changes of a growing text.
+    /// Where it stands.
     #[must_use]
     pub fn watch_status(&self) -> Memo<AssessmentStatus> {
-        let assessment = self.assessment.clone();
-        Memo::new(move |_| assessment.with(|assessment| assessment.status))
+        self.watch(|assessment| assessment.status)
     }
 
     /// Whether it still grows.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        !self.status().is_final()
+        !self.assessment.with(|assessment| assessment.status.is_final())
     }
 }
 
@@ -101,7 +105,9 @@ impl Answers {
         if self.asking.with_untracked(|asking| asking.contains(&image)) {
             return;
         }
-        self.asking.update(|asking| drop(asking.insert(image)));
+        self.asking.update(|asking| {
+            asking.insert(image);
+        });
         spawn_local(async move {
             let body = CreateAssessment { image_id: image, mode, sampling };
             let answer = loop {
@@ -113,7 +119,9 @@ impl Answers {
                     answer => break answer,
                 }
             };
-            self.asking.update(|asking| drop(asking.remove(&image)));
+            self.asking.update(|asking| {
+                asking.remove(&image);
+            });
             match answer {
                 Ok(assessment) => {
                     let answer = self.note(assessment);

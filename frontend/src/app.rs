@@ -14,6 +14,7 @@ use crate::parts::drop_target::DropTarget;
 use crate::parts::header::Header;
 use crate::parts::help::Help;
 use crate::parts::toasts::ToastList;
+use crate::parts::uploads::UploadList;
 use crate::route::Route;
 use crate::settings;
 use crate::state::App as State;
@@ -39,15 +40,26 @@ pub fn App() -> impl IntoView {
     let main = NodeRef::<Main>::new();
     let skip = move |event: web_sys::MouseEvent| {
         event.prevent_default();
-        if let Some(main) = main.get() {
+        if let Some(main) = main.get_untracked() {
             let _ = main.focus();
         }
     };
+    // A link that was followed is gone with its page: without this the focus would start over.
+    Effect::new(move |before: Option<Route>| {
+        let route = app.route.get();
+        if before.is_some_and(|before| before != route)
+            && let Some(main) = main.get_untracked()
+        {
+            let _ = main.focus();
+        }
+        route
+    });
     view! {
         <a class="skip" href="#main" on:click=skip>"Skip to the content"</a>
         <Header/>
         <Connection/>
         <main id="main" tabindex="-1" node_ref=main class:is-image=move || matches!(app.route.get(), Route::Image(_))>
+            <UploadList/>
             {move || match app.route.get() {
                 Route::Gallery => view! { <GalleryPage/> }.into_any(),
                 Route::Image(id) => view! { <ImagePage id/> }.into_any(),

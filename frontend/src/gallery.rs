@@ -95,12 +95,6 @@ impl Gallery {
         })
     }
 
-    /// The place of an image among the loaded ones, from 1.
-    #[must_use]
-    pub fn place(self, id: ImageId) -> Option<usize> {
-        self.cards.with(|cards| cards.iter().position(|card| card.id == id).map(|at| at + 1))
-    }
-
     /// Loads the first page unless that was done.
     pub fn load_if_needed(self, app: App) {
         if matches!(self.loading.get_untracked(), Loading::Idle | Loading::Failed(_)) {

@@ -119,6 +119,10 @@ fn choose_mode(app: App, mode: Mode) -> bool {
 
 fn press_on_image(app: App, id: ImageId, key: &str) -> bool {
     let viewer = app.viewer;
+    if key.starts_with("Arrow") && is_in_panel() {
+        // There the arrows scroll the text.
+        return false;
+    }
     match key {
         "Escape" => route::go(app, Route::Gallery),
         "j" | "J" => turn(app, id, 1),
@@ -164,6 +168,11 @@ fn name_of(app: App, id: ImageId) -> String {
     let card = untrack(|| app.gallery.find(id));
     card.map(|card| card.image.with_untracked(|image| image.name.clone()))
         .unwrap_or_else(|| "the image".into())
+}
+
+fn is_in_panel() -> bool {
+    let active = document().active_element();
+    active.is_some_and(|active| active.closest(".panel").ok().flatten().is_some())
 }
 
 /// Whether the key goes into a field, or to a control that has its own use for it.

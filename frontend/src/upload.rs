@@ -150,6 +150,9 @@ impl Uploads {
                     arrived(app, arrival, open_when_done);
                 }
                 Err(failed) => {
+                    if request.status().unwrap_or(0) == 0 {
+                        app.reach();
+                    }
                     if let UploadState::Failed { reason, .. } = &failed {
                         app.announcement.set(format!("{} failed. {reason}", upload.name));
                     }

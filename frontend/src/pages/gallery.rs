@@ -12,7 +12,6 @@ use crate::format;
 use crate::gallery::Loading;
 use crate::parts::empty::Empty;
 use crate::parts::tile::{self, Tile};
-use crate::parts::uploads::UploadList;
 use crate::state::App;
 
 /// The page at `/`.
@@ -28,12 +27,9 @@ pub fn GalleryPage() -> impl IntoView {
     let is_first_load = Memo::new(move |_| {
         gallery.is_empty() && matches!(gallery.loading.get(), Loading::Idle | Loading::Busy)
     });
-    let is_empty = Memo::new(move |_| {
-        gallery.is_empty() && gallery.loading.get() == Loading::Ready && app.uploads.all().is_empty()
-    });
+    let is_empty = Memo::new(move |_| gallery.is_empty() && gallery.loading.get() == Loading::Ready);
     view! {
         <h1 class="sr">"Gallery"</h1>
-        <UploadList/>
         {move || {
             if is_empty.get() {
                 view! { <Empty/> }.into_any()

@@ -84,7 +84,7 @@ fn SampleForm(image_id: qponder_shared::ImageId) -> impl IntoView {
                         }/>
                     <button type="button" class="icon-button" title="New seed" aria-label="New seed"
                         on:click=move |_| seed.set(random_seed())>
-                        <Icon shape=Shape::Dice/>
+                        <Icon shape=Shape::Renew/>
                     </button>
                 </label>
                 <p class="muted">

@@ -24,16 +24,13 @@ pub fn Attributes(
 
 #[component]
 fn Row(attribute: Attribute, answer: Answer) -> impl IntoView {
-    let assessment = answer.assessment.clone();
-    let observation = Memo::new(move |_| {
-        assessment.with(|assessment| {
-            let seen = &assessment.response.attributes;
-            let found: Option<&Observation> = seen.iter().find(|seen| seen.attribute == attribute);
-            let is_last = seen.last().is_some_and(|last| last.attribute == attribute);
-            (found.cloned(), is_last && assessment.response.summary.is_empty())
-        })
+    let observation = answer.watch(move |assessment| {
+        let seen = &assessment.response.attributes;
+        let found: Option<&Observation> = seen.iter().find(|seen| seen.attribute == attribute);
+        let is_last = seen.last().is_some_and(|last| last.attribute == attribute);
+        (found.cloned(), is_last && assessment.response.summary.is_empty())
     });
-    let is_live = Memo::new(move |_| answer.is_live());
+    let is_live = answer.watch(|assessment| !assessment.status.is_final());
     view! {
         <li class:is-pending=move || observation.get().0.is_none()>
             <h3>{format::capitalised(attribute.word())}</h3>

@@ -49,8 +49,8 @@ pub fn Header() -> impl IntoView {
         <header class="bar">
             <a class="brand" href="/" on:click=follow_link(app, Route::Gallery) aria-label="Q-Ponder, gallery">
                 <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
-                    <circle cx="16" cy="13.500" r="9"/><path d="M22.500 20 27 25.500M4 28h14"/>
-                    <circle class="dot" cx="16" cy="13.500" r="3"/><circle class="dot" cx="12" cy="28" r="2.500"/>
+                    <circle cx="16" cy="13.5" r="9"/><path d="M22.5 20 27 25.5M4 28h14"/>
+                    <circle class="dot" cx="16" cy="13.5" r="3"/><circle class="dot" cx="12" cy="28" r="2.5"/>
                 </svg>
                 <span>"Q-Ponder"</span>
             </a>

@@ -6,7 +6,7 @@ use qponder_shared::api::AssessmentStatus;
 
 use crate::answers::Answer;
 use crate::format;
-use crate::parts::level_chip::LevelSteps;
+use crate::parts::level_chip::{self, LevelSteps};
 use crate::state::App;
 
 /// Shown once there is something to choose from.
@@ -39,7 +39,8 @@ fn Row(answer: Answer) -> impl IntoView {
     let status = answer.watch_status();
     let chosen = answer.clone();
     let content = move || {
-        status.track();
+        // Rendered anew when the status changes, not with every piece of text.
+        let _ = status.get();
         let assessment = answer.assessment.get_untracked();
         let outcome = match (assessment.status, assessment.score) {
             (AssessmentStatus::Done, Some(score)) => {
@@ -58,8 +59,7 @@ fn Row(answer: Answer) -> impl IntoView {
                 assessment.sampling.temperature, assessment.sampling.seed
             ));
         }
-        let class =
-            assessment.score.map(|score| crate::parts::level_chip::class(score.level())).unwrap_or_default();
+        let class = assessment.score.map(|score| level_chip::class(score.level())).unwrap_or_default();
         view! {
             <span class=format!("history-score {class}")>{outcome}</span>
             <span>{how}</span>

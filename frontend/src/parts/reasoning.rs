@@ -39,46 +39,41 @@ pub fn Reasoning(
 
 #[component]
 fn Shown(answer: Answer) -> impl IntoView {
-    let read = {
-        let assessment = answer.assessment.clone();
-        move |part: fn(&Assessment) -> bool| {
-            let assessment = assessment.clone();
-            Memo::new(move |_| assessment.with(part))
-        }
-    };
-    let is_reason = read(|assessment| assessment.mode == Mode::Reason);
-    let has_text = read(|assessment| !assessment.text.is_empty());
-    let assessment = answer.assessment.clone();
-    let score = Memo::new(move |_| assessment.with(|a| a.score.or(a.response.score)));
-    let assessment = answer.assessment.clone();
-    let levels = Memo::new(move |_| {
-        assessment.with(|a| a.response.attributes.iter().filter_map(|o| o.level).collect())
+    let is_reason = answer.watch(|assessment| assessment.mode == Mode::Reason);
+    let is_live = answer.watch(|assessment| !assessment.status.is_final());
+    let has_text = answer.watch(|assessment| !assessment.text.is_empty());
+    // The score stands at the end of the text a little before the assessment is final.
+    let score = answer.watch(|assessment| assessment.score.or(assessment.response.score));
+    let levels = answer.watch(|assessment| {
+        assessment.response.attributes.iter().filter_map(|observation| observation.level).collect::<Vec<_>>()
     });
-    let assessment = answer.assessment.clone();
-    let probabilities = Memo::new(move |_| assessment.with(|a| a.level_probabilities));
-    let assessment = answer.assessment.clone();
-    let summary = Memo::new(move |_| assessment.with(|a| a.response.summary.clone()));
-    let assessment = answer.assessment.clone();
-    let raw = move || assessment.with(|a| a.text.clone());
-    let (headline, outcome, attributes, reasons) =
-        (answer.clone(), answer.clone(), answer.clone(), answer.clone());
+    let probabilities = answer.watch(|assessment| assessment.level_probabilities);
+    let summary = answer.watch(|assessment| assessment.response.summary.clone());
+    let raw = answer.watch(|assessment| assessment.text.clone());
+    let (headline, outcome) = (answer.clone(), answer.clone());
     view! {
         <Headline answer=headline score/>
         <ScoreScale score levels probabilities/>
         <Outcome answer=outcome/>
         {move || if is_reason.get() {
-            let attributes = attributes.clone();
+            let answer = answer.clone();
             view! {
-                <Show when=move || !summary.with(String::is_empty)><p class="summary">{summary}</p></Show>
-                <Attributes answer=attributes/>
+                <Show when=move || is_live.get() || !summary.with(String::is_empty)>
+                    <p class="summary">
+                        <Show when=move || !summary.with(String::is_empty) fallback=|| view! {
+                            <span class="skeleton line"></span><span class="skeleton line"></span>
+                        }>{summary}</Show>
+                    </p>
+                </Show>
+                <Attributes answer/>
             }.into_any()
         } else {
-            view! { <QuickNote answer=reasons.clone()/> }.into_any()
+            view! { <QuickNote/> }.into_any()
         }}
         <Show when=move || is_reason.get() && has_text.get()>
             <details class="disclosure">
                 <summary>"Raw answer"</summary>
-                <pre>{raw.clone()}</pre>
+                <pre>{raw}</pre>
             </details>
         </Show>
     }
@@ -117,7 +112,6 @@ fn Headline(answer: Answer, score: Memo<Option<qponder_shared::Score>>) -> impl 
             let status = status.clone();
             view! {
                 <p class="headline">
-                    <span class="number is-open" aria-hidden="true">"–.––"</span>
                     <span class="status" class:is-live=is_live>{status}</span>
                 </p>
             }
@@ -178,17 +172,13 @@ fn faults(assessment: &Assessment) -> impl IntoView {
     view! { <ul>{faults.collect_view()}</ul> }
 }
 
-/// What a quick score is, and the way to reasons.
+/// What a quick score is.
 #[component]
-fn QuickNote(answer: Answer) -> impl IntoView {
-    let app = App::get();
-    let id = answer.image_id;
+fn QuickNote() -> impl IntoView {
     view! {
-        <div class="quick-note">
-            <p class="muted">"The bars are the probabilities of the five level words; the score is their expectation. Quick mode gives no reasons."</p>
-            <button class="button" on:click=move |_| app.answers.ask(app, id, Mode::Reason, Sampling::default())>
-                "Reason about it"
-            </button>
-        </div>
+        <p class="muted quick-note">
+            "The bars are the probabilities of the five level words; the score is their expectation. Quick mode gives no
+            reasons: "<kbd>"R"</kbd>" asks for them."
+        </p>
     }
 }

@@ -59,12 +59,13 @@ pub fn ScoreScale(
 
 fn bars(probabilities: [f64; 5]) -> impl IntoView {
     let total = probabilities.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    let largest = probabilities.into_iter().fold(f64::MIN_POSITIVE, f64::max);
     let bars = Level::ALL.into_iter().zip(probabilities).map(|(level, probability)| {
         let percent = 100.0 * probability / total;
         view! {
             <div class=format!("bar-column {}", level_chip::class(level))>
                 <span class="tabular">{if percent < 1.0 { "<1 %".to_owned() } else { format!("{percent:.0} %") }}</span>
-                <i style=format!("height:{:.1}%", percent * 0.75)></i>
+                <i style=format!("height:{:.1}%", 80.0 * probability / largest)></i>
             </div>
         }
     });

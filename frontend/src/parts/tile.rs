@@ -22,7 +22,7 @@ pub fn Tile(card: Card) -> impl IntoView {
     let (name, ratio) = card.image.with_untracked(|image| {
         let ratio = f64::from(image.width) / f64::from(image.height.max(1));
         // Very wide and very high images keep a frame that a person can hit.
-        (image.name.clone(), ratio.clamp(0.6, 2.8))
+        (image.name.clone(), ratio.clamp(0.5, 3.0))
     });
     let image = card.image.clone();
     let latest = Memo::new(move |_| image.with(|image| image.latest.clone()));
@@ -68,13 +68,10 @@ pub fn Tile(card: Card) -> impl IntoView {
 /// A running assessment: a step for each attribute, in its level's colour as soon as it is judged.
 #[component]
 fn Progress(answer: Answer) -> impl IntoView {
-    let assessment = answer.assessment.clone();
-    let steps = Memo::new(move |_| {
-        assessment.with(|assessment| {
-            Attribute::ALL.map(|attribute| {
-                let seen = assessment.response.attributes.iter().find(|seen| seen.attribute == attribute);
-                seen.and_then(|seen| seen.level)
-            })
+    let steps = answer.watch(|assessment| {
+        Attribute::ALL.map(|attribute| {
+            let seen = assessment.response.attributes.iter().find(|seen| seen.attribute == attribute);
+            seen.and_then(|seen| seen.level)
         })
     });
     let status = answer.watch_status();
@@ -118,7 +115,8 @@ pub fn focus_beside(step: isize) -> bool {
 /// Moves the focus to the nearest tile of the row below (`1.0`) or above (`-1.0`).
 pub fn focus_row(direction: f64) -> bool {
     let tiles = tiles();
-    let Some(at) = focused_place(&tiles) else { return focus_place(&tiles, Some(0)) };
+    // Without a focused tile the arrows scroll the page.
+    let Some(at) = focused_place(&tiles) else { return false };
     let centre = |tile: &HtmlElement| {
         let rect = tile.get_bounding_client_rect();
         (rect.x() + rect.width() / 2.0, rect.y())

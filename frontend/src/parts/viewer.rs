@@ -25,6 +25,9 @@ pub struct Viewer {
     pub stage: RwSignal<Size>,
     /// Stays fitted when the stage changes its size.
     is_fitted: RwSignal<bool>,
+    /// How far the stage's corner is off the grid of device pixels, which happens where the browser
+    /// itself is zoomed.
+    off_grid: RwSignal<Point>,
 }
 
 impl Viewer {
@@ -36,6 +39,7 @@ impl Viewer {
             image: RwSignal::new(Size::default()),
             stage: RwSignal::new(Size::default()),
             is_fitted: RwSignal::new(false),
+            off_grid: RwSignal::new(Point::default()),
         }
     }
 
@@ -133,11 +137,11 @@ pub fn ViewerStage(image: Image) -> impl IntoView {
 
     let id = image.id;
     let placed = move || {
-        let (view, ratio) = (viewer.view.get(), ratio());
+        let (view, off_grid, ratio) = (viewer.view.get(), viewer.off_grid.get(), ratio());
         format!(
             "transform:translate({}px,{}px);width:{}px;height:{}px",
-            view.origin.x / ratio,
-            view.origin.y / ratio,
+            (view.origin.x - off_grid.x) / ratio,
+            (view.origin.y - off_grid.y) / ratio,
             size.width * view.zoom / ratio,
             size.height * view.zoom / ratio
         )
@@ -303,6 +307,9 @@ fn watch_size(viewer: Viewer, stage: NodeRef<html::Div>) {
                 width: (f64::from(measured.client_width()) * ratio()).round(),
                 height: (f64::from(measured.client_height()) * ratio()).round(),
             };
+            let corner = measured.get_bounding_client_rect();
+            let off_grid = |at: f64| at * ratio() - (at * ratio()).round();
+            viewer.off_grid.set(Point { x: off_grid(corner.left()), y: off_grid(corner.top()) });
             viewer.resize(size);
         };
         let changed = Closure::<dyn FnMut()>::new(measure);
