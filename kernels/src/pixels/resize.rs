@@ -16,8 +16,11 @@ const PRECISION_BITS: u32 = 32 - 8 - 2;
 /// Half a unit, so that the shift at the end rounds to nearest.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
-/// Bytes of a row that the vertical pass sums up at a time: the sums stay in the first-level cache.
-const COLUMN_BLOCK: usize = 1024;
+/// Bytes of a row whose sums are kept in vector registers at a time.
+const BLOCK: usize = 48;
+
+/// Rows that the horizontal pass takes at a time: a column of them fills a block.
+const STRIP: usize = BLOCK / 3;
 
 /// Which kernel weighs the source pixels. Names and shapes are Pillow's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,18 +63,17 @@ impl Filter {
 #[must_use]
 pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter) -> RgbImage {
     let (width, height) = (width.max(1), height.max(1));
-    let (in_width, in_height) = (image.width(), image.height());
-    let across = |data: &[u8]| horizontal(data, in_width, &Weights::new(in_width, width, filter));
-    let down = |data: &[u8], stride| vertical(data, stride, &Weights::new(in_height, height, filter));
+    let across = |data: &[u8]| horizontal(data, image.width(), &Weights::new(image.width(), width, filter));
+    let down = |data: &[u8], width| vertical(data, 3 * width, &Weights::new(image.height(), height, filter));
 
-    let data = match (width != in_width, height != in_height) {
+    let data = match (width != image.width(), height != image.height()) {
         (false, false) => image.data().to_vec(),
         (true, false) => across(image.data()),
-        (false, true) => down(image.data(), 3 * width),
+        (false, true) => down(image.data(), width),
         (true, true) if shrinks_mostly_in_height(image, width, height) => {
-            across(&down(image.data(), 3 * in_width))
+            across(&down(image.data(), image.width()))
         }
-        (true, true) => down(&across(image.data()), 3 * width),
+        (true, true) => down(&across(image.data()), width),
     };
     RgbImage::from_parts(width, height, data)
 }
@@ -140,53 +142,77 @@ impl Weights {
     }
 }
 
-fn to_byte(sum: i32) -> u8 {
-    (sum >> PRECISION_BITS).clamp(0, 255) as u8
-}
-
-/// Resamples each row of `width` pixels.
-fn horizontal(data: &[u8], width: usize, weights: &Weights) -> Vec<u8> {
-    let mut out = Vec::with_capacity(data.len() / width * weights.spans.len());
-    // Four lanes to a pixel make one vector operation of a tap; the fourth lane is the next pixel's red and
-    // is dropped. The row is copied to give the last pixel such a neighbour too.
-    let mut row = vec![0; 3 * width + 1];
-    for source in data.chunks_exact(3 * width) {
-        row[..3 * width].copy_from_slice(source);
-        for (first, weights) in weights.iter() {
-            let mut sums = [HALF; 4];
-            let seen = &row[3 * first..3 * (first + weights.len()) + 1];
-            for (pixel, &weight) in seen.windows(4).step_by(3).zip(weights) {
-                for (sum, &sample) in sums.iter_mut().zip(pixel) {
-                    *sum += i32::from(sample) * weight;
-                }
-            }
-            out.extend_from_slice(&[to_byte(sums[0]), to_byte(sums[1]), to_byte(sums[2])]);
-        }
-    }
-    out
-}
-
 /// Resamples each column of rows that are `stride` bytes long.
 fn vertical(data: &[u8], stride: usize, weights: &Weights) -> Vec<u8> {
     let mut out = vec![0; stride * weights.spans.len()];
-    let mut sums = [0; COLUMN_BLOCK];
-    for ((first, weights), target) in weights.iter().zip(out.chunks_exact_mut(stride)) {
-        let rows = &data[first * stride..(first + weights.len()) * stride];
-        for (block, target) in target.chunks_mut(COLUMN_BLOCK).enumerate() {
-            let sums = &mut sums[..target.len()];
-            sums.fill(HALF);
-            let start = block * COLUMN_BLOCK;
-            for (row, &weight) in rows.chunks_exact(stride).zip(weights) {
-                for (sum, &sample) in sums.iter_mut().zip(&row[start..]) {
-                    *sum += i32::from(sample) * weight;
-                }
+    combine(data, stride, weights, &mut out);
+    out
+}
+
+/// Resamples each row of `width` pixels.
+///
+/// A few rows are laid out column by column and back. What a weight is applied to then lies side by side, as in
+/// the vertical pass, and the same loop serves both.
+fn horizontal(data: &[u8], width: usize, weights: &Weights) -> Vec<u8> {
+    let (stride, out_stride) = (3 * width, 3 * weights.spans.len());
+    let mut out = vec![0; data.len() / stride * out_stride];
+    let mut columns = vec![0; width * BLOCK];
+    let mut out_columns = vec![0; weights.spans.len() * BLOCK];
+    for (rows, out_rows) in data.chunks(STRIP * stride).zip(out.chunks_mut(STRIP * out_stride)) {
+        for (row, pixels) in rows.chunks_exact(stride).enumerate() {
+            for (column, pixel) in columns.chunks_exact_mut(BLOCK).zip(pixels.chunks_exact(3)) {
+                column[3 * row..3 * row + 3].copy_from_slice(pixel);
             }
-            for (byte, &sum) in target.iter_mut().zip(&*sums) {
-                *byte = to_byte(sum);
+        }
+        combine(&columns, BLOCK, weights, &mut out_columns);
+        for (row, pixels) in out_rows.chunks_exact_mut(out_stride).enumerate() {
+            for (column, pixel) in out_columns.chunks_exact(BLOCK).zip(pixels.chunks_exact_mut(3)) {
+                pixel.copy_from_slice(&column[3 * row..3 * row + 3]);
             }
         }
     }
     out
+}
+
+/// Writes the weighted sums of rows that are `stride` bytes long: one row per target position.
+///
+/// Never inlined: knowing the stride, the compiler finds a worse way to use vectors.
+#[inline(never)]
+fn combine(data: &[u8], stride: usize, weights: &Weights, out: &mut [u8]) {
+    for ((first, weights), out_row) in weights.iter().zip(out.chunks_exact_mut(stride)) {
+        let rows =
+            || data[first * stride..(first + weights.len()) * stride].chunks_exact(stride).zip(weights);
+        let Some(last_block) = stride.checked_sub(BLOCK) else {
+            for (at, byte) in out_row.iter_mut().enumerate() {
+                *byte = to_byte(rows().fold(HALF, |sum, (row, &weight)| sum + i32::from(row[at]) * weight));
+            }
+            continue;
+        };
+        // The last block reaches back to be whole; what it shares with the one before is computed twice.
+        for start in (0..stride).step_by(BLOCK).map(|start| start.min(last_block)) {
+            let mut sums = [HALF; BLOCK];
+            for (row, &weight) in rows() {
+                if let Some(samples) = row[start..].first_chunk() {
+                    add(&mut sums, samples, weight);
+                }
+            }
+            out_row[start..start + BLOCK].copy_from_slice(&sums.map(to_byte));
+        }
+    }
+}
+
+/// Adds `weight` times each sample to its sum; over arrays, so that the loop becomes a few vector operations.
+/// The arithmetic wraps in name only: the headroom of [`PRECISION_BITS`] rules overflow out, and a check of every
+/// sum would keep the compiler from using vectors.
+#[inline(always)]
+fn add(sums: &mut [i32; BLOCK], samples: &[u8; BLOCK], weight: i32) {
+    for (sum, &sample) in sums.iter_mut().zip(samples) {
+        *sum = sum.wrapping_add(i32::from(sample).wrapping_mul(weight));
+    }
+}
+
+fn to_byte(sum: i32) -> u8 {
+    (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use super::Format;
 
+/// Characters of a decoder's message that are passed on.
+const LONGEST_REASON: usize = 120;
+
 /// Why a file has no pixels for us. The message tells its owner what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -89,9 +92,13 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// A [`DecodeError::Damaged`].
-    pub(in crate::pixels) fn damaged(format: Format, reason: impl Into<String>) -> Self {
-        Self::Damaged { format, reason: reason.into() }
+    /// A [`DecodeError::Damaged`]. Decoders' own messages come in every style, and some repeat bytes of the file:
+    /// they are brought to one short line.
+    pub(in crate::pixels) fn damaged(format: Format, reason: impl AsRef<str>) -> Self {
+        let printable = reason.as_ref().replace(|letter: char| letter.is_control() || letter == '"', " ");
+        let line = printable.split_whitespace().collect::<Vec<_>>().join(" ");
+        let reason = line.chars().take(LONGEST_REASON).collect::<String>();
+        Self::Damaged { format, reason: reason.trim_end_matches(['.', ' ']).to_owned() }
     }
 }
 
