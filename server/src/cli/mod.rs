@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod assess;
+mod degrade;
 mod places;
 mod serve;
 
@@ -22,6 +23,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Assess image files.
     Assess(assess::AssessArgs),
+    /// Make degraded images with known distortions, and a manifest of them.
+    Degrade(degrade::DegradeArgs),
 }
 
 /// Runs the command that was asked for.
@@ -32,5 +35,6 @@ pub fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Assess(args) => assess::run(&args),
+        Command::Degrade(args) => degrade::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,6 +1,7 @@
 //! Where the system keeps Postgres.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The programs of one Postgres installation.
 pub struct Binaries {
@@ -28,10 +29,19 @@ pub fn find(major: Option<&str>) -> Option<Binaries> {
         .collect();
     versions.sort_unstable_by(|a, b| b.cmp(a));
     let wanted: Option<u32> = major.and_then(|major| major.parse().ok());
-    let debian = versions
-        .into_iter()
-        .filter(|(version, _)| wanted.is_none_or(|wanted| wanted == *version))
-        .map(|(_, folder)| folder);
+    let fits = |major: u32| wanted.is_none_or(|wanted| wanted == major);
+    let debian = versions.into_iter().filter(|(major, _)| fits(*major)).map(|(_, folder)| folder);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    debian.chain(std::env::split_paths(&path)).find_map(|folder| Binaries::in_folder(&folder))
+    let elsewhere = std::env::split_paths(&path)
+        .filter_map(|folder| Binaries::in_folder(&folder))
+        .filter(|binaries| major_of(&binaries.postgres).is_some_and(fits));
+    debian.filter_map(|folder| Binaries::in_folder(&folder)).chain(elsewhere).next()
+}
+
+/// The major version in `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+fn major_of(postgres: &Path) -> Option<u32> {
+    let output = Command::new(postgres).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let (_, version) = text.split_once("(PostgreSQL) ")?;
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
