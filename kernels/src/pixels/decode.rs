@@ -12,12 +12,12 @@
 mod colour;
 mod error;
 pub(super) mod jpeg;
+mod orientation;
 pub(super) mod png;
 pub(super) mod webp;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::DynamicImage;
 use image::metadata::Orientation;
 
 pub use error::{DecodeError, Warning};
@@ -124,7 +124,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     }
     let image = contained(|| colour::to_srgb(raster, profile, &mut warnings))
         .ok_or_else(|| DecodeError::damaged(format, "its colours could not be converted"))?;
-    Ok(Decoded { image: upright(image, orientation), format, warnings })
+    Ok(Decoded { image: orientation::upright(image, orientation), format, warnings })
 }
 
 /// Runs a third party's code on a stranger's bytes; `None` when it panicked. A last resort: such a panic is
@@ -132,22 +132,4 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
 /// browser, it costs the worker.)
 fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
-}
-
-/// The orientation in a TIFF-formatted EXIF block; upright where there is none or it makes no sense.
-fn orientation(exif: Option<&[u8]>) -> Orientation {
-    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
-}
-
-fn upright(image: RgbImage, orientation: Orientation) -> RgbImage {
-    if orientation == Orientation::NoTransforms {
-        return image;
-    }
-    let (width, height) = (image.width() as u32, image.height() as u32);
-    let Some(buffer) = image::RgbImage::from_raw(width, height, image.into_data()) else {
-        unreachable!("the bytes of an image match its size");
-    };
-    let mut turned = DynamicImage::ImageRgb8(buffer);
-    turned.apply_orientation(orientation);
-    RgbImage::from_parts(turned.width() as usize, turned.height() as usize, turned.into_bytes())
 }

@@ -75,7 +75,12 @@ pub(super) fn unpack(bytes: &[u8], header: &Header, limits: &Limits) -> Result<U
         }
         _ => {}
     }
-    Ok(Unpacked { raster, profile: file.profile(), orientation: orientation(file.exif), animated: false })
+    Ok(Unpacked {
+        raster,
+        profile: file.profile(),
+        orientation: orientation::of_exif(file.exif),
+        animated: false,
+    })
 }
 
 /// The parts of a frame header that decide what is held in memory.

@@ -52,7 +52,7 @@ pub(super) fn unpack(bytes: &[u8], header: &Header, limits: &Limits) -> Result<U
 
     let mut raster = Raster::new(header, channels, depth);
     decoder.read_image(raster.bytes_mut()).map_err(|error| explain(&error))?;
-    Ok(Unpacked { raster, profile, orientation: orientation(exif.as_deref()), animated })
+    Ok(Unpacked { raster, profile, orientation: orientation::of_exif(exif.as_deref()), animated })
 }
 
 fn explain(error: &ImageError) -> DecodeError {

@@ -45,7 +45,7 @@ pub(super) fn unpack(bytes: &[u8], header: &Header, limits: &Limits) -> Result<U
     Ok(Unpacked {
         raster,
         profile: container.profile.map(|profile| Ok(profile.to_vec())),
-        orientation: orientation(container.exif),
+        orientation: orientation::of_exif(container.exif),
         animated: container.animated,
     })
 }
