@@ -94,6 +94,14 @@ impl Answers {
         self.of_image.with(|all| all.get(&image)?.first().cloned()).filter(Answer::is_live)
     }
 
+    /// Whether the newest assessment of an image failed.
+    #[must_use]
+    pub fn has_failed(self, image: ImageId) -> bool {
+        let newest = self.of_image.with(|all| all.get(&image)?.first().cloned());
+        newest
+            .is_some_and(|answer| answer.assessment.with(|newest| newest.status == AssessmentStatus::Failed))
+    }
+
     /// Whether an assessment is being asked for.
     #[must_use]
     pub fn is_asking(self, image: ImageId) -> bool {

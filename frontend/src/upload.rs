@@ -180,7 +180,9 @@ fn arrived(app: App, arrival: Arrival, open: bool) {
         .as_ref()
         .is_some_and(|latest| latest.mode == mode && Some(&latest.model) == model.as_ref());
     if is_duplicate {
-        app.toasts.say(format!("{} was here already.", image.name));
+        // One message for many: equal texts are shown once.
+        let which = if open { image.name.as_str() } else { "A photo" };
+        app.toasts.say(format!("{which} was here already."));
     }
     app.gallery.put_first(image);
     if !(is_duplicate && was_assessed) {

@@ -125,14 +125,17 @@ fn Headline(answer: Answer, score: Memo<Option<qponder_shared::Score>>) -> impl 
 fn Outcome(answer: Answer) -> impl IntoView {
     let app = App::get();
     let id = answer.image_id;
+    let status = answer.watch_status();
     move || {
-        let assessment = answer.assessment.get();
+        // The rest is final when the status is: a growing text does not render this anew.
+        let status = status.get();
+        let assessment = answer.assessment.get_untracked();
         let again = move |mode: Mode, sampling: Sampling| {
             view! {
                 <button class="button" on:click=move |_| app.answers.ask(app, id, mode, sampling)>"Try again"</button>
             }
         };
-        match assessment.status {
+        match status {
             AssessmentStatus::Failed => view! {
                 <div class="warning" role="alert">
                     <p><strong>"The assessment failed."</strong>" "{assessment.error.unwrap_or_default()}</p>

@@ -30,9 +30,13 @@ pub fn Tile(card: Card) -> impl IntoView {
         move |_| app.answers.live(id),
         |old, new| old.map(|a| a.as_ref().map(|a| a.id)) != new.map(|a| a.as_ref().map(|a| a.id)),
     );
+    let has_failed = Memo::new(move |_| app.answers.has_failed(id));
     let state = move || match (live.get(), latest.get()) {
         (Some(answer), _) => view! { <Progress answer/> }.into_any(),
         (None, _) if app.answers.is_asking(id) => view! { <span class="muted">"Asking…"</span> }.into_any(),
+        (None, _) if has_failed.get() => {
+            view! { <span class="tile-failed">"Assessment failed"</span> }.into_any()
+        }
         (None, Some(latest)) => match latest.score {
             Some(score) => view! {
                 <span class=format!("tile-score {}", level_chip::class(score.level()))>
