@@ -9,13 +9,11 @@ use qponder_tests::database;
 use qponder_tests::server::{Server, data_dir, root};
 use serde_json::{Value, json};
 
-/// A server with the shipped model and the built page.
+/// A server with the built page.
 fn serve(data_dir: &Path) -> Server {
-    let (model, page) = (root().join("models/nano"), root().join("target/web"));
-    assert!(model.join("config.json").is_file(), "the shipped model is missing: {}", model.display());
+    let page = root().join("target/web");
     assert!(page.join("index.html").is_file(), "the page is not built; run `cargo xtask web`");
-    let path = |path: PathBuf| path.to_string_lossy().into_owned();
-    Server::start_with(data_dir, &["--model", &path(model), "--web-dir", &path(page)])
+    Server::start_with(data_dir, &["--web-dir", &page.to_string_lossy()])
 }
 
 fn photograph(name: &str) -> PathBuf {

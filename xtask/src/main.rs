@@ -31,8 +31,9 @@ Tasks:
       Install what is missing, build everything and run the server
   test [--no-browser] [--dry-run]
       Install what the tests need and run all of them
-  check
-      Formatting, lints, documentation, licences, advisories, unused dependencies
+  check [NAME]
+      Formatting, lints, documentation, licences, advisories, unused dependencies, or only those
+      whose names contain NAME
   bench [NAME]
       Measure our commands against their peers, or only the parts whose names contain NAME
   train-nano [--dry-run]
@@ -69,10 +70,7 @@ fn run() -> Result<()> {
         "up" => up::run(&workspace, up::Options::parse(&mut arguments)?),
         "test" => test::run(&workspace, &test::Options::parse(&mut arguments)?),
         "bench" => bench::run(&workspace, &bench::Options::parse(&mut arguments)?),
-        "check" => {
-            no_options(&mut arguments)?;
-            check::run(&workspace)
-        }
+        "check" => check::run(&workspace, &check::Options::parse(&mut arguments)?),
         "train-nano" => {
             let dry_run = match arguments.next()? {
                 None => false,

@@ -40,7 +40,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     process::run(process::cargo(workspace.root()).arg("build").args(selection))?;
 
     let mut tests = process::cargo(workspace.root());
-    tests.arg("test").args(selection).arg("--no-fail-fast");
+    tests.arg("test").args(selection).arg("--no-fail-fast").env("QPONDER_BIN", workspace.qponder());
     if options.no_browser {
         // Tests that need a browser are named so, and only they are.
         tests.args(["--", "--skip", "browser_"]);

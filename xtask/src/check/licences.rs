@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::{expression, metadata::Metadata};
+use super::{expression, metadata};
 use crate::workspace::Workspace;
 
 /// What we read of `deny.toml`; the rest of it speaks to cargo-deny alone.
@@ -17,10 +17,28 @@ struct Policy {
 #[derive(Deserialize)]
 struct Licenses {
     allow: Vec<String>,
+    #[serde(default)]
+    exceptions: Vec<Exception>,
+}
+
+/// Licences that one package alone may have.
+#[derive(Deserialize)]
+struct Exception {
+    #[serde(rename = "crate")]
+    package: String,
+    allow: Vec<String>,
+}
+
+impl Licenses {
+    fn allowed_for(&self, package: &str) -> Vec<String> {
+        let own = self.exceptions.iter().filter(|exception| exception.package == package);
+        own.flat_map(|exception| &exception.allow).chain(&self.allow).cloned().collect()
+    }
 }
 
 /// Fails with the name and licence of each package that the list does not cover.
-pub fn check(workspace: &Workspace, metadata: &Metadata) -> Result<()> {
+pub fn check(workspace: &Workspace) -> Result<()> {
+    let metadata = metadata::read(workspace)?;
     let path = workspace.path("deny.toml");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let policy: Policy = toml::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
@@ -28,7 +46,7 @@ pub fn check(workspace: &Workspace, metadata: &Metadata) -> Result<()> {
     let mut refused = Vec::new();
     for package in metadata.foreign() {
         let licence = package.license.as_deref().unwrap_or("no licence stated");
-        if !expression::is_met(licence, &policy.licenses.allow) {
+        if !expression::is_met(licence, &policy.licenses.allowed_for(&package.name)) {
             refused.push(format!("{} {} ({licence})", package.name, package.version));
         }
     }

@@ -7,10 +7,12 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use super::metadata::{Metadata, Package};
+use super::metadata::{self, Package};
+use crate::workspace::Workspace;
 
 /// Fails with each unused dependency and its package.
-pub fn check(metadata: &Metadata) -> Result<()> {
+pub fn check(workspace: &Workspace) -> Result<()> {
+    let metadata = metadata::read(workspace)?;
     let mut unused = Vec::new();
     for package in metadata.ours() {
         let mut code = String::new();
