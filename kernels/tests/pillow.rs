@@ -111,10 +111,13 @@ fn patches_are_those_of_transformers() {
     }
 }
 
+/// Height, width, least and most pixels, and the answer: height and width, or none where the shape is refused.
+type SizeRow = (usize, usize, usize, usize, Option<(usize, usize)>);
+
 #[derive(Deserialize)]
 struct Sizes {
     factor: usize,
-    rows: Vec<(usize, usize, usize, usize, Option<(usize, usize)>)>,
+    rows: Vec<SizeRow>,
 }
 
 #[test]
