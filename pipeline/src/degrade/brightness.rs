@@ -25,7 +25,7 @@ pub(super) fn brighten(image: &RgbImage, level: usize) -> RgbImage {
     let lifted: [f32; 256] = std::array::from_fn(|byte| curve(byte as f32 / 255.0, middle));
     let mut data = image.data().to_vec();
     for pixel in data.as_chunks_mut::<3>().0 {
-        let [l, a, b] = lab.from_srgb(*pixel);
+        let [l, a, b] = lab.of_srgb(*pixel);
         let lighter = lab.to_srgb([100.0 * curve(l / 100.0, middle), a, b]);
         *pixel = std::array::from_fn(|c| to_byte((2.0 * lifted[usize::from(pixel[c])] + lighter[c]) / 3.0));
     }

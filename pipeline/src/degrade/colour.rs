@@ -18,7 +18,7 @@ const LAB_FACTOR: [f32; 5] = [1.5, 2.0, 3.0, 6.0, 9.0];
 pub(super) fn diffusion(image: &RgbImage, level: usize) -> RgbImage {
     let lab = Lab::new();
     let amount = AMOUNT[level];
-    let mut planes = Planes::from_bytes(image, |pixel| lab.from_srgb(pixel));
+    let mut planes = Planes::from_bytes(image, |pixel| lab.of_srgb(pixel));
     let (width, height) = (planes.width, planes.height);
     for plane in &mut planes.channels[1..] {
         filter::wide_gaussian(plane, width, height, 1.5 * amount + 2.0);
@@ -47,7 +47,7 @@ pub(super) fn saturation_lab(image: &RgbImage, level: usize) -> RgbImage {
     let factor = LAB_FACTOR[level];
     let mut data = image.data().to_vec();
     for pixel in data.as_chunks_mut::<3>().0 {
-        let [l, a, b] = lab.from_srgb(*pixel);
+        let [l, a, b] = lab.of_srgb(*pixel);
         *pixel = lab.to_srgb([l, factor * a, factor * b]).map(to_byte);
     }
     image_of(image.width(), image.height(), data)

@@ -68,7 +68,7 @@ impl Lab {
     }
 
     /// `[L, a, b]`, L in 0 to 100.
-    pub(super) fn from_srgb(self, pixel: [u8; 3]) -> [f32; 3] {
+    pub(super) fn of_srgb(self, pixel: [u8; 3]) -> [f32; 3] {
         let [r, g, b] = pixel.map(|byte| self.0.decode[usize::from(byte)]);
         let x = (0.412_456_4 * r + 0.357_576_1 * g + 0.180_437_5 * b) / WHITE[0];
         let y = 0.212_672_9 * r + 0.715_152_2 * g + 0.072_175 * b;
@@ -115,7 +115,7 @@ mod tests {
         let lab = Lab::new();
         for step in 0..=255u8 {
             for pixel in [[step; 3], [step, 255 - step, 30], [200, step, step / 2]] {
-                let back = lab.to_srgb(lab.from_srgb(pixel)).map(super::super::planes::to_byte);
+                let back = lab.to_srgb(lab.of_srgb(pixel)).map(super::super::planes::to_byte);
                 let close = pixel.iter().zip(back).all(|(&a, b)| a.abs_diff(b) <= 1);
                 assert!(close, "{pixel:?} came back as {back:?}");
             }
@@ -130,7 +130,7 @@ mod tests {
             ([0, 0, 255], [32.30, 79.19, -107.86]),
             ([255; 3], [100.0, 0.0, 0.0]),
         ] {
-            let found = Lab::new().from_srgb(pixel);
+            let found = Lab::new().of_srgb(pixel);
             assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.05), "{pixel:?}: {found:?}");
         }
     }

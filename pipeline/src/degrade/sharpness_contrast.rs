@@ -18,7 +18,7 @@ const CONTRAST: [f32; 5] = [0.12, 0.24, 0.36, 0.48, 0.6];
 pub(super) fn oversharpen(image: &RgbImage, level: usize) -> RgbImage {
     let lab = Lab::new();
     let amount = AMOUNT[level];
-    let mut planes = Planes::from_bytes(image, |pixel| lab.from_srgb(pixel));
+    let mut planes = Planes::from_bytes(image, |pixel| lab.of_srgb(pixel));
     let mut blurred = planes.channels[0].clone();
     filter::wide_gaussian(&mut blurred, planes.width, planes.height, RADIUS);
     for (value, blurred) in planes.channels[0].iter_mut().zip(blurred) {

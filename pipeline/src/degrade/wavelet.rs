@@ -145,7 +145,7 @@ fn scale(low: &mut [f32], high: &mut [f32], factor: f32) {
 
 /// Adds the weighted neighbours: even steps change the odd samples, odd steps the even ones.
 fn lift(low: &mut [f32], high: &mut [f32], stride: usize, step: usize, weight: f32) {
-    if step % 2 == 0 {
+    if step.is_multiple_of(2) {
         // Sample 2i + 1 lies between low i and i + 1; beyond the end, low repeats its last.
         let last = low.len() - stride;
         let inner = last.min(high.len());

@@ -13,7 +13,7 @@ const SCALES: usize = 6;
 pub(super) const LEAST_SIDE: usize = 8;
 /// Centre and right half of the blur with sigma 1.5: what the recursive filter of Charalampidis (2016)
 /// with radius 5 answers to an impulse. Beyond the border it reads zeros.
-const BLUR: [f32; 5] = [0.264_621_1, 0.212_928_59, 0.109_335_37, 0.036_011_115, 0.009_414_368];
+const BLUR: [f32; 5] = [0.264_621_1, 0.212_928_6, 0.109_335_37, 0.036_011_115, 0.009_414_368];
 const REACH: usize = BLUR.len() - 1;
 
 type Channels = [Vec<f32>; 3];
@@ -61,8 +61,7 @@ fn each<T>(make: impl Fn(usize) -> T) -> [T; 3] {
 pub(super) fn compare(reference: &Picture, distorted: &Picture) -> f64 {
     let mut distance = 0.0;
     for (scale, (a, b)) in reference.scales.iter().zip(&distorted.scales).enumerate() {
-        for channel in 0..3 {
-            let weights = &WEIGHTS[channel][scale];
+        for (channel, weights) in WEIGHTS.iter().map(|channel| &channel[scale]).enumerate() {
             if weights.iter().all(|&weight| weight == 0.0) {
                 continue;
             }
