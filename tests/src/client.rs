@@ -141,10 +141,10 @@ impl Client {
         self.send("POST", "/api/v1/images", &[("content-type", &content_type)], &body)
     }
 
-    /// Uploads one good PNG and returns its id.
+    /// Uploads one good file and returns its id.
     #[must_use]
-    pub fn add_image(&self, name: &str, png: &[u8]) -> String {
-        let answer = self.upload(&[File { name, content_type: "image/png", bytes: png }]);
+    pub fn add_image(&self, name: &str, bytes: &[u8]) -> String {
+        let answer = self.upload(&[File { name, content_type: "application/octet-stream", bytes }]);
         assert_eq!(answer.status, 201, "{}", answer.json());
         text(&answer.json()["files"][0]["image"]["id"])
     }

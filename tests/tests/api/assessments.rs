@@ -11,9 +11,11 @@ use crate::{eventually, problem, rambling_model};
 
 const CREATE: &str = "/api/v1/assessments";
 
-/// A request that a random model answers at length.
-fn endless(image: &str) -> Value {
-    json!({ "image_id": image, "sampling": { "temperature": 1.0, "seed": 3, "max_new_tokens": 4096 } })
+/// Uploads what the random model has most to say about, and asks it: it repeats itself for seconds.
+fn endless(server: &Server) -> (String, Value) {
+    let image = server.client.add_image("brook.jpg", include_bytes!("../../fixtures/photographs/brook.jpg"));
+    let request = json!({ "image_id": image, "sampling": { "max_new_tokens": 4096 } });
+    (image, request)
 }
 
 fn written(events: &[Event]) -> String {
@@ -134,8 +136,8 @@ fn a_repeated_request_is_one_assessment() {
 fn cancelling_keeps_what_was_written() {
     let data = data_dir();
     let server = Server::start_with(data.path(), &["--model", &rambling_model()]);
-    let image = server.client.add_image("a.png", &png(60, 60, 5));
-    let id = text(&server.client.post(CREATE, &endless(&image)).json()["id"]);
+    let (image, request) = endless(&server);
+    let id = text(&server.client.post(CREATE, &request).json()["id"]);
     let path = format!("{CREATE}/{id}");
     let mut events = server.client.events(&format!("{path}/events"), &[]);
     let token = events.find(|event| event.name == "token").expect("it writes");
@@ -143,7 +145,7 @@ fn cancelling_keeps_what_was_written() {
     assert_eq!(running["status"], "running");
 
     // A second one waits behind it, and is cancelled there.
-    let waiting = text(&server.client.post(CREATE, &endless(&image)).json()["id"]);
+    let waiting = text(&server.client.post(CREATE, &request).json()["id"]);
     let mut behind = server.client.events(&format!("{CREATE}/{waiting}/events"), &[]);
     assert_eq!(
         behind.next().map(|event| (event.name, event.data["ahead"].clone())),
@@ -170,7 +172,7 @@ fn cancelling_keeps_what_was_written() {
 fn leaving_cancels_only_where_that_was_asked_for() {
     let data = data_dir();
     let server = Server::start_with(data.path(), &["--model", &rambling_model()]);
-    let image = server.client.add_image("a.png", &png(60, 60, 5));
+    let (image, request) = endless(&server);
     let status = |id: &str| text(&server.client.get(&format!("{CREATE}/{id}")).json()["status"]);
     let leave = |created: qponder_tests::client::Answer| {
         let id = text(&created.json()["id"]);
@@ -179,14 +181,12 @@ fn leaving_cancels_only_where_that_was_asked_for() {
         id
     };
     let headers = [("content-type", "application/json"), ("prefer", "respond-async, cancel-on-disconnect")];
-    let by_header =
-        leave(server.client.send("POST", CREATE, &headers, endless(&image).to_string().as_bytes()));
+    let by_header = leave(server.client.send("POST", CREATE, &headers, request.to_string().as_bytes()));
     eventually(|| (status(&by_header) == "cancelled").then_some(()));
-    let by_query =
-        leave(server.client.post(&format!("{CREATE}?cancel_on_disconnect=true"), &endless(&image)));
+    let by_query = leave(server.client.post(&format!("{CREATE}?cancel_on_disconnect=true"), &request));
     eventually(|| (status(&by_query) == "cancelled").then_some(()));
 
-    let stays = leave(server.client.post(CREATE, &endless(&image)));
+    let stays = leave(server.client.post(CREATE, &request));
     let length = |id: &str| text(&server.client.get(&format!("{CREATE}/{id}")).json()["text"]).len();
     let before = length(&stays);
     eventually(|| (status(&stays) == "done" || length(&stays) > before + 100).then_some(()));

@@ -29,15 +29,17 @@ fn json_has_one_object_a_file() {
     assert!(fine.status.success(), "{}", text(&fine.stderr));
 
     fs::write(photos.path().join("broken.png"), "not a png").expect("a file");
-    let output =
-        assess(photos.path(), &["--json", "--mode", "quick", "--seed", "5", "b.png", "broken.png", "more"]);
+    let output = assess(
+        photos.path(),
+        &["--json", "--mode", "quick", "--seed", "5", "b.png", "broken.png", "more", "gone.png"],
+    );
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let lines: Vec<Value> =
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(lines.len(), 3);
+    assert_eq!(lines.len(), 4);
     assert_eq!(
         lines.iter().map(|line| &line["file"]).collect::<Vec<_>>(),
-        ["b.png", "broken.png", "more/a.png"]
+        ["b.png", "broken.png", "more/a.png", "gone.png"]
     );
     let keys: Vec<_> = lines[0].as_object().expect("an object").keys().map(String::as_str).collect();
     assert_eq!(keys, ["attributes", "file", "mode", "model", "ms", "parse_ok", "reasoning", "score", "seed"]);

@@ -4,7 +4,6 @@ use std::fs;
 use std::net::TcpListener;
 
 use qponder_tests::client::text;
-use qponder_tests::pictures::png;
 use qponder_tests::server::{Server, data_dir, run_to_end};
 use serde_json::json;
 
@@ -15,10 +14,10 @@ fn nothing_is_lost_when_the_server_is_killed() {
     let data = data_dir();
     let rambling = ["--model", &rambling_model()];
     let server = Server::start_with(data.path(), &rambling);
-    let bytes = png(80, 60, 6);
-    let image = server.client.add_image("a.png", &bytes);
+    let bytes = include_bytes!("../../fixtures/photographs/brook.jpg");
+    let image = server.client.add_image("brook.jpg", bytes);
     let done = server.client.assess(&json!({ "image_id": image, "mode": "quick" }));
-    let long = json!({ "image_id": image, "sampling": { "temperature": 1.0, "max_new_tokens": 4096 } });
+    let long = json!({ "image_id": image, "sampling": { "max_new_tokens": 4096 } });
     let running = text(&server.client.post("/api/v1/assessments", &long).json()["id"]);
     let path = format!("/api/v1/assessments/{running}");
     let mut events = server.client.events(&format!("{path}/events"), &[]);

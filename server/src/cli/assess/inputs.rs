@@ -11,15 +11,15 @@ use crate::decoding;
 /// Largest file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// All files to assess: files as they are named, directories as the images below them, by name.
+/// All files to assess: files as they are named, directories as the images below them, by name. A
+/// path that is not there counts as a file, whose turn to fail comes when it is read.
 ///
 /// # Errors
-/// When a path does not exist or a directory cannot be read.
+/// When a directory cannot be read.
 pub fn collect(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        let kind = fs::metadata(path).with_context(|| path.display().to_string())?;
-        if kind.is_dir() {
+        if path.is_dir() {
             walk(path, &mut files)?;
         } else {
             files.push(path.clone());

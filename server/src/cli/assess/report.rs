@@ -28,8 +28,10 @@ pub struct Report {
 
 enum Style {
     Json,
-    /// One file: its text as it is written.
-    Stream,
+    /// One file: its text as it is written; whether there was any.
+    Stream {
+        written: bool,
+    },
     /// A line a file, below a progress bar on a terminal.
     Table(ProgressBar),
 }
@@ -60,7 +62,7 @@ impl Report {
     pub fn new(asked: Asked, total: usize, json: bool, single: bool) -> Self {
         let style = match (json, single) {
             (true, _) => Style::Json,
-            (false, true) => Style::Stream,
+            (false, true) => Style::Stream { written: false },
             (false, false) => Style::Table(progress_bar(total)),
         };
         if let Style::Table(_) = style {
@@ -75,9 +77,10 @@ impl Report {
     /// # Errors
     /// When it cannot be printed.
     pub fn text(&mut self, text: &str) -> io::Result<()> {
-        if !matches!(self.style, Style::Stream) {
+        let Style::Stream { written } = &mut self.style else {
             return Ok(());
-        }
+        };
+        *written |= !text.is_empty();
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
         out.flush()
@@ -91,7 +94,12 @@ impl Report {
         let name = file.display().to_string();
         match &self.style {
             Style::Json => self.json(&name, result),
-            Style::Stream => stream_end(&name, result),
+            Style::Stream { written } => {
+                if *written {
+                    io::stdout().write_all(b"\n\n")?;
+                }
+                stream_end(&name, result)
+            }
             Style::Table(bar) => {
                 bar.inc(1);
                 bar.suspend(|| row(&name, result))
@@ -139,9 +147,9 @@ fn stream_end(name: &str, result: Result<&Answer, &String>) -> io::Result<()> {
     match result {
         Ok(answer) => match answer.score {
             Some(score) => {
-                writeln!(io::stdout(), "\n\n{name}: {score} ({}), {} ms", score.level(), answer.ms)
+                writeln!(io::stdout(), "{name}: {score} ({}), {} ms", score.level(), answer.ms)
             }
-            None => writeln!(io::stdout(), "\n\n{name}: no score could be read from this answer"),
+            None => writeln!(io::stdout(), "{name}: no score could be read from this answer"),
         },
         Err(error) => writeln!(io::stderr(), "qponder: {name}: {error}"),
     }
