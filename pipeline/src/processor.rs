@@ -134,8 +134,7 @@ impl Processor {
     /// # Errors
     /// When the template fails.
     pub fn chat(&self, system: &str, user: &str, images: usize) -> Result<String, PromptError> {
-        let part =
-            |pairs: &[(&str, &str)]| pairs.iter().map(|&(k, v)| (k, Value::from(v))).collect::<Value>();
+        let part = |pairs: &[(&'static str, &str)]| Value::from_pairs(pairs.iter().copied());
         let mut content: Vec<Value> = (0..images).map(|_| part(&[("type", "image")])).collect();
         content.push(part(&[("type", "text"), ("text", user)]));
         let system = part(&[("role", "system"), ("content", system)]);

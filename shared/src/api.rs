@@ -68,7 +68,9 @@ impl Sampling {
     /// # Errors
     /// Names the first value that is out of its range, and the range.
     pub fn check(&self) -> Result<(), BadSampling> {
-        let bad = |key, value: &dyn ToString, expected| Err(BadSampling { key, value: value.to_string(), expected });
+        let bad = |key, value: &dyn ToString, expected| {
+            Err(BadSampling { key, value: value.to_string(), expected })
+        };
         if !(0.0..=10.0).contains(&self.temperature) {
             return bad("temperature", &self.temperature, "it must be between 0 and 10");
         }

@@ -119,9 +119,11 @@ impl DistortionKind {
         use DistortionKind as K;
         match self {
             K::GaussianBlur | K::LensBlur | K::MotionBlur => DistortionGroup::Blur,
-            K::ColourDiffusion | K::ColourShift | K::ColourQuantisation | K::SaturationHsv | K::SaturationLab => {
-                DistortionGroup::Colour
-            }
+            K::ColourDiffusion
+            | K::ColourShift
+            | K::ColourQuantisation
+            | K::SaturationHsv
+            | K::SaturationLab => DistortionGroup::Colour,
             K::Jpeg2000 | K::Jpeg => DistortionGroup::Compression,
             K::WhiteNoise | K::ColourNoise | K::ImpulseNoise | K::MultiplicativeNoise | K::Denoise => {
                 DistortionGroup::Noise
@@ -143,7 +145,9 @@ impl fmt::Display for DistortionKind {
 
 /// A name that is none of the 25 kinds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown distortion `{0}`; known are the 25 of KADID-10k, such as gaussian_blur, jpeg or white_noise")]
+#[error(
+    "unknown distortion `{0}`; known are the 25 of KADID-10k, such as gaussian_blur, jpeg or white_noise"
+)]
 pub struct UnknownDistortion(pub String);
 
 impl FromStr for DistortionKind {

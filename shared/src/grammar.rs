@@ -203,19 +203,21 @@ fn read_observation(line: &str) -> Option<Observation> {
     let (name, rest) = line.split_once(':')?;
     let attribute = name.trim().trim_start_matches(['-', '*', ' ']).parse().ok()?;
     let rest = rest.trim();
-    let (text, level) = match rest.strip_suffix(['.']).unwrap_or(rest).strip_suffix(')').and_then(|r| r.rsplit_once('(')) {
-        Some((words, level)) => match level.trim().parse() {
-            Ok(level) => (words.trim_end(), Some(level)),
-            Err(()) => (rest, None),
-        },
-        None => (rest, None),
-    };
+    let (text, level) =
+        match rest.strip_suffix(['.']).unwrap_or(rest).strip_suffix(')').and_then(|r| r.rsplit_once('(')) {
+            Some((words, level)) => match level.trim().parse() {
+                Ok(level) => (words.trim_end(), Some(level)),
+                Err(()) => (rest, None),
+            },
+            None => (rest, None),
+        };
     Some(Observation { attribute, text: text.to_owned(), level })
 }
 
 fn read_score(inner: &str, response: &mut Response) {
     let number = inner.trim();
-    let is_plain_number = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.' || c == '-');
+    let is_plain_number =
+        !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.' || c == '-');
     match number.parse::<f64>() {
         Ok(value) if is_plain_number => match Score::new(value) {
             Ok(score) => response.score = Some(score),
@@ -249,7 +251,11 @@ mod tests {
     fn whole() -> String {
         let attributes: Vec<_> = Attribute::ALL
             .into_iter()
-            .map(|attribute| Observation { attribute, text: "as one would wish (mostly)".into(), level: Some(Level::Good) })
+            .map(|attribute| Observation {
+                attribute,
+                text: "as one would wish (mostly)".into(),
+                level: Some(Level::Good),
+            })
             .collect();
         write(&attributes, "Nothing stands out.", Score::clamped(4.2).unwrap_or(Score::MAX))
     }
@@ -273,8 +279,12 @@ mod tests {
     #[test]
     fn whitespace_order_and_spelling_do_not_matter() {
         let shuffled: String = whole().lines().rev().collect::<Vec<_>>().join("\r\n");
-        let reasoning: String = shuffled.lines().filter(|l| !l.starts_with('<')).collect::<Vec<_>>().join("\n\n  ");
-        let text = format!("\n <think>{}</think>\n\n<answer>\n 4.20 </answer>  ", reasoning.replace("colour", "Color"));
+        let reasoning: String =
+            shuffled.lines().filter(|l| !l.starts_with('<')).collect::<Vec<_>>().join("\n\n  ");
+        let text = format!(
+            "\n <think>{}</think>\n\n<answer>\n 4.20 </answer>  ",
+            reasoning.replace("colour", "Color")
+        );
         check(&text, Some(4.2), &[]);
     }
 
@@ -283,13 +293,21 @@ mod tests {
         let text = whole();
         check("", None, &[Fault::MissingThink, Fault::MissingAnswer]);
         check(&text.replace("4.20", "5.20"), None, &[Fault::ScoreOutOfScale { text: "5.20".into() }]);
-        check(&text.replace("4.20", "about four"), None, &[Fault::UnreadableScore { text: "about four".into() }]);
+        check(
+            &text.replace("4.20", "about four"),
+            None,
+            &[Fault::UnreadableScore { text: "about four".into() }],
+        );
         check(&text.replace("4.20", "NaN"), None, &[Fault::UnreadableScore { text: "NaN".into() }]);
         check(&text.replace("</answer>", ""), None, &[Fault::UnclosedAnswer]);
         check(&text.replace("</think>\n", ""), Some(4.2), &[Fault::UnclosedThink]);
         check(&text.replace("Nothing stands out.\n", ""), Some(4.2), &[Fault::MissingSummary]);
         check(&format!("Well. {text}"), Some(4.2), &[Fault::StrayText { text: "Well.".into() }]);
-        check(&text.replacen(" (good)", "", 1), Some(4.2), &[Fault::MissingLevel { attribute: Attribute::Sharpness }]);
+        check(
+            &text.replacen(" (good)", "", 1),
+            Some(4.2),
+            &[Fault::MissingLevel { attribute: Attribute::Sharpness }],
+        );
         check(
             &text.replace("noise:", "sharpness:"),
             Some(4.2),

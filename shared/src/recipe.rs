@@ -165,20 +165,75 @@ impl SftRecipe {
     pub fn check(&self) -> Result<(), RecipeError> {
         let t = &self.train;
         let rules: [(&'static str, f64, bool, &'static str); 14] = [
-            ("data.manifests", self.data.manifests.len() as f64, !self.data.manifests.is_empty(), "name at least one manifest"),
-            ("train.parts", t.parts.len() as f64, !t.parts.is_empty(), "name at least one of vision, merger, language"),
+            (
+                "data.manifests",
+                self.data.manifests.len() as f64,
+                !self.data.manifests.is_empty(),
+                "name at least one manifest",
+            ),
+            (
+                "train.parts",
+                t.parts.len() as f64,
+                !t.parts.is_empty(),
+                "name at least one of vision, merger, language",
+            ),
             ("train.steps", t.steps as f64, t.steps >= 1, "it must be at least 1"),
-            ("train.batch", t.batch as f64, (1..=65_536).contains(&t.batch), "it must be between 1 and 65536"),
-            ("train.micro_batch", t.micro_batch as f64, (1..=t.batch).contains(&t.micro_batch), "it must be between 1 and train.batch"),
-            ("train.learning_rate", t.learning_rate, t.learning_rate > 0.0 && t.learning_rate <= 1.0, "it must be above 0 and at most 1"),
-            ("train.vision_rate", t.vision_rate, (0.0..=10.0).contains(&t.vision_rate), "it must be between 0 and 10"),
+            (
+                "train.batch",
+                t.batch as f64,
+                (1..=65_536).contains(&t.batch),
+                "it must be between 1 and 65536",
+            ),
+            (
+                "train.micro_batch",
+                t.micro_batch as f64,
+                (1..=t.batch).contains(&t.micro_batch),
+                "it must be between 1 and train.batch",
+            ),
+            (
+                "train.learning_rate",
+                t.learning_rate,
+                t.learning_rate > 0.0 && t.learning_rate <= 1.0,
+                "it must be above 0 and at most 1",
+            ),
+            (
+                "train.vision_rate",
+                t.vision_rate,
+                (0.0..=10.0).contains(&t.vision_rate),
+                "it must be between 0 and 10",
+            ),
             ("train.warmup", t.warmup as f64, t.warmup <= t.steps, "it must be at most train.steps"),
-            ("train.final_rate", t.final_rate, (0.0..=1.0).contains(&t.final_rate), "it must be between 0 and 1"),
-            ("train.weight_decay", t.weight_decay, (0.0..=1.0).contains(&t.weight_decay), "it must be between 0 and 1"),
+            (
+                "train.final_rate",
+                t.final_rate,
+                (0.0..=1.0).contains(&t.final_rate),
+                "it must be between 0 and 1",
+            ),
+            (
+                "train.weight_decay",
+                t.weight_decay,
+                (0.0..=1.0).contains(&t.weight_decay),
+                "it must be between 0 and 1",
+            ),
             ("train.clip", t.clip, t.clip > 0.0, "it must be above 0"),
-            ("train.quick_weight", t.quick_weight, (0.0..=100.0).contains(&t.quick_weight), "it must be between 0 and 100"),
-            ("train.auxiliary_weight", t.auxiliary_weight, (0.0..=100.0).contains(&t.auxiliary_weight), "it must be between 0 and 100"),
-            ("train.checkpoint_every", t.checkpoint_every as f64, t.checkpoint_every >= 1, "it must be at least 1"),
+            (
+                "train.quick_weight",
+                t.quick_weight,
+                (0.0..=100.0).contains(&t.quick_weight),
+                "it must be between 0 and 100",
+            ),
+            (
+                "train.auxiliary_weight",
+                t.auxiliary_weight,
+                (0.0..=100.0).contains(&t.auxiliary_weight),
+                "it must be between 0 and 100",
+            ),
+            (
+                "train.checkpoint_every",
+                t.checkpoint_every as f64,
+                t.checkpoint_every >= 1,
+                "it must be at least 1",
+            ),
         ];
         for (key, value, holds, expected) in rules {
             if !holds {
@@ -209,7 +264,8 @@ mod tests {
             ("[train]\nlearning_rate = nan\n", "train.learning_rate"),
             ("[validation]\nevery = 0\n", "validation.every"),
         ] {
-            let error = SftRecipe::parse(&format!("{LEAST}{extra}")).map(|_| ()).expect_err(extra).to_string();
+            let error =
+                SftRecipe::parse(&format!("{LEAST}{extra}")).map(|_| ()).expect_err(extra).to_string();
             assert!(error.contains(named), "{error}");
         }
     }

@@ -148,7 +148,9 @@ mod tests {
 
     #[test]
     fn the_level_is_the_nearest_word() {
-        for (value, level) in [(1.0, Level::Bad), (1.49, Level::Bad), (2.6, Level::Fair), (4.5, Level::Excellent)] {
+        for (value, level) in
+            [(1.0, Level::Bad), (1.49, Level::Bad), (2.6, Level::Fair), (4.5, Level::Excellent)]
+        {
             assert_eq!(Score::new(value).map(Score::level), Ok(level), "{value}");
         }
     }

@@ -175,8 +175,9 @@ mod tests {
 
     #[test]
     fn shows_which_part_is_visible() {
-        let part = View::centred(1.0, IMAGE, STAGE).visible(IMAGE, STAGE);
-        assert_eq!(part, Part { left: 0.4, top: 0.0, width: 0.2, height: 1.0 });
+        let image = Size { width: 3200.0, height: 300.0 };
+        let part = View::centred(1.0, image, STAGE).visible(image, STAGE);
+        assert_eq!(part, Part { left: 0.375, top: 0.0, width: 0.25, height: 1.0 });
     }
 
     proptest! {

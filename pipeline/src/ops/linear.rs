@@ -7,7 +7,8 @@ use super::{MatrixView, matmul, reference, slices};
 /// `x` is `(tokens, inputs)`, `weight` `(outputs, inputs)` and `bias` `(outputs,)`; the result is
 /// `(tokens, outputs)`.
 ///
-/// A weight that is no variable gets no gradient, so frozen layers cost only what passes through.
+/// What leads to no variable gets no gradient: frozen layers cost only what passes through them, and
+/// the first layer nothing for its input.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     if !slices::is_cpu_f32(x) {
         return reference::linear(x, weight, bias);
@@ -38,23 +39,28 @@ impl Linear {
         weight: &Tensor,
         bias: Option<&Tensor>,
         grad: &Tensor,
-    ) -> Result<(Tensor, Option<Tensor>, Option<Tensor>)> {
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (tokens, inputs) = x.dims2()?;
         let outputs = weight.dim(0)?;
         let device = x.device();
-        slices::with([x, weight, grad], "linear", |[x, w, g]| {
+        slices::with([x, weight, grad], "linear", |[values, w, g]| {
             let g = MatrixView::new(g, tokens, outputs);
-            let mut dx = vec![0.0; tokens * inputs];
-            matmul(&mut dx, inputs, g, MatrixView::new(w, outputs, inputs), 1.0, false);
-            let dw = if weight.is_variable() {
+            let dx = if x.track_op() {
+                let mut dx = vec![0.0; tokens * inputs];
+                matmul(&mut dx, inputs, g, MatrixView::new(w, outputs, inputs), 1.0, false);
+                Some(Tensor::from_vec(dx, (tokens, inputs), device)?)
+            } else {
+                None
+            };
+            let dw = if weight.track_op() {
                 let mut dw = vec![0.0; outputs * inputs];
-                matmul(&mut dw, inputs, g.t(), MatrixView::new(x, tokens, inputs), 1.0, false);
+                matmul(&mut dw, inputs, g.t(), MatrixView::new(values, tokens, inputs), 1.0, false);
                 Some(Tensor::from_vec(dw, (outputs, inputs), device)?)
             } else {
                 None
             };
             let db = match bias {
-                Some(bias) if bias.is_variable() => {
+                Some(bias) if bias.track_op() => {
                     let mut db = vec![0.0; outputs];
                     for row in g.data.chunks_exact(outputs) {
                         db.iter_mut().zip(row).for_each(|(sum, g)| *sum += g);
@@ -63,7 +69,7 @@ impl Linear {
                 }
                 _ => None,
             };
-            Ok((Tensor::from_vec(dx, (tokens, inputs), device)?, dw, db))
+            Ok((dx, dw, db))
         })
     }
 }
@@ -103,7 +109,7 @@ impl CustomOp2 for Linear {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (dx, dw, _) = Self::backward(x, w, None, grad)?;
-        Ok((Some(dx), dw))
+        Ok((dx, dw))
     }
 }
 
@@ -140,6 +146,6 @@ impl CustomOp3 for Linear {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, dw, db) = Self::backward(x, w, Some(b), grad)?;
-        Ok((Some(dx), dw, db))
+        Ok((dx, dw, db))
     }
 }

@@ -90,7 +90,7 @@ impl CustomOp2 for RmsNorm {
             Ok((dx, dw))
         })?;
         let dw =
-            if weight.is_variable() { Some(Tensor::from_vec(dw, weight.shape(), x.device())?) } else { None };
+            if weight.track_op() { Some(Tensor::from_vec(dw, weight.shape(), x.device())?) } else { None };
         Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?), dw))
     }
 }
