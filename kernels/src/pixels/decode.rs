@@ -14,6 +14,8 @@ mod error;
 pub(super) mod jpeg;
 mod orientation;
 pub(super) mod png;
+mod profile;
+mod sample;
 pub(super) mod webp;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,8 @@
 //! Decoded pixels.
 
+/// Side of the squares in which pixels change places: where rows become columns, both then stay in the cache.
+const TILE: usize = 32;
+
 /// An image in interleaved 8-bit sRGB, row by row: `3 * width * height` bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RgbImage {
@@ -62,22 +65,29 @@ impl RgbImage {
     }
 
     /// One of the eight symmetries of a square: bit 0 swaps the axes, bit 1 mirrors the columns, bit 2
-    /// the rows; 0 changes nothing.
+    /// the rows, both of the original; 0 changes nothing.
     #[must_use]
     pub fn symmetry(&self, index: usize) -> Self {
-        let swapped = index & 1 == 1;
-        let (width, height) = if swapped { (self.height, self.width) } else { (self.width, self.height) };
-        let mut data = Vec::with_capacity(self.data.len());
-        for y in 0..height {
-            for x in 0..width {
-                let (x, y) = if swapped { (y, x) } else { (x, y) };
-                let x = if index & 2 == 0 { x } else { self.width - 1 - x };
-                let y = if index & 4 == 0 { y } else { self.height - 1 - y };
-                let start = 3 * (y * self.width + x);
-                data.extend_from_slice(&self.data[start..start + 3]);
+        let [swap, mirror_columns, mirror_rows] = [1, 2, 4].map(|bit| index & bit != 0);
+        let (width, height) = if swap { (self.height, self.width) } else { (self.width, self.height) };
+        let (pixels, _) = self.data.as_chunks::<3>();
+        let source = |x: usize, y: usize| {
+            let (column, row) = if swap { (y, x) } else { (x, y) };
+            let column = if mirror_columns { self.width - 1 - column } else { column };
+            let row = if mirror_rows { self.height - 1 - row } else { row };
+            pixels[row * self.width + column]
+        };
+        let mut out = vec![[0; 3]; pixels.len()];
+        for top in (0..height).step_by(TILE) {
+            for left in (0..width).step_by(TILE) {
+                for y in top..(top + TILE).min(height) {
+                    for x in left..(left + TILE).min(width) {
+                        out[y * width + x] = source(x, y);
+                    }
+                }
             }
         }
-        Self { width, height, data }
+        Self { width, height, data: out.into_flattened() }
     }
 }
 

@@ -1,9 +1,7 @@
 //! Samples as a file stores them to 8-bit sRGB: profile, channels, depth and transparency.
 
-use std::sync::Arc;
-
-use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
-
+use super::profile::Managed;
+use super::sample::Sample;
 use super::{Header, RgbImage, Warning, contained};
 
 /// What the samples of a pixel stand for.
@@ -27,7 +25,7 @@ impl Channels {
         }
     }
 
-    fn has_alpha(self) -> bool {
+    pub(super) fn has_alpha(self) -> bool {
         matches!(self, Channels::GreyAlpha | Channels::Rgba)
     }
 }
@@ -144,96 +142,8 @@ fn over_white(sample: u8, alpha: u8) -> u8 {
     ((((sum >> 8) + sum) >> 8) >> 7) as u8
 }
 
-/// A sample of 8 or 16 bits.
-trait Sample: Copy + Default + 'static {
-    /// The largest value.
-    const MAX: u32;
-
-    /// Reads a row of samples in the machine's byte order.
-    fn read(bytes: &[u8], samples: &mut [Self]);
-
-    /// Nearest of 256 levels.
-    fn to_byte(self) -> u8;
-
-    fn to_u32(self) -> u32;
-
-    /// From a value of at most [`Sample::MAX`].
-    fn from_u32(value: u32) -> Self;
-
-    /// The conversion from a profile to sRGB, in this depth.
-    fn transform(
-        profile: &ColorProfile,
-        from: Layout,
-        to: Layout,
-    ) -> Result<Transform<Self>, moxcms::CmsError>;
-}
-
-type Transform<T> = Arc<dyn TransformExecutor<T> + Send + Sync>;
-
-fn options() -> TransformOptions {
-    TransformOptions { prefer_fixed_point: false, ..TransformOptions::default() }
-}
-
-impl Sample for u8 {
-    const MAX: u32 = 255;
-
-    fn read(bytes: &[u8], samples: &mut [u8]) {
-        samples.copy_from_slice(bytes);
-    }
-
-    fn to_byte(self) -> u8 {
-        self
-    }
-
-    fn to_u32(self) -> u32 {
-        u32::from(self)
-    }
-
-    fn from_u32(value: u32) -> Self {
-        value as u8
-    }
-
-    fn transform(
-        profile: &ColorProfile,
-        from: Layout,
-        to: Layout,
-    ) -> Result<Transform<u8>, moxcms::CmsError> {
-        profile.create_transform_8bit(from, &ColorProfile::new_srgb(), to, options())
-    }
-}
-
-impl Sample for u16 {
-    const MAX: u32 = 65535;
-
-    fn read(bytes: &[u8], samples: &mut [u16]) {
-        for (sample, bytes) in samples.iter_mut().zip(bytes.as_chunks().0) {
-            *sample = u16::from_ne_bytes(*bytes);
-        }
-    }
-
-    fn to_byte(self) -> u8 {
-        ((u32::from(self) + 128) / 257) as u8
-    }
-
-    fn to_u32(self) -> u32 {
-        u32::from(self)
-    }
-
-    fn from_u32(value: u32) -> Self {
-        value as u16
-    }
-
-    fn transform(
-        profile: &ColorProfile,
-        from: Layout,
-        to: Layout,
-    ) -> Result<Transform<u16>, moxcms::CmsError> {
-        profile.create_transform_16bit(from, &ColorProfile::new_srgb(), to, options())
-    }
-}
-
 /// Samples taken as sRGB, or as inks, in RGB and with alpha where there is one.
-fn expand<T: Sample>(stored: &[T], channels: Channels, colours: &mut [T]) {
+pub(super) fn expand<T: Sample>(stored: &[T], channels: Channels, colours: &mut [T]) {
     match channels {
         Channels::Rgb | Channels::Rgba => colours.copy_from_slice(stored),
         Channels::Grey => {
@@ -254,60 +164,4 @@ fn expand<T: Sample>(stored: &[T], channels: Channels, colours: &mut [T]) {
             }
         }
     }
-}
-
-/// The conversion of an embedded profile's colours to sRGB.
-struct Managed<T> {
-    transform: Transform<T>,
-    /// Grey samples are repeated before they enter a profile for RGB.
-    repeat: Option<Channels>,
-}
-
-impl<T: Sample> Managed<T> {
-    /// `None` when the profile is sRGB in all but name.
-    fn new(profile: &[u8], channels: Channels) -> Result<Option<Self>, String> {
-        let profile = ColorProfile::new_from_slice(profile).map_err(|error| error.to_string())?;
-        let (from, repeat) = match (profile.color_space, channels) {
-            (DataColorSpace::Rgb, Channels::Rgb) => (Layout::Rgb, None),
-            (DataColorSpace::Rgb, Channels::Rgba) => (Layout::Rgba, None),
-            (DataColorSpace::Rgb, Channels::Grey) => (Layout::Rgb, Some(channels)),
-            (DataColorSpace::Rgb, Channels::GreyAlpha) => (Layout::Rgba, Some(channels)),
-            (DataColorSpace::Gray, Channels::Grey) => (Layout::Gray, None),
-            (DataColorSpace::Gray, Channels::GreyAlpha) => (Layout::GrayAlpha, None),
-            (DataColorSpace::Cmyk, Channels::Inks) => (Layout::Rgba, None),
-            (space, _) => return Err(format!("it is for {space:?} and the pixels are {channels:?}")),
-        };
-        if profile.color_space == DataColorSpace::Rgb
-            && is_srgb(&profile).map_err(|error| error.to_string())?
-        {
-            return Ok(None);
-        }
-        let to = if channels.has_alpha() { Layout::Rgba } else { Layout::Rgb };
-        let transform = T::transform(&profile, from, to).map_err(|error| error.to_string())?;
-        Ok(Some(Self { transform, repeat }))
-    }
-
-    /// Converts a row.
-    fn convert(&self, stored: &[T], colours: &mut [T]) {
-        let converted = match self.repeat {
-            Some(channels) => {
-                let mut repeated = vec![T::default(); colours.len()];
-                expand(stored, channels, &mut repeated);
-                self.transform.transform(&repeated, colours)
-            }
-            None => self.transform.transform(stored, colours),
-        };
-        debug_assert!(converted.is_ok(), "only row lengths can be wrong, and they are not");
-    }
-}
-
-/// Whether a profile moves no colour by more than two levels of 255. Most photographs carry some sRGB
-/// profile; converting them would only add rounding errors to what the camera stored.
-fn is_srgb(profile: &ColorProfile) -> Result<bool, moxcms::CmsError> {
-    let steps = || (0..=255_u8).step_by(15);
-    let grid: Vec<u8> =
-        steps().flat_map(|r| steps().flat_map(move |g| steps().flat_map(move |b| [r, g, b]))).collect();
-    let mut converted = vec![0; grid.len()];
-    u8::transform(profile, Layout::Rgb, Layout::Rgb)?.transform(&grid, &mut converted)?;
-    Ok(grid.iter().zip(&converted).all(|(&before, &after)| before.abs_diff(after) <= 2))
 }
