@@ -19,8 +19,11 @@ use crate::toasts::Offer;
 /// Device pixels that an arrow key moves the image by.
 const PAN: f64 = 96.0;
 
-/// What the help lists: a heading, then keys and what they do.
-pub const TABLE: [(&str, &[(&[&str], &str)]); 3] = [
+/// Keys that do the same or opposite things, and what.
+pub type KeyRow = (&'static [&'static str], &'static str);
+
+/// What the help lists: a heading, then its keys.
+pub const TABLE: [(&str, &[KeyRow]); 3] = [
     (
         "Everywhere",
         &[

@@ -41,6 +41,7 @@ pub fn Reasoning(
 fn Shown(answer: Answer) -> impl IntoView {
     let is_reason = answer.watch(|assessment| assessment.mode == Mode::Reason);
     let is_live = answer.watch(|assessment| !assessment.status.is_final());
+    let has_attributes = answer.watch(|assessment| !assessment.response.attributes.is_empty());
     let has_text = answer.watch(|assessment| !assessment.text.is_empty());
     // The score stands at the end of the text a little before the assessment is final.
     let score = answer.watch(|assessment| assessment.score.or(assessment.response.score));
@@ -65,7 +66,7 @@ fn Shown(answer: Answer) -> impl IntoView {
                         }>{summary}</Show>
                     </p>
                 </Show>
-                <Attributes answer/>
+                <Show when=move || is_live.get() || has_attributes.get()><Attributes answer=answer.clone()/></Show>
             }.into_any()
         } else {
             view! { <QuickNote/> }.into_any()
@@ -87,7 +88,7 @@ fn Headline(answer: Answer, score: Memo<Option<qponder_shared::Score>>) -> impl 
     let status = move || {
         let (status, has_text) = assessment.with(|a| (a.status, !a.text.is_empty()));
         match (status, ahead.get()) {
-            _ if interrupted.get() && !status.is_final() => "Connection lost. Picking up again…".to_owned(),
+            _ if interrupted.get() && !status.is_final() => "Reconnecting…".to_owned(),
             (AssessmentStatus::Queued, 0) => "Next in line…".to_owned(),
             (AssessmentStatus::Queued, ahead) => {
                 format!("Waiting for {}…", format::plural(ahead, "other photo"))
@@ -138,7 +139,7 @@ fn Outcome(answer: Answer) -> impl IntoView {
         match status {
             AssessmentStatus::Failed => view! {
                 <div class="warning" role="alert">
-                    <p><strong>"The assessment failed."</strong>" "{assessment.error.unwrap_or_default()}</p>
+                    <p><strong>"The assessment failed."</strong>" "{format::capitalised(&assessment.error.unwrap_or_default())}</p>
                     {again(assessment.mode, assessment.sampling)}
                 </div>
             }
