@@ -20,7 +20,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{any, get};
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -112,7 +112,8 @@ pub fn router(app: App, exposure: Exposure, web: &Path) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(description()).nest("/api/v1", v1()).split_for_parts();
     let observed = Arc::clone(&app.metrics);
     api.merge(docs::router(&document))
-        .route("/api/{*rest}", axum::routing::any(no_such_route))
+        .route("/api", any(no_such_route))
+        .route("/api/{*rest}", any(no_such_route))
         .route("/healthz", get(info::healthz))
         .route("/readyz", get(info::readyz))
         .route("/metrics", get(info::metrics))

@@ -141,7 +141,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     });
     let server = tokio::spawn(server.into_future());
     let resumed = store.clone();
-    tokio::spawn(async move {
+    let resuming = tokio::spawn(async move {
         if let Err(error) = inference.resume(&resumed).await {
             tracing::error!(%error, "what an earlier server left could not be taken up");
         }
@@ -158,6 +158,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
         }
     });
     stop.send_replace(true);
+    resuming.abort();
     running.stop(GRACE).await;
     match tokio::time::timeout(GRACE, server).await {
         Ok(ended) => ended??,

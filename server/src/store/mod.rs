@@ -8,6 +8,7 @@ pub mod objects;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
@@ -16,10 +17,13 @@ use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 pub enum StoreError {
     /// The database refused or could not be reached.
     #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("database schema: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(MigrateError),
+    /// `--database-url` names something else.
+    #[error("the database URL must begin with postgres://")]
+    NotPostgres,
     /// A row holds what this version cannot read.
     #[error("the row {what} holds {value:?}, which this version cannot read")]
     Unreadable {
@@ -31,6 +35,19 @@ pub enum StoreError {
     /// Another server works on this database.
     #[error("another qponder server is using this database; stop it, or give this one its own")]
     InUse,
+}
+
+// Not `#[from]`: these messages hold their causes' words already, and a chain would say them again.
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<MigrateError> for StoreError {
+    fn from(error: MigrateError) -> Self {
+        Self::Migrate(error)
+    }
 }
 
 /// The database.
@@ -95,6 +112,9 @@ impl Store {
 /// # Errors
 /// When the text is no Postgres URL.
 pub fn parse_url(url: &str) -> Result<PgConnectOptions, StoreError> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(StoreError::NotPostgres);
+    }
     Ok(PgConnectOptions::from_str(url)?)
 }
 
