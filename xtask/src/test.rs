@@ -3,7 +3,7 @@
 use anyhow::Result;
 use lexopt::{Arg, Parser};
 
-use crate::{process, setup, web, workspace::Workspace};
+use crate::{process, setup, up, web, workspace::Workspace};
 
 /// What the person asked for.
 #[derive(Debug, Default)]
@@ -35,26 +35,26 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         return Ok(());
     }
     web::build(workspace)?;
-    // The same selection of packages as the tests, so that no dependency is built twice with other features.
-    let selection = ["--workspace", "--exclude", "qponder-frontend"];
-    process::run(process::cargo(workspace.root()).arg("build").args(selection))?;
+    up::build_server(workspace)?;
+    let own = process::run(process::cargo(workspace.root()).args(["test", "--quiet", "-p", "xtask"]));
 
     let mut tests = process::cargo(workspace.root());
-    tests.arg("test").args(selection).arg("--no-fail-fast").env("QPONDER_BIN", workspace.qponder());
+    tests.arg("test").args(up::SELECTION).arg("--no-fail-fast").env("QPONDER_BIN", workspace.qponder());
     if options.no_browser {
         // Tests that need a browser are named so, and only they are.
         tests.args(["--", "--skip", "browser_"]);
     }
-    let outcome = process::run(&mut tests);
+    let all = process::run(&mut tests);
 
-    let verdict = if outcome.is_ok() { "passed" } else { "FAILED, see above" };
+    let verdict = |outcome: &Result<()>| if outcome.is_ok() { "passed" } else { "FAILED, see above" };
     println!();
-    println!("ran      page build (wasm), server build");
-    println!("ran      unit, doc, API and parity tests of every native crate: {verdict}");
+    println!("built    the page (wasm) and the server");
+    println!("ran      tests of xtask: {}", verdict(&own));
+    println!("ran      unit, doc, API and parity tests of every native crate: {}", verdict(&all));
     if options.no_browser {
         println!("skipped  browser tests (--no-browser)");
     } else {
-        println!("ran      browser tests in headless Chromium: part of the same run");
+        println!("ran      browser tests in headless Chromium, as part of the same run");
     }
-    outcome
+    own.and(all)
 }

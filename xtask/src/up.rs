@@ -8,6 +8,11 @@ use lexopt::{Arg, Parser};
 
 use crate::{process, setup, web, workspace::Workspace};
 
+/// The packages that every native build selects, whatever it builds of them. Cargo turns on what all
+/// selected packages ask of a dependency, so another selection would build hundreds of crates again.
+/// The page has a compiler of its own, and xtask is built when it is called.
+pub const SELECTION: [&str; 5] = ["--workspace", "--exclude", "qponder-frontend", "--exclude", "xtask"];
+
 /// What the person asked for.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -60,6 +65,14 @@ pub fn run(workspace: &Workspace, options: Options) -> Result<()> {
 }
 
 /// Builds the `qponder` binary; the first time takes minutes, and cargo shows how far it is.
+///
+/// All native packages are selected, as the tests do: another selection would give shared dependencies
+/// other features and build them a second time.
 pub fn build_server(workspace: &Workspace) -> Result<()> {
-    process::run(process::cargo(workspace.root()).args(["build", "-p", "qponder-server"]))
+    process::run(process::cargo(workspace.root()).args([
+        "build",
+        "--workspace",
+        "--exclude",
+        "qponder-frontend",
+    ]))
 }

@@ -15,7 +15,7 @@ use lexopt::{Arg, Parser};
 use serde_json::Value;
 
 use self::{parts::Part, python::Environment, table::Row};
-use crate::{process, setup, workspace::Workspace};
+use crate::{process, setup, up, workspace::Workspace};
 
 /// What the person asked for.
 #[derive(Debug, Default)]
@@ -43,13 +43,8 @@ impl Options {
 /// Measures every part and writes the table.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::ensure(&[setup::FOR_UP], false)?;
-    process::run(process::cargo(workspace.root()).args([
-        "build",
-        "-p",
-        "qponder-pipeline",
-        "--example",
-        "bench",
-    ]))?;
+    let mut cargo = process::cargo(workspace.root());
+    process::run(cargo.arg("build").args(up::SELECTION).args(["--example", "bench"]))?;
     let work = parts::prepare(workspace)?;
     let python = python::prepare(workspace)
         .inspect_err(|error| eprintln!("bench: no peers, so no ratios: {error:#}"))
