@@ -12,6 +12,12 @@ mod store;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // candle splits even small sums over a pool whose threads spin between them, which costs more than it
+    // gains beside our own threads. Whoever sets the variable decides otherwise.
+    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
+        // SAFETY: no other thread runs yet.
+        unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
+    }
     match cli::run() {
         Ok(code) => code,
         // Whoever reads our output has seen enough: no error of anybody.

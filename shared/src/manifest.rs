@@ -13,6 +13,18 @@ pub enum Split {
     Test,
 }
 
+impl Split {
+    /// The name in manifests and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Val => "val",
+            Split::Test => "test",
+        }
+    }
+}
+
 /// What an image's quality is known to be: opinion, or a label computed from its reference.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

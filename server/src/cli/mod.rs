@@ -2,8 +2,10 @@
 
 mod assess;
 mod degrade;
+mod evaluate;
 mod places;
 mod serve;
+mod sft;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,10 @@ enum Command {
     Assess(assess::AssessArgs),
     /// Make degraded images with known distortions, and a manifest of them.
     Degrade(degrade::DegradeArgs),
+    /// Train a model as a recipe says.
+    Sft(sft::SftArgs),
+    /// Measure a model against the labels of a dataset.
+    Evaluate(evaluate::EvaluateArgs),
 }
 
 /// Runs the command that was asked for.
@@ -36,5 +42,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Assess(args) => assess::run(&args),
         Command::Degrade(args) => degrade::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Sft(args) => sft::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Evaluate(args) => evaluate::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

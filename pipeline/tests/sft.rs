@@ -1,0 +1,129 @@
+//! Training end to end on a handful of images: it learns, it resumes to the bit, it says what is wrong.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use qponder_kernels::pixels::{RgbImage, encode_png};
+use qponder_pipeline::degrade::degrade;
+use qponder_pipeline::train::{Progress, TrainError, sft};
+use qponder_shared::manifest::{Label, Row, Split};
+use qponder_shared::recipe::{Data, Objective, SftRecipe, Train, Validation};
+use qponder_shared::{Distortion, DistortionKind, Severity};
+
+/// A dataset of small synthetic pictures, each clean, blurred and noisy.
+fn dataset(dir: &Path) -> String {
+    let mut lines = String::new();
+    for picture in 0..4_usize {
+        let pixel = |x: usize, y: usize, c: usize| ((x * (picture + 2) + y * (c + 3) * 5) ^ (x * y / 3)) as u8;
+        let data = (0..56 * 56).flat_map(|i| (0..3).map(move |c| pixel(i % 56, i / 56, c))).collect();
+        let image = RgbImage::new(56, 56, data).expect("56 x 56");
+        let kinds = [None, Some(DistortionKind::GaussianBlur), Some(DistortionKind::WhiteNoise)];
+        for (index, kind) in kinds.into_iter().enumerate() {
+            let distortion = kind.map(|kind| Distortion { kind, level: Severity::ALL[3] });
+            let image = distortion.map_or_else(|| image.clone(), |d| degrade(&image, d, 1));
+            let id = format!("{picture}-{index}");
+            let row = Row {
+                image: format!("{id}.png"),
+                label: Label::Proxy(if kind.is_some() { 2.0 } else { 5.0 }),
+                mos_std: None,
+                reference: picture.to_string(),
+                distortions: distortion.into_iter().collect(),
+                split: if picture == 3 { Split::Val } else { Split::Train },
+                source: "synthetic".into(),
+                metrics: None,
+                id,
+            };
+            std::fs::write(dir.join(&row.image), encode_png(&image).expect("encodes")).expect("writes");
+            lines.push_str(&serde_json::to_string(&row).expect("serialises"));
+            lines.push('\n');
+        }
+    }
+    let manifest = dir.join("manifest.jsonl");
+    std::fs::write(&manifest, lines).expect("writes");
+    manifest.to_string_lossy().into_owned()
+}
+
+fn recipe(manifest: &str, base: &str, out: &Path, train: Train) -> SftRecipe {
+    SftRecipe {
+        base: base.into(),
+        out: out.to_string_lossy().into_owned(),
+        data: Data { manifests: vec![manifest.into()], augment: true },
+        train,
+        validation: Validation { every: 100, images: 0, reasoning_images: 0 },
+    }
+}
+
+fn tiny(steps: usize, threads: usize) -> Train {
+    let rest = Train { warmup: 1, checkpoint_every: 1, auxiliary_weight: 0.3, threads, ..Train::default() };
+    Train { steps, batch: 4, micro_batch: 2, ..rest }
+}
+
+fn weights(out: &Path) -> Vec<u8> {
+    std::fs::read(out.join("model.safetensors")).expect("a trained model")
+}
+
+#[test]
+fn an_interrupted_run_ends_in_the_same_weights_on_any_number_of_threads() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let manifest = dataset(dir.path());
+    let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
+    let run = |out: &Path, threads, stop_after: Option<usize>| {
+        let stop = AtomicBool::new(false);
+        // Threads are no part of a run's identity: the sums are formed in the same order.
+        let recipe = recipe(&manifest, "nano:init", out, tiny(3, threads));
+        sft(&recipe, &stop, &mut |event| {
+            if matches!(event, Progress::Step { step, .. } if Some(*step) == stop_after) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        })
+    };
+    run(&whole, 2, None).expect("trains");
+    let stopped = run(&parts, 2, Some(2));
+    assert!(matches!(stopped, Err(TrainError::Stopped { step: 2 })), "{stopped:?}");
+    run(&parts, 2, None).expect("goes on");
+    assert!(weights(&whole) == weights(&parts), "resumed weights differ");
+    let single = dir.path().join("single");
+    run(&single, 1, None).expect("trains");
+    assert!(weights(&whole) == weights(&single), "one thread gives other weights");
+}
+
+#[test]
+fn the_loss_falls_and_the_model_reads_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let manifest = dataset(dir.path());
+    let tower = dir.path().join("tower");
+    let stop = AtomicBool::new(false);
+    let train = Train { objective: Objective::Tower, ..tiny(2, 2) };
+    sft(&recipe(&manifest, "nano:init", &tower, train), &stop, &mut |_| {}).expect("trains");
+    let mut losses = Vec::new();
+    let train = Train { learning_rate: 2e-3, ..tiny(8, 2) };
+    let out = dir.path().join("answer");
+    sft(&recipe(&manifest, &tower.to_string_lossy(), &out, train), &stop, &mut |event| {
+        if let Progress::Step { loss, .. } = event {
+            losses.push(*loss);
+        }
+    })
+    .expect("trains");
+    assert!(losses[7] < 0.8 * losses[0], "{losses:?}");
+    let assessor = qponder_pipeline::assess::Assessor::load(&out).expect("the saved model loads");
+    assert!(assessor.info().parameters > 3_000_000);
+}
+
+#[test]
+fn what_is_wrong_is_named_before_any_work() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let manifest = dataset(dir.path());
+    let out = dir.path().join("out");
+    let stop = AtomicBool::new(false);
+    let fails = |recipe: &SftRecipe, expected: &str| {
+        let error = sft(recipe, &stop, &mut |_| {}).expect_err(expected).to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    fails(&recipe("nowhere.jsonl", "nano:init", &out, tiny(1, 1)), "nowhere.jsonl");
+    fails(&recipe(&manifest, "no-such-model", &out, tiny(1, 1)), "no-such-model");
+    let broken = dir.path().join("broken.jsonl");
+    std::fs::write(&broken, "\n{\"id\": 3}\n").expect("writes");
+    fails(&recipe(&broken.to_string_lossy(), "nano:init", &out, tiny(1, 1)), "line 2");
+    sft(&recipe(&manifest, "nano:init", &out, tiny(1, 1)), &stop, &mut |_| {}).expect("trains");
+    fails(&recipe(&manifest, "nano:init", &out, tiny(2, 1)), "another recipe");
+}
