@@ -29,6 +29,7 @@ pub struct Request {
 
 /// What happens to a request. Each gets exactly one `Done` or `Failed`, and nothing after it.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one `Done` a request, moved once")]
 pub enum Event {
     /// Newly written text.
     Text(String),

@@ -64,7 +64,11 @@ pub struct DescriptionReport {
 ///
 /// # Errors
 /// When a manifest cannot be read or has no row of the split.
-pub fn items<P: AsRef<Path>>(manifests: &[P], split: Split, limit: Option<usize>) -> Result<Vec<Item>, TrainError> {
+pub fn items<P: AsRef<Path>>(
+    manifests: &[P],
+    split: Split,
+    limit: Option<usize>,
+) -> Result<Vec<Item>, TrainError> {
     let all = read_manifests(manifests, split)?;
     if all.is_empty() {
         return Err(TrainError::NoRows { split: split.name() });
@@ -125,9 +129,11 @@ fn report(mode: Mode, items: &[Item], answers: &[Answer]) -> ModeReport {
         Some(Estimate { value: statistic(&scores, &labels)?, low, high })
     };
     let by_distortion = DistortionKind::ALL.into_iter().filter_map(|kind| {
-        let of_kind = |&&at: &&usize| items[readable[at]].row.distortions.first().is_some_and(|d| d.kind == kind);
+        let of_kind =
+            |&&at: &&usize| items[readable[at]].row.distortions.first().is_some_and(|d| d.kind == kind);
         let positions: Vec<usize> = (0..readable.len()).collect();
-        let (x, y): (Vec<f64>, Vec<f64>) = positions.iter().filter(of_kind).map(|&at| (scores[at], labels[at])).unzip();
+        let (x, y): (Vec<f64>, Vec<f64>) =
+            positions.iter().filter(of_kind).map(|&at| (scores[at], labels[at])).unzip();
         Some((kind.name(), stats::srcc(&x, &y)?))
     });
     ModeReport {

@@ -19,7 +19,8 @@ fn numbers(count: usize, seed: u64) -> Vec<f32> {
 }
 
 fn variable(dims: &[usize], seed: u64) -> Var {
-    let tensor = Tensor::from_vec(numbers(dims.iter().product(), seed), dims, &Device::Cpu).expect("a tensor");
+    let tensor =
+        Tensor::from_vec(numbers(dims.iter().product(), seed), dims, &Device::Cpu).expect("a tensor");
     Var::from_tensor(&tensor).expect("a variable")
 }
 
@@ -38,16 +39,22 @@ fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
 
 /// Compares values, gradients, and gradients with central differences at a few places.
 #[track_caller]
-fn check(inputs: &[Var], fused: impl Fn(&[Tensor]) -> Result<Tensor>, composed: impl Fn(&[Tensor]) -> Result<Tensor>) {
+fn check(
+    inputs: &[Var],
+    fused: impl Fn(&[Tensor]) -> Result<Tensor>,
+    composed: impl Fn(&[Tensor]) -> Result<Tensor>,
+) {
     let tensors = || inputs.iter().map(|v| v.as_tensor().clone()).collect::<Vec<_>>();
     let (ours, theirs) = (fused(&tensors()).expect("fused"), composed(&tensors()).expect("composed"));
     assert_eq!(ours.dims(), theirs.dims());
     assert_close(&flat(&ours), &flat(&theirs), 2e-5, "value");
 
     // A loss that weighs every output differently.
-    let weights = Tensor::from_vec(numbers(ours.elem_count(), 99), ours.dims(), &Device::Cpu).expect("weights");
+    let weights =
+        Tensor::from_vec(numbers(ours.elem_count(), 99), ours.dims(), &Device::Cpu).expect("weights");
     let loss = |out: &Tensor| (out * &weights).and_then(|t| t.sum_all()).expect("a loss");
-    let (ours, theirs) = (loss(&ours).backward().expect("backward"), loss(&theirs).backward().expect("backward"));
+    let (ours, theirs) =
+        (loss(&ours).backward().expect("backward"), loss(&theirs).backward().expect("backward"));
     for (index, input) in inputs.iter().enumerate() {
         let gradient = flat(ours.get(input.as_tensor()).expect("a gradient"));
         let expected = flat(theirs.get(input.as_tensor()).expect("a gradient"));
@@ -66,7 +73,11 @@ fn check(inputs: &[Var], fused: impl Fn(&[Tensor]) -> Result<Tensor>, composed: 
             };
             let slope = (at(original[place] + STEP) - at(original[place] - STEP)) / f64::from(2.0 * STEP);
             let error = (slope - f64::from(gradient[place])).abs();
-            assert!(error < 2e-2 * slope.abs().max(0.1), "input {index}[{place}]: {} against {slope}", gradient[place]);
+            assert!(
+                error < 2e-2 * slope.abs().max(0.1),
+                "input {index}[{place}]: {} against {slope}",
+                gradient[place]
+            );
         }
     }
 }
@@ -74,13 +85,18 @@ fn check(inputs: &[Var], fused: impl Fn(&[Tensor]) -> Result<Tensor>, composed: 
 #[test]
 fn linear() {
     for (tokens, inputs, outputs) in [(1, 3, 5), (7, 16, 9), (65, 40, 33)] {
-        let variables = [variable(&[tokens, inputs], 1), variable(&[outputs, inputs], 2), variable(&[outputs], 3)];
+        let variables =
+            [variable(&[tokens, inputs], 1), variable(&[outputs, inputs], 2), variable(&[outputs], 3)];
         check(
             &variables,
             |t| ops::linear(&t[0], &t[1], Some(&t[2])),
             |t| reference::linear(&t[0], &t[1], Some(&t[2])),
         );
-        check(&variables[..2], |t| ops::linear(&t[0], &t[1], None), |t| reference::linear(&t[0], &t[1], None));
+        check(
+            &variables[..2],
+            |t| ops::linear(&t[0], &t[1], None),
+            |t| reference::linear(&t[0], &t[1], None),
+        );
     }
 }
 
@@ -121,7 +137,11 @@ fn negative_log_likelihood() {
 
 #[test]
 fn attention_of_every_kind() {
-    let causal = |queries: std::ops::Range<usize>, keys: std::ops::Range<usize>| Segment { queries, keys, causal: true };
+    let causal = |queries: std::ops::Range<usize>, keys: std::ops::Range<usize>| Segment {
+        queries,
+        keys,
+        causal: true,
+    };
     let packed = [
         ("full", 9, 9, Segment::consecutive([9], false)),
         ("windows", 10, 10, Segment::consecutive([4, 1, 5], false)),
@@ -131,8 +151,11 @@ fn attention_of_every_kind() {
     for (name, queries, keys, segments) in packed {
         for (heads, kv_heads) in [(4, 4), (4, 2), (6, 1)] {
             eprintln!("{name}, {heads} heads on {kv_heads}");
-            let variables =
-                [variable(&[queries, heads, 8], 11), variable(&[keys, kv_heads, 8], 12), variable(&[keys, kv_heads, 8], 13)];
+            let variables = [
+                variable(&[queries, heads, 8], 11),
+                variable(&[keys, kv_heads, 8], 12),
+                variable(&[keys, kv_heads, 8], 13),
+            ];
             check(
                 &variables,
                 |t| ops::attention(&t[0], &t[1], &t[2], &segments),

@@ -14,7 +14,8 @@ use qponder_shared::{Distortion, DistortionKind, Severity};
 fn dataset(dir: &Path) -> String {
     let mut lines = String::new();
     for picture in 0..4_usize {
-        let pixel = |x: usize, y: usize, c: usize| ((x * (picture + 2) + y * (c + 3) * 5) ^ (x * y / 3)) as u8;
+        let pixel =
+            |x: usize, y: usize, c: usize| ((x * (picture + 2) + y * (c + 3) * 5) ^ (x * y / 3)) as u8;
         let data = (0..56 * 56).flat_map(|i| (0..3).map(move |c| pixel(i % 56, i / 56, c))).collect();
         let image = RgbImage::new(56, 56, data).expect("56 x 56");
         let kinds = [None, Some(DistortionKind::GaussianBlur), Some(DistortionKind::WhiteNoise)];

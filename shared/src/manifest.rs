@@ -50,7 +50,7 @@ impl Label {
 pub struct Metrics {
     /// SSIMULACRA 2 against the reference, 100 is identical, can be negative.
     pub ssimulacra2: f64,
-    /// SSIMULACRA 2 against the reference after the best affine change of each channel.
+    /// SSIMULACRA 2 against the reference after the best smooth change of tone and colour.
     pub ssimulacra2_matched: f64,
 }
 

@@ -13,7 +13,8 @@ use qponder_pipeline::train::objective::gradients;
 use qponder_shared::api::Sampling;
 use serde_json::Value;
 
-const CHECKPOINTS: [&str; 4] = ["flat-f32-untied-sharded", "nested-f32-tied", "nested-bf16-untied", "flat-bf16-tied"];
+const CHECKPOINTS: [&str; 4] =
+    ["flat-f32-untied-sharded", "nested-f32-tied", "nested-bf16-untied", "flat-bf16-tied"];
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/transformers")
@@ -60,7 +61,12 @@ impl Checkpoint {
         let dir = fixtures().join(name);
         let model = Qwen2_5Vl::read(&dir, &Device::Cpu).expect("a model");
         let processor = Processor::read(&dir, &model.config).expect("a processor");
-        Self { processor, model, cases: json(&dir.join("cases.json")), tensors: tensors(&dir.join("cases.safetensors")) }
+        Self {
+            processor,
+            model,
+            cases: json(&dir.join("cases.json")),
+            tensors: tensors(&dir.join("cases.safetensors")),
+        }
     }
 
     fn cases(&self) -> impl Iterator<Item = (&str, &Value)> {
@@ -72,8 +78,12 @@ impl Checkpoint {
     fn inputs(&self, case: &Value) -> Inputs {
         let mut inputs = Inputs::default();
         for prompt in case["prompts"].as_array().expect("prompts") {
-            let images: Vec<RgbImage> =
-                prompt["images"].as_array().expect("images").iter().map(|name| image(name.as_str().expect("a name"))).collect();
+            let images: Vec<RgbImage> = prompt["images"]
+                .as_array()
+                .expect("images")
+                .iter()
+                .map(|name| image(name.as_str().expect("a name")))
+                .collect();
             let text = prompt["text"].as_str().expect("a text");
             let one = self.processor.inputs(text, &images.iter().collect::<Vec<_>>()).expect("inputs");
             assert_eq!(one.ids, ids(&prompt["input_ids"]), "{text}");
@@ -93,10 +103,13 @@ fn chat_templates_render_as_jinja2_does() {
                 let [system, user] = messages.as_slice() else { panic!("{name} {case_name}: two messages") };
                 let text_of = |message: &Value| match &message["content"] {
                     Value::String(text) => text.clone(),
-                    parts => parts.as_array().and_then(|p| p.last()?["text"].as_str()).expect("a text").to_owned(),
+                    parts => {
+                        parts.as_array().and_then(|p| p.last()?["text"].as_str()).expect("a text").to_owned()
+                    }
                 };
                 let images = prompt["images"].as_array().expect("images").len();
-                let rendered = checkpoint.processor.chat(&text_of(system), &text_of(user), images).expect("renders");
+                let rendered =
+                    checkpoint.processor.chat(&text_of(system), &text_of(user), images).expect("renders");
                 assert_eq!(rendered, prompt["text"].as_str().expect("a text"), "{name} {case_name}");
             }
         }
@@ -135,9 +148,18 @@ fn positions_embeddings_and_logits_match() {
                 start += length;
             }
             if let Some(expected) = recorded("image_embeds") {
-                let length = inputs.patches.len() / inputs.grids.iter().map(|g| g.iter().product::<usize>()).sum::<usize>();
-                let patches = Tensor::from_slice(&inputs.patches, (inputs.patches.len() / length, length), &Device::Cpu);
-                let ours = checkpoint.model.vision.forward(&patches.expect("patches"), &inputs.grids).expect("embeddings");
+                let length = inputs.patches.len()
+                    / inputs.grids.iter().map(|g| g.iter().product::<usize>()).sum::<usize>();
+                let patches = Tensor::from_slice(
+                    &inputs.patches,
+                    (inputs.patches.len() / length, length),
+                    &Device::Cpu,
+                );
+                let ours = checkpoint
+                    .model
+                    .vision
+                    .forward(&patches.expect("patches"), &inputs.grids)
+                    .expect("embeddings");
                 let error = relative(&floats(&ours), &floats(expected));
                 assert!(error < 5e-5, "{name} {case_name}: image embeddings differ by {error:e}");
             }
@@ -154,8 +176,11 @@ fn greedy_continuations_match_token_for_token() {
             let sampling = Sampling { max_new_tokens: 16, ..Sampling::default() };
             let ends = checkpoint.processor.end_of_text();
             let samplings = vec![sampling; inputs.lengths.len()];
-            let generated = generate(&checkpoint.model, &inputs, &samplings, ends, &mut |_, _| Flow::Continue);
-            for (prompt, ours) in case["prompts"].as_array().expect("prompts").iter().zip(generated.expect("tokens")) {
+            let generated =
+                generate(&checkpoint.model, &inputs, &samplings, ends, &mut |_, _| Flow::Continue);
+            for (prompt, ours) in
+                case["prompts"].as_array().expect("prompts").iter().zip(generated.expect("tokens"))
+            {
                 let mut theirs = ids(&prompt["greedy_ids"]);
                 if theirs.last().is_some_and(|id| ends.contains(id)) {
                     theirs.pop();
@@ -206,9 +231,13 @@ fn loss_and_every_gradient_match() {
         let batch = tensors(&dir.join("train_batch.safetensors"));
         let facts = json(&dir.join("train_batch.json"));
         let loaded = Weights::read(&dir, DType::F32, &Device::Cpu).expect("weights");
-        let variables: std::collections::BTreeMap<String, Var> =
-            loaded.tensors().iter().map(|(n, t)| (n.clone(), Var::from_tensor(t).expect("a variable"))).collect();
-        let weights = Weights::new(variables.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone())).collect());
+        let variables: std::collections::BTreeMap<String, Var> = loaded
+            .tensors()
+            .iter()
+            .map(|(n, t)| (n.clone(), Var::from_tensor(t).expect("a variable")))
+            .collect();
+        let weights =
+            Weights::new(variables.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone())).collect());
         let model = Qwen2_5Vl::new(config.clone(), &weights, &Device::Cpu).expect("a model");
 
         let rows = |part: &str| batch[part].to_vec2::<i64>().expect("integers");
@@ -230,7 +259,10 @@ fn loss_and_every_gradient_match() {
         for ((ids, mask), labels) in all_ids.iter().zip(&mask).zip(&labels) {
             let length = mask.iter().sum::<i64>() as usize;
             let ids: Vec<u32> = ids[..length].iter().map(|&id| id as u32).collect();
-            let images = ids.windows(2).filter(|w| w[0] == config.vision_start_token_id && w[1] == config.image_token_id).count();
+            let images = ids
+                .windows(2)
+                .filter(|w| w[0] == config.vision_start_token_id && w[1] == config.image_token_id)
+                .count();
             for (index, &label) in labels[..length].iter().enumerate().filter(|(_, label)| **label >= 0) {
                 targets.push(label as u32);
                 target_rows.push((inputs.ids.len() + index - 1) as u32);
@@ -243,10 +275,14 @@ fn loss_and_every_gradient_match() {
         let hidden = model.forward(&inputs).expect("hidden states");
         let target_rows = Tensor::new(target_rows.as_slice(), &Device::Cpu).expect("rows");
         let logits = model.text.logits(&hidden.index_select(&target_rows, 0).expect("rows")).expect("logits");
-        let loss = ops::negative_log_likelihood(&logits, &targets).and_then(|l| l.mean_all()).expect("a loss");
+        let loss =
+            ops::negative_log_likelihood(&logits, &targets).and_then(|l| l.mean_all()).expect("a loss");
         let expected: f32 = floats(&batch["loss"])[0];
         let found = loss.to_scalar::<f32>().expect("a number");
-        assert!((found - expected).abs() < 1e-5 * expected.abs(), "{name}: loss {found}, expected {expected}");
+        assert!(
+            (found - expected).abs() < 1e-5 * expected.abs(),
+            "{name}: loss {found}, expected {expected}"
+        );
 
         let ours = gradients(&loss, &variables).expect("gradients of all parameters");
         let theirs = tensors(&dir.join("gradients.safetensors"));
