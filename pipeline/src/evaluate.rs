@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::assess::{Answer, Assessor, Event, Flow, Request};
 use crate::teacher;
 use crate::train::TrainError;
-use crate::train::data::{Item, read_manifests};
+use crate::train::data::{Item, read_manifests, spread};
 
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 1000;
@@ -73,8 +73,7 @@ pub fn items<P: AsRef<Path>>(
     if all.is_empty() {
         return Err(TrainError::NoRows { split: split.name() });
     }
-    let count = limit.unwrap_or(all.len()).min(all.len());
-    Ok((0..count).map(|i| all[i * all.len() / count].clone()).collect())
+    Ok(spread(&all, limit.unwrap_or(all.len())))
 }
 
 /// Assesses every item and compares with its label; `progress` gets the number done.

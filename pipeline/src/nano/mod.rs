@@ -56,14 +56,13 @@ pub fn processor() -> Result<(Config, Processor), LoadError> {
 pub fn write_companions(dir: &Path) -> Result<(), TrainError> {
     write_whole(&dir.join("tokenizer.json"), TOKENIZER.as_bytes())?;
     write_whole(&dir.join("chat_template.jinja"), TEMPLATE.as_bytes())?;
-    let special = |token: &str| serde_json::json!(token);
     save::write_json(
         &dir.join("tokenizer_config.json"),
         &serde_json::json!({
             "tokenizer_class": "Qwen2Tokenizer",
             "processor_class": "Qwen2_5_VLProcessor",
-            "eos_token": special("<|im_end|>"),
-            "pad_token": special("<|endoftext|>"),
+            "eos_token": "<|im_end|>",
+            "pad_token": "<|endoftext|>",
             "model_max_length": 4096,
             "add_bos_token": false,
             "chat_template": TEMPLATE,

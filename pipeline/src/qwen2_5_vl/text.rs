@@ -78,12 +78,6 @@ impl KvCache {
             (0..config.num_hidden_layers).map(|_| Ok((zeros()?, zeros()?))).collect::<Result<_>>()?;
         Ok(Self { layers, capacity, lengths: vec![0; sequences] })
     }
-
-    /// Tokens held of each sequence.
-    #[must_use]
-    pub fn lengths(&self) -> &[usize] {
-        &self.lengths
-    }
 }
 
 /// Which sequences of a cache the tokens of a forward pass continue, and by how many tokens each.

@@ -58,6 +58,13 @@ pub fn read_manifests<P: AsRef<Path>>(manifests: &[P], split: Split) -> Result<V
     Ok(items)
 }
 
+/// At most `count` items, spread evenly over all.
+#[must_use]
+pub fn spread(items: &[Item], count: usize) -> Vec<Item> {
+    let count = count.min(items.len());
+    (0..count).map(|i| items[i * items.len() / count].clone()).collect()
+}
+
 /// What one image teaches.
 pub struct Example {
     pub patches: Patches,

@@ -12,11 +12,11 @@ use qponder_shared::manifest::Split;
 use qponder_shared::recipe::{Objective, Part, SftRecipe};
 
 use super::checkpoint::Checkpoint;
-use super::data::{Examples, Item, Order, read_manifests};
+use super::data::{Examples, Item, Order, read_manifests, spread};
 use super::objective::{Losses, PooledHeads, gradients, loss};
 use super::optimiser::Optimiser;
 use super::schedule::learning_rate;
-use super::validate::{spread, validate};
+use super::validate::validate;
 use super::{Progress, TrainError};
 use crate::ops;
 use crate::processor::Processor;

@@ -8,7 +8,7 @@ use qponder_shared::stats;
 use serde::Serialize;
 
 use super::TrainError;
-use super::data::Item;
+use super::data::{Item, spread};
 use super::objective::PooledHeads;
 use crate::assess::{Answer, Event, Flow, Request, assess_with};
 use crate::processor::Processor;
@@ -26,12 +26,6 @@ pub struct ValidationReport {
     pub parse_failures: usize,
     pub images: usize,
     pub reasoning_images: usize,
-}
-
-/// `count` items spread evenly over all.
-pub fn spread(items: &[Item], count: usize) -> Vec<Item> {
-    let count = count.min(items.len());
-    (0..count).map(|i| items[i * items.len() / count].clone()).collect()
 }
 
 /// Judges the items with the model as it stands.
