@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, Var};
-use qponder_kernels::pixels::{Limits, Patches, RgbImage, decode};
+use qponder_kernels::pixels::{Limits, PatchConfig, Patches, RgbImage, decode};
 use qponder_pipeline::generate::{Flow, generate};
 use qponder_pipeline::ops;
 use qponder_pipeline::processor::Processor;
@@ -130,8 +130,8 @@ fn positions_embeddings_and_logits_match() {
             let kept = logits.dim(1).expect("(batch, kept, vocabulary)");
             let hidden = checkpoint.model.forward(&inputs).expect("hidden states");
             let mut start = 0;
-            for row in 0..batch {
-                let length = inputs.lengths[row];
+            assert_eq!(batch, inputs.lengths.len(), "{name} {case_name}");
+            for (row, &length) in inputs.lengths.iter().enumerate() {
                 let ours = &inputs.positions[start..start + length];
                 for (index, position) in ours.iter().enumerate() {
                     // The reference pads on the left.
@@ -199,9 +199,11 @@ fn pixel_values_match() {
     for (key, expected) in &recorded {
         let Some((picture, bounds)) = key.rsplit_once('@') else { continue };
         let (least, most) = bounds.split_once('-').expect("least-most");
-        let mut config = qponder_kernels::pixels::PatchConfig::default();
-        config.min_pixels = least.parse().expect("a number");
-        config.max_pixels = most.parse().expect("a number");
+        let config = PatchConfig {
+            min_pixels: least.parse().expect("a number"),
+            max_pixels: most.parse().expect("a number"),
+            ..PatchConfig::default()
+        };
         let name = format!("images/{picture}.png");
         let ours = Patches::new(&image(&name), &config).expect("patches");
         // The fixture keeps one of the two equal frames.
