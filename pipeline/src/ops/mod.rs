@@ -3,7 +3,7 @@
 //! candle's fused CPU operations (`rms_norm`, `rope`, `softmax_last_dim`, sdpa) have no gradient and
 //! say nothing about it, and its differentiable ones make many passes over memory. So the model uses
 //! the operations here: on the CPU a fused kernel with a hand-written gradient, on other devices a
-//! composition of candle's differentiable operations ([`reference`]). Inference and training run the
+//! composition of candle's differentiable operations ([`mod@reference`]). Inference and training run the
 //! same code; `tests/ops.rs` compares each kernel and gradient with the composition and with finite
 //! differences.
 //!
