@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::math::exp;
+use super::math::{dot, softmax};
 use super::{MatrixView, matmul, reference, slices, worth_splitting};
 
 /// Queries that see the same keys.
@@ -102,17 +102,14 @@ fn weights(dims: Dims, segment: &Segment, head: usize, q: &[f32], k: &[f32]) -> 
     let k = dims.key_head(k, &segment.keys, head);
     if segment.queries.len() == 1 {
         for (weight, key) in weights.iter_mut().zip(k.data.chunks(k.row_stride)) {
-            *weight = dims.scale() * q.data[..dims.head_dim].iter().zip(key).map(|(a, b)| a * b).sum::<f32>();
+            *weight = dims.scale() * dot(&q.data[..dims.head_dim], &key[..dims.head_dim]);
         }
     } else {
         matmul(&mut weights, keys, q, k.t(), dims.scale(), false);
     }
     for (index, row) in weights.chunks_exact_mut(keys.max(1)).enumerate() {
         let (seen, hidden) = row.split_at_mut(segment.visible(index));
-        let largest = seen.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-        seen.iter_mut().for_each(|x| *x = exp(*x - largest));
-        let scale = 1.0 / seen.iter().sum::<f32>();
-        seen.iter_mut().for_each(|x| *x *= scale);
+        softmax(seen);
         hidden.fill(0.0);
     }
     weights
@@ -230,7 +227,7 @@ impl CustomOp3 for Attention {
                 let mut ds = vec![0.0; queries * keys];
                 matmul(&mut ds, keys, g, dims.key_head(v, &segment.keys, head).t(), 1.0, false);
                 for (ds, p) in ds.chunks_exact_mut(keys).zip(weights.chunks_exact(keys)) {
-                    let pull: f32 = ds.iter().zip(p).map(|(d, p)| d * p).sum();
+                    let pull = dot(ds, p);
                     ds.iter_mut().zip(p).for_each(|(d, p)| *d = p * (*d - pull));
                 }
                 let ds = MatrixView::new(&ds, queries, keys);

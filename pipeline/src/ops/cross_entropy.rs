@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::math::exp;
+use super::math::{exp, largest, sum_of_exp};
 use super::{reference, slices, worth_splitting};
 
 /// `−log softmax(logits)[target]` of each row; `logits` is `(tokens, vocabulary)`, the result
@@ -25,8 +25,8 @@ struct NegativeLogLikelihood {
 
 /// The largest logit and the sum of `exp(logit − largest)`.
 fn normaliser(row: &[f32]) -> (f32, f32) {
-    let largest = row.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-    (largest, row.iter().map(|&x| exp(x - largest)).sum())
+    let largest = largest(row);
+    (largest, sum_of_exp(row, largest))
 }
 
 impl CustomOp1 for NegativeLogLikelihood {

@@ -19,6 +19,74 @@ pub fn exp(x: f32) -> f32 {
     p * f32::from_bits(((n as i32 + 127) as u32) << 23)
 }
 
+/// Lanes of the reductions below: enough to vectorise, and a fixed number, so that sums do not depend
+/// on the machine.
+const LANES: usize = 16;
+
+/// The largest number; −∞ of none.
+pub fn largest(row: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let chunks = row.chunks_exact(LANES);
+    for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
+        *lane = x;
+    }
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = if x > *lane { x } else { *lane };
+        }
+    }
+    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// The sum of `e^(x − shift)`.
+pub fn sum_of_exp(row: &[f32], shift: f32) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    let chunks = row.chunks_exact(LANES);
+    for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
+        *lane = exp(x - shift);
+    }
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += exp(x - shift);
+        }
+    }
+    lanes.into_iter().sum()
+}
+
+/// Replaces every number by its share of the softmax.
+pub fn softmax(row: &mut [f32]) {
+    let largest = largest(row);
+    let mut lanes = [0.0_f32; LANES];
+    let mut chunks = row.chunks_exact_mut(LANES);
+    for chunk in &mut chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *x = exp(*x - largest);
+            *lane += *x;
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(chunks.into_remainder()) {
+        *x = exp(*x - largest);
+        *lane += *x;
+    }
+    let scale = 1.0 / lanes.into_iter().sum::<f32>();
+    row.iter_mut().for_each(|x| *x *= scale);
+}
+
+/// The sum of products.
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    for ((lane, x), y) in lanes.iter_mut().zip(a_chunks.remainder()).zip(b_chunks.remainder()) {
+        *lane = x * y;
+    }
+    for (x, y) in a_chunks.zip(b_chunks) {
+        for ((lane, x), y) in lanes.iter_mut().zip(x).zip(y) {
+            *lane = x.mul_add(*y, *lane);
+        }
+    }
+    lanes.into_iter().sum()
+}
+
 /// The logistic function.
 #[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
@@ -50,6 +118,24 @@ mod tests {
             assert!((f64::from(exp(x)) / exact - 1.0).abs() < 3e-7, "{x}: {} {exact}", exp(x));
         }
         assert!(exp(-1e9) < 1e-37 && exp(f32::NEG_INFINITY) < 1e-37);
+    }
+
+    #[test]
+    fn reductions_take_every_number() {
+        for length in [1, 5, 16, 17, 47, 64] {
+            let row: Vec<f32> = (0..length).map(|i| ((i * 7) % 13) as f32 * 0.5 - 3.0).collect();
+            let exact: f64 = row.iter().map(|&x| f64::from(x - 1.0).exp()).sum();
+            assert!((f64::from(sum_of_exp(&row, 1.0)) / exact - 1.0).abs() < 1e-6);
+            assert_eq!(largest(&row), row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            let squares: f32 = row.iter().map(|x| x * x).sum();
+            assert!((dot(&row, &row) - squares).abs() < 1e-3);
+            let mut shares = row.clone();
+            softmax(&mut shares);
+            for (x, share) in row.iter().zip(&shares) {
+                let expected = f64::from(x - 1.0).exp() / exact;
+                assert!((f64::from(*share) - expected).abs() < 1e-6, "{length}: {share} {expected}");
+            }
+        }
     }
 
     #[test]

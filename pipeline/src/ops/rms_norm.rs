@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
+use super::math::dot;
 use super::{reference, slices};
 
 /// `x / √(mean(x²) + eps) * weight` over the last dimension; `x` is `(tokens, width)`.
@@ -14,19 +15,6 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 
 struct RmsNorm {
     eps: f32,
-}
-
-/// The sum of products, in eight lanes so that it vectorises and does not depend on the machine.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; 8];
-    let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let tail: f32 = a8.remainder().iter().zip(b8.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in a8.zip(b8) {
-        for lane in 0..8 {
-            lanes[lane] = x[lane].mul_add(y[lane], lanes[lane]);
-        }
-    }
-    lanes.iter().sum::<f32>() + tail
 }
 
 impl RmsNorm {

@@ -21,6 +21,13 @@ pub struct Item {
 }
 
 impl Item {
+    /// Index of the worst distortion among the 25, or 25 for none; with its severity, 0 for none.
+    #[must_use]
+    pub fn distortion(&self) -> (u32, u32) {
+        let worst = self.row.distortions.iter().max_by_key(|d| d.level);
+        worst.map_or((25, 0), |d| (d.kind as u32, u32::from(d.level.get())))
+    }
+
     /// Decodes the image.
     ///
     /// # Errors
@@ -70,7 +77,7 @@ pub struct Example {
     pub patches: Patches,
     /// The label, 1 to 5.
     pub label: f64,
-    /// Index of the distortion among the 25, or 25 for none; with the severity, 0 for none.
+    /// See [`Item::distortion`].
     pub distortion: (u32, u32),
     /// Prompt and answer in reasoning mode.
     pub reason: Tokens,
@@ -126,14 +133,12 @@ impl Examples<'_> {
         // The level word is drawn so that its expectation is the label.
         let below = (label.floor().clamp(1.0, 4.0)) as usize;
         let level = Level::ALL[below - 1 + usize::from(f64::from(rng.unit()) < label - below as f64)];
-        let worst = item.row.distortions.iter().max_by_key(|d| d.level);
-        let distortion = worst.map_or((25, 0), |d| (d.kind as u32, u32::from(d.level.get())));
         Ok(Example {
             reason: self.tokens(Mode::Reason, &reason, &patches)?,
             quick: self.tokens(Mode::Quick, level.word(), &patches)?,
             patches,
             label,
-            distortion,
+            distortion: item.distortion(),
         })
     }
 

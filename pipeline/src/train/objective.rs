@@ -56,13 +56,15 @@ impl PooledHeads {
         ops::linear(&Tensor::cat(&means, 0)?, &self.weight, Some(&self.bias))
     }
 
-    /// Scores of images, from the tower's features.
+    /// Score and most likely distortion (25 is none) of each image, from the tower's features.
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub fn scores(&self, features: &Tensor, patches: &[usize]) -> Result<Vec<f64>> {
-        let scores = self.forward(features, patches)?.narrow(1, 0, 1)?.squeeze(1)?.to_dtype(DType::F64)?;
-        Ok(scores.to_vec1::<f64>()?.into_iter().map(|s| s + 3.0).collect())
+    pub fn judge(&self, features: &Tensor, patches: &[usize]) -> Result<Vec<(f64, u32)>> {
+        let out = self.forward(features, patches)?;
+        let kinds: Vec<u32> = out.narrow(1, 1, KINDS)?.argmax(1)?.to_vec1()?;
+        let scores = out.narrow(1, 0, 1)?.squeeze(1)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        Ok(scores.into_iter().map(|s| s + 3.0).zip(kinds).collect())
     }
 }
 

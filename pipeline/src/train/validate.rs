@@ -5,12 +5,14 @@ use qponder_kernels::pixels::Patches;
 use qponder_shared::api::{Mode, Sampling};
 use qponder_shared::recipe::{Objective, SftRecipe};
 use qponder_shared::stats;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::TrainError;
 use super::data::{Item, spread};
 use super::objective::PooledHeads;
 use crate::assess::{Answer, Event, Flow, Request, assess_with};
+use crate::ops;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::Qwen2_5Vl;
 
@@ -20,6 +22,8 @@ pub struct ValidationReport {
     /// SRCC of the quick score, or of the pooled score while the tower is trained alone.
     pub srcc: Option<f64>,
     pub plcc: Option<f64>,
+    /// Share of distorted images whose distortion the pooled heads name, while the tower is trained alone.
+    pub distortion_accuracy: Option<f64>,
     /// SRCC of the reasoning mode's score.
     pub reasoning_srcc: Option<f64>,
     /// Reasoning answers without a readable score.
@@ -39,7 +43,8 @@ pub fn validate(
     let labels: Vec<f64> = items.iter().map(|item| item.row.label.value()).collect();
     let mut report = ValidationReport { images: items.len(), ..ValidationReport::default() };
     if let (Objective::Tower, Some(heads)) = (recipe.train.objective, heads) {
-        let scores = pooled(model, heads, processor, items)?;
+        let (scores, accuracy) = pooled(model, heads, processor, items)?;
+        report.distortion_accuracy = accuracy;
         report.srcc = stats::srcc(&scores, &labels);
         report.plcc = stats::plcc(&scores, &labels);
         return Ok(report);
@@ -58,22 +63,29 @@ pub fn validate(
     Ok(report)
 }
 
+/// Scores of the pooled heads, and how often they name the distortion.
 fn pooled(
     model: &Qwen2_5Vl,
     heads: &PooledHeads,
     processor: &Processor,
     items: &[Item],
-) -> Result<Vec<f64>, TrainError> {
-    let mut scores = Vec::with_capacity(items.len());
-    for item in items {
+) -> Result<(Vec<f64>, Option<f64>), TrainError> {
+    let judge = |item: &Item| -> Result<(f64, u32), TrainError> {
         let patches = Patches::new(&item.image()?, processor.patches())
             .map_err(|e| TrainError::Image { path: item.path.clone(), reason: e.to_string() })?;
         let count = patches.count();
         let length = patches.values.len() / count;
         let tensor = Tensor::from_vec(patches.values, (count, length), model.device())?;
-        scores.extend(heads.scores(&model.vision.features(&tensor, &[patches.grid])?, &[count])?);
-    }
-    Ok(scores)
+        let features = model.vision.features(&tensor, &[patches.grid])?;
+        Ok(heads.judge(&features, &[count])?.remove(0))
+    };
+    let judged: Vec<(f64, u32)> =
+        items.par_iter().map(|item| ops::serially(|| judge(item))).collect::<Result<_, _>>()?;
+    let distorted = judged.iter().zip(items).filter(|(_, item)| item.distortion().1 > 0);
+    let named: Vec<f64> =
+        distorted.map(|((_, kind), item)| f64::from(u8::from(*kind == item.distortion().0))).collect();
+    let accuracy = (!named.is_empty()).then(|| named.iter().sum::<f64>() / named.len() as f64);
+    Ok((judged.into_iter().map(|(score, _)| score).collect(), accuracy))
 }
 
 /// Scores that could be read, with their labels.

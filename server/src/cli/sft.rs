@@ -68,6 +68,9 @@ fn show(bar: &ProgressBar, event: &Progress) {
 fn describe(report: &ValidationReport) -> String {
     let number = |value: Option<f64>| value.map_or("none".into(), |v| format!("{v:.3}"));
     let mut text = format!("SRCC {}, PLCC {}", number(report.srcc), number(report.plcc));
+    if let Some(accuracy) = report.distortion_accuracy {
+        text.push_str(&format!(", distortion named {:.1} %", 100.0 * accuracy));
+    }
     if report.reasoning_images > 0 {
         let (srcc, failures) = (number(report.reasoning_srcc), report.parse_failures);
         text.push_str(&format!(
