@@ -60,10 +60,10 @@ impl PatchConfig {
         self.patch_size * self.merge_size
     }
 
-    /// Values in a patch: channels × frames × rows × columns.
+    /// Values in a patch of a still image: channels × rows × columns.
     #[must_use]
     pub fn patch_len(&self) -> usize {
-        3 * self.temporal_patch_size * self.patch_size * self.patch_size
+        3 * self.patch_size * self.patch_size
     }
 
     /// The size `(height, width)` that an image is resized to.

@@ -5,8 +5,9 @@ use super::{Filter, PatchConfig, PatchError, RgbImage, resize};
 /// A resized, normalised image cut into patches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patches {
-    /// `(patches, 3 * temporal_patch_size * patch_size * patch_size)`, row by row. Patches that the model
-    /// merges into one token stand next to each other; within a patch the order is channel, frame, row, column.
+    /// `(patches, 3 * patch_size * patch_size)`, row by row. Patches that the model merges into one token
+    /// stand next to each other; within a patch the order is channel, row, column. The frames of a still
+    /// image are all equal, so one of them is kept.
     pub values: Vec<f32>,
     /// Number of patches in time, height and width; still images have 1 in time.
     pub grid: [usize; 3],
@@ -50,15 +51,10 @@ impl Patches {
                 for row in window_row..window_row + merge {
                     for column in window_column..window_column + merge {
                         for (channel, levels) in levels.iter().enumerate() {
-                            let frame = values.len();
                             for y in row * side..(row + 1) * side {
                                 let start = 3 * (y * image.width() + column * side);
                                 let pixels = image.data()[start..start + 3 * side].chunks_exact(3);
                                 values.extend(pixels.map(|pixel| levels[usize::from(pixel[channel])]));
-                            }
-                            let end = values.len();
-                            for _ in 1..config.temporal_patch_size {
-                                values.extend_from_within(frame..end);
                             }
                         }
                     }
@@ -105,7 +101,7 @@ mod tests {
         let reds: Vec<usize> =
             patches.values.chunks_exact(config.patch_len()).map(|patch| patch[0].round() as usize).collect();
         assert_eq!(reds, [0, 2, 16, 18, 4, 6, 20, 22]);
-        let first: Vec<usize> = patches.values[..16].iter().map(|value| value.round() as usize).collect();
-        assert_eq!(first, [0, 1, 8, 9, 0, 1, 8, 9, 100, 101, 108, 109, 100, 101, 108, 109]);
+        let first: Vec<usize> = patches.values[..8].iter().map(|value| value.round() as usize).collect();
+        assert_eq!(first, [0, 1, 8, 9, 100, 101, 108, 109]);
     }
 }

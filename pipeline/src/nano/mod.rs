@@ -216,7 +216,7 @@ fn patch_projection(
     let mut waves: Vec<(usize, usize)> = (0..side).flat_map(|v| (0..side).map(move |u| (v, u))).collect();
     waves.sort_by_key(|&(v, u)| (u + v, v));
     let luma = (vision.hidden_size * 7 / 10).min(waves.len());
-    let length = vision.in_channels * frames * side * side;
+    let (area, length) = (side * side, vision.in_channels * side * side);
     let mut rows: Vec<Vec<f32>> = Vec::with_capacity(vision.hidden_size);
     for index in 0..vision.hidden_size {
         let (axis, wave) =
@@ -227,10 +227,8 @@ fn patch_projection(
         };
         let mut row = Vec::with_capacity(length);
         for weight in AXES[axis] {
-            for _ in 0..frames {
-                for y in 0..side {
-                    row.extend((0..side).map(|x| weight * angle(y, v) * angle(x, u) / frames as f32));
-                }
+            for y in 0..side {
+                row.extend((0..side).map(|x| weight * angle(y, v) * angle(x, u)));
             }
         }
         rows.push(row);
@@ -250,6 +248,14 @@ fn patch_projection(
             }
         }
     }
-    let scale = |energy: f64| (1.0 / (energy / f64::from(count.max(1)) + 1e-12).sqrt()) as f32;
-    Ok(rows.into_iter().zip(energy).flat_map(|(row, e)| row.into_iter().map(move |w| w * scale(e))).collect())
+    let mut weights = Vec::with_capacity(rows.len() * frames * length);
+    for (row, energy) in rows.iter().zip(energy) {
+        let scale = 1.0 / (energy / f64::from(count.max(1)) + 1e-12).sqrt() / frames as f64;
+        for wave in row.chunks_exact(area) {
+            for _ in 0..frames {
+                weights.extend(wave.iter().map(|w| w * scale as f32));
+            }
+        }
+    }
+    Ok(weights)
 }

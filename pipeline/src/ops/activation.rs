@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::math::{erf, exp, sigmoid};
-use super::{reference, slices};
+use super::{each_row, reference, slices};
 
 /// `silu(gate) * up`, element by element.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
@@ -19,6 +19,10 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
         return x.gelu_erf();
     }
     x.contiguous()?.apply_op1(Gelu)
+}
+
+fn last_dim(layout: &Layout) -> usize {
+    layout.dims().last().copied().unwrap_or(1)
 }
 
 struct SwiGlu;
@@ -39,7 +43,14 @@ impl CustomOp2 for SwiGlu {
         if lg.shape() != lu.shape() {
             candle_core::bail!("swiglu of gate {:?} and up {:?}", lg.shape(), lu.shape());
         }
-        let y = gate.iter().zip(up).map(|(&gate, &up)| gate * sigmoid(gate) * up).collect();
+        let width = last_dim(lg);
+        let mut y = vec![0.0; gate.len()];
+        each_row(&mut y, width, |row, y| {
+            let (gate, up) = (&gate[row * width..][..width], &up[row * width..][..width]);
+            for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
+                *y = gate * sigmoid(*gate) * up;
+            }
+        });
         Ok((CpuStorage::F32(y), lg.shape().clone()))
     }
 
@@ -80,7 +91,13 @@ impl CustomOp1 for Gelu {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = slices::of(x, layout, "gelu")?.iter().map(|&x| x * normal_cdf(x)).collect();
+        let (x, width) = (slices::of(x, layout, "gelu")?, last_dim(layout));
+        let mut y = vec![0.0; x.len()];
+        each_row(&mut y, width, |row, y| {
+            for (y, x) in y.iter_mut().zip(&x[row * width..]) {
+                *y = x * normal_cdf(*x);
+            }
+        });
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 

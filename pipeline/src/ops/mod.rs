@@ -23,6 +23,8 @@ mod slices;
 
 use std::cell::Cell;
 
+use rayon::prelude::*;
+
 pub use activation::{gelu, swiglu};
 pub use attention::{Segment, attention};
 pub use cross_entropy::negative_log_likelihood;
@@ -44,6 +46,24 @@ pub fn serially<T>(work: impl FnOnce() -> T) -> T {
     let result = work();
     SERIAL.set(before);
     result
+}
+
+/// Fills `out` row by row, on all threads where that pays; `work` gets a row's index and place.
+fn each_row(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    let rows = out.len() / width.max(1);
+    if rows == 0 {
+        return;
+    }
+    let parts = if worth_splitting(out.len()) { rayon::current_num_threads() } else { 1 };
+    let rows = rows.div_ceil(parts);
+    let part = |(index, part): (usize, &mut [f32])| {
+        part.chunks_exact_mut(width).enumerate().for_each(|(row, out)| work(index * rows + row, out));
+    };
+    if parts == 1 {
+        part((0, out));
+    } else {
+        out.par_chunks_mut(rows * width).enumerate().for_each(part);
+    }
 }
 
 /// Whether an operation on `elements` numbers should be split over threads.

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::math::dot;
-use super::{reference, slices};
+use super::{each_row, reference, slices};
 
 /// `x / √(mean(x²) + eps) * weight` over the last dimension; `x` is `(tokens, width)`.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
@@ -40,12 +40,13 @@ impl CustomOp2 for RmsNorm {
             candle_core::bail!("rms_norm of input {:?} and weight {:?}", lx.shape(), lw.shape());
         }
         let mut y = vec![0.0; x.len()];
-        for (y, x) in y.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
+        each_row(&mut y, w.len(), |row, y| {
+            let x = &x[row * w.len()..][..w.len()];
             let scale = self.inverse_rms(x);
             for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
                 *y = x * scale * w;
             }
-        }
+        });
         Ok((CpuStorage::F32(y), lx.shape().clone()))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 
-use super::{reference, slices};
+use super::{each_row, reference, slices};
 
 /// Cosine and sine of every token's rotation angles.
 #[derive(Clone)]
@@ -64,9 +64,9 @@ impl CustomOp1 for Rope {
             );
         }
         let mut y = vec![0.0; x.len()];
-        for (token, (y, x)) in
-            y.chunks_exact_mut(heads * head_dim).zip(x.chunks_exact(heads * head_dim)).enumerate()
-        {
+        let width = heads * head_dim;
+        each_row(&mut y, width, |token, y| {
+            let x = &x[token * width..][..width];
             let cos = &self.rotation.cos[token * half..][..half];
             let sin = &self.rotation.sin[token * half..][..half];
             for (y, x) in y.chunks_exact_mut(head_dim).zip(x.chunks_exact(head_dim)) {
@@ -78,7 +78,7 @@ impl CustomOp1 for Rope {
                     y2[i] = x2[i] * cos[i] + x1[i] * s;
                 }
             }
-        }
+        });
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 

@@ -117,8 +117,9 @@ impl VisionTower {
 
     /// Embeds the patches of several images, one image after the other.
     ///
-    /// `patches` is `(patches, channels * temporal * patch * patch)`; `grids` gives each image's
-    /// patches in time, height and width. The result is `(patches / merge², out_hidden_size)`.
+    /// `patches` is `(patches, channels * temporal * patch * patch)`, or for still images, whose frames are
+    /// equal, `(patches, channels * patch * patch)`; `grids` gives each image's patches in time, height and
+    /// width. The result is `(patches / merge², out_hidden_size)`.
     ///
     /// # Errors
     /// When the shapes do not fit each other.
@@ -152,8 +153,10 @@ impl VisionTower {
         let count: usize = grids.iter().map(|grid| grid.iter().product::<usize>()).sum();
         let order = window_order(&self.config, grids);
         let (width, merge) = (self.config.hidden_size, self.config.spatial_merge_size.pow(2));
-        let patch = self.patch.flatten_from(1)?;
         let (rows, length) = patches.dims2()?;
+        let is_still = length * self.config.temporal_patch_size == self.patch.elem_count() / width;
+        // Equal frames are multiplied by the sum of their weights: half the work of this layer.
+        let patch = if is_still { self.patch.sum(2)? } else { self.patch.clone() }.flatten_from(1)?;
         if rows != count || length != patch.dim(1)? {
             candle_core::bail!("patches {:?} do not fit the grids {grids:?}", patches.shape());
         }

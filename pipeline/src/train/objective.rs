@@ -102,9 +102,7 @@ pub fn loss(
     train: &Train,
 ) -> Result<(Tensor, Losses)> {
     let device = model.device();
-    let length = model.config.vision.in_channels
-        * model.config.vision.temporal_patch_size
-        * model.config.vision.patch_size.pow(2);
+    let length = model.config.vision.in_channels * model.config.vision.patch_size.pow(2);
     let values: Vec<f32> = examples.iter().flat_map(|e| e.patches.values.iter().copied()).collect();
     let grids: Vec<_> = examples.iter().map(|e| e.patches.grid).collect();
     let counts: Vec<usize> = examples.iter().map(|e| e.patches.count()).collect();
