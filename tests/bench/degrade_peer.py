@@ -95,8 +95,44 @@ def toned(picture, curve):
     return to_bytes(curve(np.linspace(0, 1, 256)))[picture]
 
 
+TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]], np.float32
+)
+WHITE = np.array([0.95047, 1.0, 1.08883], np.float32)
+KNEE = np.float32(6 / 29)
+
+
+def lab_of(picture: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* under D65, as scikit-image computes it."""
+    byte = np.arange(256) / 255
+    linear = np.where(byte <= 0.04045, byte / 12.92, ((byte + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    xyz = linear[picture] @ TO_XYZ.T / WHITE
+    f = np.where(xyz > KNEE**3, np.cbrt(xyz), xyz / (3 * KNEE**2) + np.float32(4 / 29))
+    x, y, z = f[..., 0], f[..., 1], f[..., 2]
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def srgb_of(lab: np.ndarray) -> np.ndarray:
+    """The inverse, 0..1, clipped to the gamut."""
+    y = (lab[..., 0] + 16) / 116
+    f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
+    xyz = np.where(f > KNEE, f**3, 3 * KNEE**2 * (f - np.float32(4 / 29))) * WHITE
+    linear = np.clip(xyz @ np.linalg.inv(TO_XYZ).T.astype(np.float32), 0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** np.float32(1 / 2.4) - 0.055)
+
+
+def lifted(value, amount):
+    """The parabola through black, white and a lifted mid-grey."""
+    middle = 0.5 + amount / 2
+    return np.clip((2 - 4 * middle) * value * value + (4 * middle - 1) * value, 0, 1)
+
+
 def brighten(picture, rng, amount=0.4):
-    return toned(picture, lambda value: value ** (1 / (1 + amount)))
+    """KADID's: two thirds of the curve on sRGB, one third of the same on lightness."""
+    lab = lab_of(picture)
+    lab[..., 0] = 100 * lifted(lab[..., 0] / 100, amount)
+    table = lifted(np.linspace(0, 1, 256, dtype=np.float32), amount)
+    return to_bytes((2 * table[picture] + srgb_of(lab)) / 3)
 
 
 def darken(picture, rng, amount=0.2):
@@ -131,8 +167,13 @@ def pixelate(picture, rng, block=5):
     return np.array(small.resize(image.size, Image.Resampling.NEAREST))
 
 
-def unsharp(picture, rng, sigma=2.0, percent=300):
-    return np.array(Image.fromarray(picture).filter(ImageFilter.UnsharpMask(sigma, percent, threshold=0)))
+def unsharp(picture, rng, sigma=3.0, amount=3.0):
+    """KADID's (MATLAB's `imsharpen`): of the lightness alone."""
+    lab = lab_of(picture)
+    lightness = lab[..., 0]
+    blurred = ndimage.gaussian_filter(lightness, sigma, mode="nearest")
+    lab[..., 0] = np.clip(lightness + amount * (lightness - blurred), 0, 100)
+    return to_bytes(srgb_of(lab))
 
 
 OPERATIONS = [

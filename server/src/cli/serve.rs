@@ -146,9 +146,9 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
             tracing::error!(%error, "what an earlier server left could not be taken up");
         }
     });
-    // For people and for scripts: the one line on standard output. Nobody may be reading it.
-    let _ = writeln!(std::io::stdout(), "Q-Ponder is at http://{address}");
     tracing::info!(%address, "listening");
+    // For people and for scripts: the one line on standard output, last. Nobody may be reading it.
+    let _ = writeln!(std::io::stdout(), "Q-Ponder is at http://{address}");
 
     wait_for_signal().await?;
     tracing::info!("stopping; a second signal stops at once");

@@ -4,10 +4,11 @@ use std::fs;
 use std::net::TcpListener;
 
 use qponder_tests::client::text;
+use qponder_tests::database::query;
 use qponder_tests::server::{Server, data_dir, run_to_end};
 use serde_json::json;
 
-use crate::{eventually, rambling_model};
+use crate::{eventually, problem, rambling_model};
 
 #[test]
 fn nothing_is_lost_when_the_server_is_killed() {
@@ -39,6 +40,50 @@ fn nothing_is_lost_when_the_server_is_killed() {
     let server = Server::start_with(data.path(), &rambling);
     let status = text(&server.client.get(&path).json()["status"]);
     assert!(["queued", "running", "done"].contains(&status.as_str()), "{status}");
+}
+
+#[test]
+fn a_full_queue_refuses_and_recovers() {
+    let data = data_dir();
+    let server = Server::start_with(data.path(), &["--model", &rambling_model()]);
+    let image = server.client.add_image("brook.jpg", include_bytes!("../../fixtures/photographs/brook.jpg"));
+    let long = json!({ "image_id": image, "sampling": { "max_new_tokens": 4096 } });
+    let mut taken = Vec::new();
+    let refused = loop {
+        let answer = server.client.post("/api/v1/assessments", &long);
+        if answer.status != 201 {
+            break answer;
+        }
+        taken.push(text(&answer.json()["id"]));
+        assert!(taken.len() < 1000, "the queue has no end");
+    };
+    assert_eq!((refused.status, problem(&refused).as_str()), (503, "busy"));
+    assert!(refused.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
+
+    // Those that were taken are waiting, and a place becomes free as soon as one is removed.
+    let kept = query(data.path(), "select count(*) from assessments");
+    assert_eq!(kept, taken.len(), "nothing of the refused one is left");
+    assert!(taken.len() >= 256, "{}", taken.len());
+    for id in &taken {
+        assert!(server.client.delete(&format!("/api/v1/assessments/{id}")).status < 300);
+    }
+    eventually(|| (server.client.post("/api/v1/assessments", &long).status == 201).then_some(()));
+}
+
+#[test]
+fn connections_that_the_database_cuts_are_made_anew() {
+    let data = data_dir();
+    let server = Server::start(data.path());
+    let bytes = include_bytes!("../../fixtures/photographs/brook.jpg");
+    let image = server.client.add_image("brook.jpg", bytes);
+    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+               where pid <> pg_backend_pid() and backend_type = 'client backend'";
+    assert!(query(data.path(), cut).as_i64().is_some_and(|count| count > 0));
+    let done = server.client.assess(&json!({ "image_id": image, "mode": "quick" }));
+    assert_eq!(done["status"], "done");
+    assert!(query(data.path(), cut).as_i64().is_some_and(|count| count > 0));
+    assert_eq!(server.client.get(&format!("/api/v1/images/{image}")).status, 200);
+    assert!(server.stop().success());
 }
 
 #[test]
