@@ -103,7 +103,12 @@ fn patches_are_those_of_transformers() {
         assert_eq!(*shape, [patches.count(), 3, 14, 14], "{}", case.tensor);
         let expected = bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value));
         assert_eq!(patches.values.len(), expected.len(), "{}", case.tensor);
-        let worst = patches.values.iter().zip(expected).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f32::max);
+        let worst = patches
+            .values
+            .iter()
+            .zip(expected)
+            .map(|(ours, theirs)| (ours - theirs).abs())
+            .fold(0.0, f32::max);
         assert!(worst <= TOLERANCE, "{}: off by {worst}", case.tensor);
     }
 }

@@ -35,6 +35,8 @@ pub enum Finish {
 pub struct Generated {
     /// New token ids, without the one that ended the sequence.
     pub ids: Vec<u32>,
+    /// The token that ended the sequence, where the model did.
+    pub end: Option<u32>,
     pub finish: Finish,
 }
 
@@ -94,12 +96,27 @@ pub fn generate(
     end_of_text: &[u32],
     on_step: &mut dyn FnMut(usize, Step) -> Flow,
 ) -> Result<Vec<Generated>> {
+    generate_from(model, &model.embed(inputs)?, inputs, samplings, end_of_text, on_step)
+}
+
+/// As [`generate`], from the embeddings of the prompts: several answers to one image need to look at it
+/// only once.
+///
+/// # Errors
+/// When the inputs do not fit the model or the embeddings.
+pub fn generate_from(
+    model: &Qwen2_5Vl,
+    embeddings: &Tensor,
+    inputs: &Inputs,
+    samplings: &[Sampling],
+    end_of_text: &[u32],
+    on_step: &mut dyn FnMut(usize, Step) -> Flow,
+) -> Result<Vec<Generated>> {
     let sequences = inputs.lengths.len();
     if samplings.len() != sequences {
         candle_core::bail!("{} samplings for {sequences} prompts", samplings.len());
     }
     let longest = inputs.lengths.iter().zip(samplings).map(|(length, s)| length + s.max_new_tokens).max();
-    let embeddings = model.embed(inputs)?;
     let mut cache = KvCache::new(
         &model.config.text,
         sequences,
@@ -119,12 +136,12 @@ pub fn generate(
         next_positions.push(inputs.positions[rows].iter().flatten().max().map_or(0, |p| p + 1));
     }
     let whole = Continuation { sequences: inputs.lengths.iter().copied().enumerate().collect() };
-    let hidden = model.text.forward_cached(&embeddings, &inputs.positions, &whole, &mut cache)?;
+    let hidden = model.text.forward_cached(embeddings, &inputs.positions, &whole, &mut cache)?;
     let last_rows = Tensor::from_vec(last_rows, sequences, model.device())?;
     let mut logits = on_cpu(&model.text.logits(&hidden.index_select(&last_rows, 0)?)?)?;
 
     let mut results: Vec<Generated> =
-        (0..sequences).map(|_| Generated { ids: Vec::new(), finish: Finish::Length }).collect();
+        (0..sequences).map(|_| Generated { ids: Vec::new(), end: None, finish: Finish::Length }).collect();
     let mut active: Vec<usize> = (0..sequences).collect();
     loop {
         let mut going_on = Vec::with_capacity(active.len());
@@ -132,6 +149,7 @@ pub fn generate(
             let token = samplers[sequence].next(&logits.i(row)?)?;
             let result = &mut results[sequence];
             let end = if end_of_text.contains(&token) {
+                result.end = Some(token);
                 Some(Finish::Stop)
             } else {
                 result.ids.push(token);

@@ -2,12 +2,14 @@
 
 pub mod checkpoint;
 pub mod data;
+pub mod grpo;
+mod learner;
 pub mod objective;
 pub mod optimiser;
 mod run;
-pub mod schedule;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -68,6 +70,12 @@ pub enum Progress {
         grad_norm: f64,
         learning_rate: f64,
         images_per_second: f64,
+    },
+    /// A GRPO step was made; the metrics have TRL's names.
+    Policy {
+        step: usize,
+        #[serde(flatten)]
+        metrics: BTreeMap<String, f64>,
     },
     /// Held-out images were assessed.
     Validated {

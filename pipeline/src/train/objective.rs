@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use qponder_shared::recipe::{Objective, Train};
 
-use super::data::Example;
+use super::data::{Example, Tokens};
 use crate::ops;
-use crate::qwen2_5_vl::{Qwen2_5Vl, Weights};
+use crate::qwen2_5_vl::{Position, Qwen2_5Vl, Weights};
 
 /// Distortions with none, and severities with none.
 const KINDS: usize = 26;
@@ -150,6 +150,61 @@ fn pooled_loss(
     Ok(((score + ((kind + severity)? * 0.3)?)?, score_value))
 }
 
+/// Prompts with answers, packed one after the other, and where their answers' tokens are predicted.
+#[derive(Default)]
+pub struct Packed {
+    ids: Vec<u32>,
+    positions: Vec<Position>,
+    lengths: Vec<usize>,
+    /// For each image token, the row of the image embeddings that stands there.
+    image_rows: Vec<Option<u32>>,
+    /// The row before each answer token.
+    rows: Vec<u32>,
+    /// The answer tokens.
+    pub targets: Vec<u32>,
+}
+
+impl Packed {
+    /// Appends a prompt with its answer; its images begin at a row of the image embeddings.
+    pub fn push(&mut self, tokens: &Tokens, image_token: u32, first_image_row: u32) {
+        let sequence = tokens.sequence();
+        let mut next_row = first_image_row;
+        for &id in &tokens.prompt.ids {
+            self.image_rows.push((id == image_token).then_some(next_row));
+            next_row += u32::from(id == image_token);
+        }
+        // A sampled answer may hold anything; an image token there is a word like any other.
+        self.image_rows.extend(tokens.answer.iter().map(|_| None));
+        let first_answer = (self.ids.len() + tokens.prompt.ids.len()) as u32;
+        self.rows.extend((0..tokens.answer.len() as u32).map(|index| first_answer + index - 1));
+        self.targets.extend(&tokens.answer);
+        self.positions.extend(sequence.positions);
+        self.lengths.push(sequence.ids.len());
+        self.ids.extend(sequence.ids);
+    }
+
+    /// Logits that predict the answers' tokens, `(targets, vocabulary)`, with the image embeddings `images`.
+    ///
+    /// # Errors
+    /// When the images do not fit the prompts.
+    pub fn logits(&self, model: &Qwen2_5Vl, images: &Tensor) -> Result<Tensor> {
+        let device = model.device();
+        let words = model.text.embed(&self.ids)?;
+        let tokens = self.ids.len() as u32;
+        let sources: Vec<u32> = self
+            .image_rows
+            .iter()
+            .enumerate()
+            .map(|(index, row)| row.map_or(index as u32, |row| tokens + row))
+            .collect();
+        let sources = Tensor::from_vec(sources, self.ids.len(), device)?;
+        let embeddings = Tensor::cat(&[&words, images], 0)?.index_select(&sources, 0)?;
+        let hidden = model.text.forward(&embeddings, &self.positions, &self.lengths)?;
+        let rows = Tensor::from_slice(&self.rows, self.rows.len(), device)?;
+        model.text.logits(&hidden.index_select(&rows, 0)?)
+    }
+}
+
 /// Cross-entropy on the assistant's tokens: of each example the mean over its reasoning answer, and
 /// `quick_weight` times that of the level word. Both sequences share the image's embeddings.
 fn answer_loss(
@@ -158,12 +213,7 @@ fn answer_loss(
     examples: &[Example],
     quick_weight: f64,
 ) -> Result<(Tensor, f64, f64)> {
-    let mut ids = Vec::new();
-    let mut positions = Vec::new();
-    let mut lengths = Vec::new();
-    let mut image_rows = Vec::new();
-    let mut rows = Vec::new();
-    let mut targets = Vec::new();
+    let mut packed = Packed::default();
     let mut weights: Vec<f32> = Vec::new();
     let mut reasoned = Vec::new();
     let mut first_image_row = 0;
@@ -171,47 +221,23 @@ fn answer_loss(
         for (tokens, weight, is_reason) in
             [(&example.reason, 1.0, true), (&example.quick, quick_weight, false)]
         {
-            let sequence = tokens.sequence();
-            let mut next_row = first_image_row;
-            for &id in &sequence.ids {
-                image_rows.push((id == model.config.image_token_id).then_some(next_row));
-                next_row += u32::from(id == model.config.image_token_id);
-            }
-            let first_answer = ids.len() + tokens.prompt.ids.len();
-            for (index, &target) in tokens.answer.iter().enumerate() {
-                rows.push((first_answer + index) as u32 - 1);
-                targets.push(target);
-                weights.push((weight / tokens.answer.len() as f64) as f32);
-                reasoned.push(is_reason);
-            }
-            positions.extend(sequence.positions);
-            lengths.push(sequence.ids.len());
-            ids.extend(sequence.ids);
+            packed.push(tokens, model.config.image_token_id, first_image_row);
+            let count = tokens.answer.len();
+            weights.extend(std::iter::repeat_n((weight / count as f64) as f32, count));
+            reasoned.extend(std::iter::repeat_n(is_reason, count));
         }
         first_image_row += (example.patches.count() / model.config.vision.spatial_merge_size.pow(2)) as u32;
     }
-    let device = model.device();
-    let words = model.text.embed(&ids)?;
-    let tokens = ids.len() as u32;
-    let sources: Vec<u32> = image_rows
-        .iter()
-        .enumerate()
-        .map(|(index, row)| row.map_or(index as u32, |row| tokens + row))
-        .collect();
-    let sources = Tensor::from_vec(sources, ids.len(), device)?;
-    let embeddings = Tensor::cat(&[&words, images], 0)?.index_select(&sources, 0)?;
-    let hidden = model.text.forward(&embeddings, &positions, &lengths)?;
-    let count = rows.len();
-    let logits = model.text.logits(&hidden.index_select(&Tensor::from_vec(rows, count, device)?, 0)?)?;
-    let losses = ops::negative_log_likelihood(&logits, &targets)?;
+    let losses = ops::negative_log_likelihood(&packed.logits(model, images)?, &packed.targets)?;
     let values: Vec<f32> = losses.to_vec1()?;
     let sum = |of_reason: bool| -> f64 {
         let of = values.iter().zip(&weights).zip(&reasoned).filter(|(_, is_reason)| **is_reason == of_reason);
         of.map(|((loss, weight), _)| f64::from(loss * weight)).sum()
     };
     let quick = if quick_weight > 0.0 { sum(false) / quick_weight } else { 0.0 };
-    let weights = Tensor::from_vec(weights.clone(), count, device)?;
-    Ok(((losses * weights)?.sum_all()?, sum(true), quick))
+    let (reason, count) = (sum(true), weights.len());
+    let weights = Tensor::from_vec(weights, count, model.device())?;
+    Ok(((losses * weights)?.sum_all()?, reason, quick))
 }
 
 /// Gradients of a loss by parameter name, taken out of candle's graph.

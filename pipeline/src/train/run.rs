@@ -4,38 +4,23 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Var};
 use qponder_shared::manifest::Split;
 use qponder_shared::recipe::{Objective, Part, SftRecipe};
 
 use super::checkpoint::Checkpoint;
 use super::data::{Examples, Item, Order, read_manifests, spread};
+use super::learner::{self, Gradients, Learner, part};
 use super::objective::{Losses, PooledHeads, gradients, loss};
 use super::optimiser::Optimiser;
-use super::schedule::learning_rate;
 use super::validate::validate;
 use super::{Progress, TrainError};
-use crate::ops;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, Qwen2_5Vl, Weights};
 use crate::{nano, save};
-
-/// candle's backward pass recurses over the graph.
-const STACK: usize = 256 << 20;
-
-/// The part of the model that a parameter belongs to; the pooled heads go with the tower.
-fn part(name: &str) -> Part {
-    if name.starts_with("visual.merger.") {
-        Part::Merger
-    } else if name.starts_with("visual.") || name.starts_with("heads.") {
-        Part::Vision
-    } else {
-        Part::Language
-    }
-}
 
 /// Trains as the recipe says, from the newest checkpoint in `recipe.out` if there is one, and saves
 /// the model into `recipe.out` at the end.
@@ -95,18 +80,26 @@ pub fn sft(
     let weights = Weights::new(all);
     let model = Qwen2_5Vl::new(config.clone(), &weights, &Device::Cpu)?;
     let heads = if with_heads { Some(PooledHeads::load(&weights, config.vision.hidden_size)?) } else { None };
+    let train = &recipe.train;
+    let learner = Learner {
+        identity,
+        variables,
+        optimiser: Optimiser::new(train.optimiser, train.weight_decay, checkpoint.moments),
+        schedule: train.schedule(),
+        vision_rate: train.vision_rate,
+        clip: train.clip,
+        threads: train.threads,
+    };
     let mut trainer = Trainer {
         recipe,
-        identity,
         model,
         heads,
-        examples: Examples { processor: &processor, seed: recipe.train.seed, augment: recipe.data.augment },
-        optimiser: Optimiser::new(recipe.train.optimiser, recipe.train.weight_decay, checkpoint.moments),
-        variables,
+        examples: Examples { processor: &processor, seed: train.seed, augment: recipe.data.augment },
+        learner,
         order: Order::new(training.len(), recipe.train.seed),
         training: &training,
     };
-    let mut metrics = open_metrics(out)?;
+    let mut metrics = append(&out.join("metrics.jsonl"))?;
     let mut tell = |event: Progress| -> Result<(), TrainError> {
         let line = serde_json::to_string(&event).unwrap_or_default();
         writeln!(metrics, "{line}")
@@ -119,7 +112,7 @@ pub fn sft(
         step: checkpoint.step,
         steps: recipe.train.steps,
         parameters: weights.parameters(),
-        trained: trainer.variables.values().map(|v| v.elem_count() as u64).sum(),
+        trained: trainer.learner.variables.values().map(|v| v.elem_count() as u64).sum(),
         images: training.len(),
         validation_images: validation.len(),
     })?;
@@ -127,7 +120,7 @@ pub fn sft(
         match trainer.step(step, stop) {
             Ok(event) => tell(event)?,
             Err(TrainError::Stopped { .. }) => {
-                trainer.checkpoint(step - 1)?.write(out)?;
+                trainer.learner.checkpoint(step - 1)?.write(out)?;
                 tell(Progress::Saved { step: step - 1 })?;
                 return Err(TrainError::Stopped { step: step - 1 });
             }
@@ -135,11 +128,18 @@ pub fn sft(
         }
         let last = step == recipe.train.steps;
         if !validation.is_empty() && (last || step % recipe.validation.every == 0) {
-            let report = validate(&trainer.model, trainer.heads.as_ref(), &processor, &validation, recipe)?;
+            let report = validate(
+                &trainer.model,
+                trainer.heads.as_ref(),
+                &processor,
+                &validation,
+                &recipe.validation,
+                recipe.train.objective,
+            )?;
             tell(Progress::Validated { step, report })?;
         }
         if last || step % recipe.train.checkpoint_every == 0 {
-            trainer.checkpoint(step)?.write(out)?;
+            trainer.learner.checkpoint(step)?.write(out)?;
             tell(Progress::Saved { step })?;
         }
     }
@@ -147,27 +147,23 @@ pub fn sft(
     Ok(())
 }
 
-fn open_metrics(out: &Path) -> Result<File, TrainError> {
-    let path = out.join("metrics.jsonl");
-    std::fs::create_dir_all(out)
-        .and_then(|()| OpenOptions::new().create(true).append(true).open(&path))
-        .map_err(|source| TrainError::Io { path, source })
+/// Opens a log to add lines to it, and makes its directory.
+pub fn append(path: &Path) -> Result<File, TrainError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir)
+        .and_then(|()| OpenOptions::new().create(true).append(true).open(path))
+        .map_err(|source| TrainError::Io { path: path.to_owned(), source })
 }
 
 struct Trainer<'a> {
     recipe: &'a SftRecipe,
-    identity: String,
     model: Qwen2_5Vl,
     heads: Option<PooledHeads>,
     examples: Examples<'a>,
-    optimiser: Optimiser,
-    variables: BTreeMap<String, Var>,
+    learner: Learner,
     order: Order,
     training: &'a [Item],
 }
-
-/// What one micro-batch gives: losses and gradients, summed over its examples.
-type MicroBatch = Result<(Losses, BTreeMap<String, Vec<f32>>), TrainError>;
 
 impl Trainer<'_> {
     fn step(&mut self, step: usize, stop: &AtomicBool) -> Result<Progress, TrainError> {
@@ -176,114 +172,41 @@ impl Trainer<'_> {
         let first = (step - 1) as u64 * train.batch as u64;
         let draws: Vec<(u64, usize)> =
             (first..first + train.batch as u64).map(|draw| (draw, self.order.item(draw))).collect();
-        let (losses, gradients) = self.accumulate(&draws, step, stop)?;
-        let norm = gradients.values().flatten().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-        if !norm.is_finite() || !losses.total.is_finite() {
+        let parts: Vec<_> = draws.chunks(train.micro_batch).collect();
+        let results = self.learner.each(&parts, stop, step, |draws| self.micro_batch(draws))?;
+        let (mut losses, mut gradients) = (Losses::default(), Gradients::new());
+        for (loss, gradient) in results {
+            losses.add(loss);
+            learner::add(&mut gradients, gradient);
+        }
+        let scale = 1.0 / draws.len() as f64;
+        gradients.values_mut().flatten().for_each(|g| *g *= scale as f32);
+        for value in [&mut losses.total, &mut losses.reason, &mut losses.quick, &mut losses.score] {
+            *value *= scale;
+        }
+        if !losses.total.is_finite() {
             return Err(TrainError::NotANumber { step });
         }
-        let shrink = (train.clip / (norm + 1e-6)).min(1.0) as f32;
-        let gradients = gradients
-            .into_iter()
-            .map(|(name, mut gradient)| {
-                gradient.iter_mut().for_each(|g| *g *= shrink);
-                (name, gradient)
-            })
-            .collect();
-        let rate = learning_rate(train, step);
-        let vision_rate = rate * train.vision_rate;
-        self.optimiser.step(step, &self.variables, &gradients, |name| {
-            if part(name) == Part::Vision { vision_rate } else { rate }
-        })?;
+        let (grad_norm, learning_rate) = self.learner.update(step, step, gradients)?;
         Ok(Progress::Step {
             step,
             loss: losses.total,
             reason: losses.reason,
             quick: losses.quick,
             score: losses.score,
-            grad_norm: norm,
-            learning_rate: rate,
+            grad_norm,
+            learning_rate,
             images_per_second: train.batch as f64 / started.elapsed().as_secs_f64(),
         })
     }
 
-    /// Means of losses and gradients over the draws. Threads take micro-batches as they come, but the
-    /// sums are formed in order, so that the result does not depend on the number of threads.
-    fn accumulate(
-        &self,
-        draws: &[(u64, usize)],
-        step: usize,
-        stop: &AtomicBool,
-    ) -> Result<(Losses, BTreeMap<String, Vec<f32>>), TrainError> {
-        let train = &self.recipe.train;
-        let parts: Vec<_> = draws.chunks(train.micro_batch).collect();
-        let threads = match train.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut done: Vec<(usize, MicroBatch)> = Vec::new();
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(part) = parts.get(index) else { return done };
-                if stop.load(Ordering::Relaxed) {
-                    done.push((index, Err(TrainError::Stopped { step })));
-                    return done;
-                }
-                done.push((index, ops::serially(|| self.micro_batch(part))));
-            }
-        };
-        let mut results = std::thread::scope(|scope| -> Result<Vec<_>, TrainError> {
-            let handles: Vec<_> = (0..threads.min(parts.len()))
-                .map(|_| std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work))
-                .collect();
-            let mut results = Vec::new();
-            for handle in handles {
-                let handle = handle.map_err(|source| TrainError::Io { path: "thread".into(), source })?;
-                match handle.join() {
-                    Ok(done) => results.extend(done),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            Ok(results)
-        })?;
-        results.sort_by_key(|(index, _)| *index);
-        let mut losses = Losses::default();
-        let mut sums: BTreeMap<String, Vec<f32>> = BTreeMap::new();
-        for (_, result) in results {
-            let (loss, gradients) = result?;
-            losses.add(loss);
-            for (name, gradient) in gradients {
-                match sums.get_mut(&name) {
-                    Some(sum) => sum.iter_mut().zip(gradient).for_each(|(s, g)| *s += g),
-                    None => {
-                        sums.insert(name, gradient);
-                    }
-                }
-            }
-        }
-        let scale = 1.0 / draws.len() as f64;
-        sums.values_mut().flatten().for_each(|g| *g *= scale as f32);
-        for value in [&mut losses.total, &mut losses.reason, &mut losses.quick, &mut losses.score] {
-            *value *= scale;
-        }
-        Ok((losses, sums))
-    }
-
-    fn micro_batch(&self, draws: &[(u64, usize)]) -> MicroBatch {
+    /// Losses and gradients of some draws, summed over them.
+    fn micro_batch(&self, draws: &[(u64, usize)]) -> Result<(Losses, Gradients), TrainError> {
         let examples = draws
             .iter()
             .map(|&(draw, item)| self.examples.make(&self.training[item], draw))
             .collect::<Result<Vec<_>, _>>()?;
         let (total, losses) = loss(&self.model, self.heads.as_ref(), &examples, &self.recipe.train)?;
-        Ok((losses, gradients(&total, &self.variables)?))
-    }
-
-    fn checkpoint(&self, step: usize) -> Result<Checkpoint, TrainError> {
-        let copy = |(name, variable): (&String, &Var)| Ok((name.clone(), variable.as_tensor().copy()?));
-        let weights: BTreeMap<String, Tensor> =
-            self.variables.iter().map(copy).collect::<candle_core::Result<_>>()?;
-        let moments = self.optimiser.moments().clone();
-        Ok(Checkpoint { step, recipe: self.identity.clone(), weights, moments })
+        Ok((losses, gradients(&total, &self.learner.variables)?))
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use qponder_kernels::pixels::Patches;
 use qponder_shared::api::{Mode, Sampling};
-use qponder_shared::recipe::{Objective, SftRecipe};
+use qponder_shared::recipe::{Objective, Validation};
 use qponder_shared::stats;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -38,11 +38,12 @@ pub fn validate(
     heads: Option<&PooledHeads>,
     processor: &Processor,
     items: &[Item],
-    recipe: &SftRecipe,
+    settings: &Validation,
+    objective: Objective,
 ) -> Result<ValidationReport, TrainError> {
     let labels: Vec<f64> = items.iter().map(|item| item.row.label.value()).collect();
     let mut report = ValidationReport { images: items.len(), ..ValidationReport::default() };
-    if let (Objective::Tower, Some(heads)) = (recipe.train.objective, heads) {
+    if let (Objective::Tower, Some(heads)) = (objective, heads) {
         let (scores, accuracy) = pooled(model, heads, processor, items)?;
         report.distortion_accuracy = accuracy;
         report.srcc = stats::srcc(&scores, &labels);
@@ -53,7 +54,7 @@ pub fn validate(
     let (scores, known) = readable(&quick, &labels);
     report.srcc = stats::srcc(&scores, &known);
     report.plcc = stats::plcc(&scores, &known);
-    let some = spread(items, recipe.validation.reasoning_images);
+    let some = spread(items, settings.reasoning_images);
     let labels: Vec<f64> = some.iter().map(|item| item.row.label.value()).collect();
     let reasoned = answers(model, processor, &some, Mode::Reason)?;
     let (scores, known) = readable(&reasoned, &labels);

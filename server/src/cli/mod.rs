@@ -3,9 +3,11 @@
 mod assess;
 mod degrade;
 mod evaluate;
+mod grpo;
 mod places;
 mod serve;
 mod sft;
+mod training;
 
 use std::process::ExitCode;
 
@@ -29,6 +31,8 @@ enum Command {
     Degrade(degrade::DegradeArgs),
     /// Train a model as a recipe says.
     Sft(sft::SftArgs),
+    /// Improve a trained model by reinforcement learning.
+    Grpo(grpo::GrpoArgs),
     /// Measure a model against the labels of a dataset.
     Evaluate(evaluate::EvaluateArgs),
 }
@@ -43,6 +47,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Assess(args) => assess::run(&args),
         Command::Degrade(args) => degrade::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Sft(args) => sft::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Grpo(args) => grpo::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Evaluate(args) => evaluate::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -130,7 +130,8 @@ mod tests {
     #[test]
     fn equals_the_sums_of_products_for_every_layout() {
         // Around the tiles' sizes (8 rows, 32 columns, depth 192) and the path for few rows.
-        let sizes = [(1, 1, 1), (3, 33, 17), (4, 16, 200), (8, 32, 192), (9, 47, 193), (21, 70, 400), (5, 3, 0)];
+        let sizes =
+            [(1, 1, 1), (3, 33, 17), (4, 16, 200), (8, 32, 192), (9, 47, 193), (21, 70, 400), (5, 3, 0)];
         for (m, n, k) in sizes {
             for layout in 0..4 {
                 let (a, b) = (numbers(m * (k + 3), 1), numbers(n.max(k) * (n.max(k) + 2), 2));

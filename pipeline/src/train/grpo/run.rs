@@ -1,0 +1,481 @@
+//! The loop: sample, reward, update.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use candle_core::{DType, Device, Tensor, Var};
+use qponder_kernels::pixels::Patches;
+use qponder_shared::api::{Mode, Sampling};
+use qponder_shared::manifest::Split;
+use qponder_shared::prompt;
+use qponder_shared::recipe::{GrpoRecipe, Objective, Part};
+use serde::Serialize;
+
+use super::policy::{self, Advantages, PolicyLoss, PolicyStats, advantages};
+use super::rewards::{Group, Judge, LevelMap, Sampled, Terms};
+use crate::degrade::Rng;
+use crate::generate::{Flow, Generated, generate_from};
+use crate::ops;
+use crate::processor::Processor;
+use crate::qwen2_5_vl::{Config, Inputs, Qwen2_5Vl, Weights};
+use crate::save;
+use crate::train::checkpoint::Checkpoint;
+use crate::train::data::{Item, Order, Tokens, read_manifests, spread};
+use crate::train::learner::{self, Gradients, Learner, part};
+use crate::train::objective::{Packed, gradients};
+use crate::train::optimiser::Optimiser;
+use crate::train::run::append;
+use crate::train::validate::validate;
+use crate::train::{Progress, TrainError};
+
+/// Labelled images that the map from levels to scores is fitted on.
+const FITTED: usize = 4000;
+/// Answers of each image that `completions.jsonl` keeps.
+const KEPT: usize = 2;
+
+/// Trains as the recipe says, from the newest checkpoint in `recipe.out` if there is one, and saves
+/// the model into `recipe.out` at the end.
+///
+/// Beside the metrics, `completions.jsonl` keeps a few answers of every step with each reward.
+/// `stop` is looked at between images; a stopped run writes a checkpoint first.
+///
+/// # Errors
+/// When the recipe's files cannot be read, the disk refuses, the loss is no number, or it was stopped.
+pub fn grpo(
+    recipe: &GrpoRecipe,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<(), TrainError> {
+    let (base, out) = (Path::new(&recipe.base), Path::new(&recipe.out));
+    let training = read_manifests(&recipe.data.manifests, Split::Train)?;
+    let held_out = read_manifests(&recipe.data.manifests, Split::Val)?;
+    if training.is_empty() {
+        return Err(TrainError::NoRows { split: "train" });
+    }
+    let config = Config::read(base)?;
+    let processor = Processor::read(base, &config)?;
+    let mut tensors = Weights::read(base, DType::F32, &Device::Cpu)?.tensors().clone();
+    let train = &recipe.train;
+    let reference = if train.beta > 0.0 {
+        Some(Qwen2_5Vl::new(config.clone(), &Weights::new(tensors.clone()), &Device::Cpu)?)
+    } else {
+        None
+    };
+    let identity = serde_json::to_string(recipe)
+        .map_err(|e| TrainError::Checkpoint { path: out.to_owned(), reason: e.to_string() })?;
+    let checkpoint = Checkpoint::newest(out, &identity)?.unwrap_or_default();
+    tensors.extend(checkpoint.weights);
+    let mut variables = BTreeMap::new();
+    for (name, tensor) in &mut tensors {
+        if train.parts.contains(&part(name)) {
+            let variable = Var::from_tensor(tensor)?;
+            *tensor = variable.as_tensor().clone();
+            variables.insert(name.clone(), variable);
+        }
+    }
+    let weights = Weights::new(tensors);
+    let mut trainer = Trainer {
+        recipe,
+        model: Qwen2_5Vl::new(config, &weights, &Device::Cpu)?,
+        reference,
+        processor: &processor,
+        judge: Judge {
+            rewards: recipe.reward.clone(),
+            levels: LevelMap::of_items(&spread(&training, FITTED)),
+            max_new_tokens: recipe.rollout.max_new_tokens,
+        },
+        learner: Learner {
+            identity,
+            variables,
+            optimiser: Optimiser::new(train.optimiser, train.weight_decay, checkpoint.moments),
+            schedule: train.schedule(),
+            vision_rate: train.vision_rate,
+            clip: train.clip,
+            threads: train.threads,
+        },
+        order: Order::new(training.len(), train.seed),
+        training: &training,
+        completions: append(&out.join("completions.jsonl"))?,
+    };
+    let metrics_path = out.join("metrics.jsonl");
+    let mut metrics = append(&metrics_path)?;
+    let mut tell = |event: Progress| -> Result<(), TrainError> {
+        let line = serde_json::to_string(&event).unwrap_or_default();
+        writeln!(metrics, "{line}")
+            .map_err(|source| TrainError::Io { path: metrics_path.clone(), source })?;
+        progress(&event);
+        Ok(())
+    };
+    let validation = spread(&held_out, recipe.validation.images);
+    tell(Progress::Started {
+        step: checkpoint.step,
+        steps: train.steps,
+        parameters: weights.parameters(),
+        trained: trainer.learner.variables.values().map(|v| v.elem_count() as u64).sum(),
+        images: training.len(),
+        validation_images: validation.len(),
+    })?;
+    let judged = |trainer: &Trainer<'_>, step| -> Result<Progress, TrainError> {
+        let (model, settings) = (&trainer.model, &recipe.validation);
+        let report = validate(model, None, &processor, &validation, settings, Objective::Answer)?;
+        Ok(Progress::Validated { step, report })
+    };
+    if checkpoint.step == 0 && !validation.is_empty() {
+        tell(judged(&trainer, 0)?)?;
+    }
+    for step in checkpoint.step + 1..=train.steps {
+        match trainer.step(step, stop) {
+            Ok(event) => tell(event)?,
+            Err(TrainError::Stopped { .. }) => {
+                trainer.learner.checkpoint(step - 1)?.write(out)?;
+                tell(Progress::Saved { step: step - 1 })?;
+                return Err(TrainError::Stopped { step: step - 1 });
+            }
+            Err(error) => return Err(error),
+        }
+        let last = step == train.steps;
+        if !validation.is_empty() && (last || step % recipe.validation.every == 0) {
+            tell(judged(&trainer, step)?)?;
+        }
+        if last || step % train.checkpoint_every == 0 {
+            trainer.learner.checkpoint(step)?.write(out)?;
+            tell(Progress::Saved { step })?;
+        }
+    }
+    save::model(out, &trainer.model.config, &weights, Some(base))
+}
+
+struct Trainer<'a> {
+    recipe: &'a GrpoRecipe,
+    model: Qwen2_5Vl,
+    reference: Option<Qwen2_5Vl>,
+    processor: &'a Processor,
+    judge: Judge,
+    learner: Learner,
+    order: Order,
+    training: &'a [Item],
+    completions: File,
+}
+
+/// An image with its group of answers.
+struct Rolled {
+    item: usize,
+    patches: Patches,
+    prompt: Inputs,
+    answers: Vec<Generated>,
+    texts: Vec<String>,
+}
+
+/// What one update's micro-batch gives.
+struct MicroBatch {
+    stats: PolicyStats,
+    entropy: f64,
+    gradients: Gradients,
+}
+
+/// A line of `completions.jsonl`.
+#[derive(Serialize)]
+struct Completion<'a> {
+    step: usize,
+    image: &'a Path,
+    label: f64,
+    text: &'a str,
+    reward: f64,
+    advantage: f64,
+    #[serde(flatten)]
+    terms: &'a Terms,
+}
+
+impl Trainer<'_> {
+    fn step(&mut self, step: usize, stop: &AtomicBool) -> Result<Progress, TrainError> {
+        let started = Instant::now();
+        let train = &self.recipe.train;
+        let first = (step - 1) as u64 * train.images as u64;
+        let draws: Vec<(u64, usize)> =
+            (first..first + train.images as u64).map(|draw| (draw, self.order.item(draw))).collect();
+        let rolled = self.learner.each(&draws, stop, step, |&(draw, item)| self.roll(draw, item))?;
+        let groups: Vec<Group<'_>> = rolled.iter().map(|rolled| self.group(rolled)).collect();
+        let terms = self.judge.judge(&groups);
+        let rewards: Vec<f64> = terms.iter().flatten().map(|t| t.total(&self.recipe.reward)).collect();
+        let advantages = advantages(&rewards, self.recipe.rollout.group, train.reward_scale);
+        self.keep(step, &rolled, &terms, &rewards, &advantages)?;
+
+        // With one update the sampling policy is the one in training, and its log-probabilities are known.
+        let old = if train.epochs > 1 { Some(self.log_probabilities(&rolled, stop, step)?) } else { None };
+        let mut metrics = BTreeMap::new();
+        let counted = rolled.iter().flat_map(|r| &r.answers).filter(|a| self.counts(a));
+        let loss = PolicyLoss {
+            kind: train.loss,
+            beta: train.beta,
+            epsilon_low: train.epsilon_low,
+            epsilon_high: train.epsilon_high,
+            answers: rewards.len(),
+            tokens: counted.map(answer_length).sum(),
+            micro_batches: rolled.len(),
+            max_length: self.recipe.rollout.max_new_tokens,
+        };
+        for epoch in 0..train.epochs {
+            let indices: Vec<usize> = (0..rolled.len()).collect();
+            let group = self.recipe.rollout.group;
+            let parts = self.learner.each(&indices, stop, step, |&index| {
+                let advantages = &advantages.values[index * group..][..group];
+                self.micro_batch(&loss, &rolled[index], advantages, old.as_ref().map(|old| &old[index]))
+            })?;
+            let (mut stats, mut entropy, mut gradients) = (PolicyStats::default(), 0.0, Gradients::new());
+            for part in parts {
+                stats.add(part.stats);
+                entropy += part.entropy;
+                learner::add(&mut gradients, part.gradients);
+            }
+            if !stats.loss.is_finite() {
+                return Err(TrainError::NotANumber { step });
+            }
+            let update = (step - 1) * train.epochs + epoch + 1;
+            let (norm, rate) = self.learner.update(step, update, gradients)?;
+            let tokens = stats.tokens.max(1) as f64;
+            metrics.extend([
+                ("loss".to_owned(), stats.loss),
+                ("kl".to_owned(), stats.kl / tokens),
+                ("entropy".to_owned(), entropy / tokens),
+                ("clip_ratio/low_mean".to_owned(), stats.clipped_low / tokens),
+                ("clip_ratio/high_mean".to_owned(), stats.clipped_high / tokens),
+                ("grad_norm".to_owned(), norm),
+                ("learning_rate".to_owned(), rate),
+                ("num_tokens".to_owned(), tokens),
+            ]);
+        }
+        self.describe(&mut metrics, &rolled, &terms, &rewards, &advantages);
+        metrics.insert("step_time".to_owned(), started.elapsed().as_secs_f64());
+        Ok(Progress::Policy { step, metrics })
+    }
+
+    /// Samples the answers to one image.
+    fn roll(&self, draw: u64, item: usize) -> Result<Rolled, TrainError> {
+        let (recipe, item_of) = (self.recipe, &self.training[item]);
+        let mut rng = Rng::new(recipe.train.seed ^ 0x6772_706F, draw);
+        let mut image = item_of.image()?;
+        if recipe.data.augment {
+            image = image.symmetry(rng.below(8));
+        }
+        let text = self.processor.chat(prompt::SYSTEM, prompt::current(Mode::Reason).text, 1)?;
+        let patches = Patches::new(&image, self.processor.patches())
+            .map_err(|e| TrainError::Image { path: item_of.path.clone(), reason: e.to_string() })?;
+        let prompt = self.processor.inputs_of_patches(&text, std::slice::from_ref(&patches))?;
+        let outline = Patches { values: Vec::new(), grid: patches.grid };
+        let bare = self.processor.inputs_of_patches(&text, &[outline])?;
+        let group = recipe.rollout.group;
+        let one = self.model.embed(&prompt)?.detach();
+        let embeddings = Tensor::cat(&vec![one; group], 0)?;
+        let mut all = Inputs::default();
+        (0..group).for_each(|_| all.extend(Inputs { grids: Vec::new(), ..bare.clone() }));
+        let rollout = &recipe.rollout;
+        let samplings: Vec<Sampling> = (0..group)
+            .map(|_| Sampling {
+                temperature: rollout.temperature,
+                top_p: rollout.top_p,
+                top_k: rollout.top_k,
+                max_new_tokens: rollout.max_new_tokens,
+                seed: rng.next_u64(),
+                ..Sampling::default()
+            })
+            .collect();
+        let ends = self.processor.end_of_text();
+        let answers =
+            generate_from(&self.model, &embeddings, &all, &samplings, ends, &mut |_, _| Flow::Continue)?;
+        let texts = answers.iter().map(|a| self.processor.text(&a.ids)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Rolled { item, patches, prompt: bare, answers, texts })
+    }
+
+    fn group<'a>(&'a self, rolled: &'a Rolled) -> Group<'a> {
+        let row = &self.training[rolled.item].row;
+        let answers = rolled.texts.iter().zip(&rolled.answers);
+        Group {
+            label: row.label.value(),
+            distortions: &row.distortions,
+            answers: answers.map(|(text, answer)| Sampled { text, ids: &answer.ids }).collect(),
+        }
+    }
+
+    /// Whether an answer teaches.
+    fn counts(&self, answer: &Generated) -> bool {
+        answer.end.is_some() || !self.recipe.train.mask_truncated
+    }
+
+    /// Logits that predict the tokens of a group's answers, and those tokens.
+    fn logits(&self, model: &Qwen2_5Vl, rolled: &Rolled) -> Result<(Tensor, Vec<u32>), TrainError> {
+        let (count, values) = (rolled.patches.count(), &rolled.patches.values);
+        let patches = Tensor::from_slice(values, (count, values.len() / count), model.device())?;
+        let mut images = model.vision.forward(&patches, &[rolled.patches.grid])?;
+        if !self.recipe.train.parts.iter().any(|part| matches!(part, Part::Vision | Part::Merger)) {
+            images = images.detach();
+        }
+        let mut packed = Packed::default();
+        for answer in &rolled.answers {
+            let answer = answer.ids.iter().copied().chain(answer.end).collect();
+            let tokens = Tokens { prompt: rolled.prompt.clone(), answer };
+            packed.push(&tokens, model.config.image_token_id, 0);
+        }
+        let logits = (packed.logits(model, &images)? / self.recipe.rollout.temperature)?;
+        Ok((logits, packed.targets))
+    }
+
+    /// Log-probabilities of every answer's tokens, by image and answer.
+    fn log_probabilities(
+        &self,
+        rolled: &[Rolled],
+        stop: &AtomicBool,
+        step: usize,
+    ) -> Result<Vec<Vec<Vec<f64>>>, TrainError> {
+        let indices: Vec<usize> = (0..rolled.len()).collect();
+        self.learner.each(&indices, stop, step, |&index| {
+            let (logits, targets) = self.logits(&self.model, &rolled[index])?;
+            let losses = ops::negative_log_likelihood(&logits.detach(), &targets)?;
+            Ok(by_answer(&losses, &rolled[index])?)
+        })
+    }
+
+    /// The policy loss of one image's answers.
+    fn micro_batch(
+        &self,
+        loss: &PolicyLoss,
+        rolled: &Rolled,
+        advantages: &[f64],
+        old: Option<&Vec<Vec<f64>>>,
+    ) -> Result<MicroBatch, TrainError> {
+        let (logits, targets) = self.logits(&self.model, rolled)?;
+        let losses = ops::negative_log_likelihood(&logits, &targets)?;
+        let new = by_answer(&losses, rolled)?;
+        let reference = match &self.reference {
+            Some(model) => {
+                let (logits, targets) = self.logits(model, rolled)?;
+                by_answer(&ops::negative_log_likelihood(&logits, &targets)?, rolled)?
+            }
+            None => vec![Vec::new(); new.len()],
+        };
+        let answers: Vec<policy::Tokens<'_>> = (0..new.len())
+            .map(|i| policy::Tokens {
+                new: &new[i],
+                old: old.map_or(&new[i], |old| &old[i]),
+                reference: &reference[i],
+                advantage: advantages[i],
+                counts: self.counts(&rolled.answers[i]),
+            })
+            .collect();
+        let (stats, slopes) = loss.of(&answers);
+        let weights: Vec<f32> = slopes.iter().flatten().map(|slope| -slope as f32).collect();
+        let entropy = entropy(&logits, rolled, |answer| self.counts(answer))?;
+        let weights = Tensor::from_vec(weights, targets.len(), logits.device())?;
+        let surrogate = (losses * weights)?.sum_all()?;
+        let gradients = gradients(&surrogate, &self.learner.variables)?;
+        Ok(MicroBatch { stats, entropy, gradients })
+    }
+
+    fn keep(
+        &mut self,
+        step: usize,
+        rolled: &[Rolled],
+        terms: &[Vec<Terms>],
+        rewards: &[f64],
+        advantages: &Advantages,
+    ) -> Result<(), TrainError> {
+        let mut lines = String::new();
+        for (index, (rolled, terms)) in rolled.iter().zip(terms).enumerate() {
+            let item = &self.training[rolled.item];
+            for (at, terms) in terms.iter().enumerate().take(KEPT) {
+                let place = index * self.recipe.rollout.group + at;
+                let completion = Completion {
+                    step,
+                    image: &item.path,
+                    label: item.row.label.value(),
+                    text: &rolled.texts[at],
+                    reward: rewards[place],
+                    advantage: advantages.values[place],
+                    terms,
+                };
+                lines += &serde_json::to_string(&completion).unwrap_or_default();
+                lines.push('\n');
+            }
+        }
+        let path = Path::new(&self.recipe.out).join("completions.jsonl");
+        self.completions.write_all(lines.as_bytes()).map_err(|source| TrainError::Io { path, source })
+    }
+
+    /// The metrics that need no update, under TRL's names.
+    fn describe(
+        &self,
+        metrics: &mut BTreeMap<String, f64>,
+        rolled: &[Rolled],
+        terms: &[Vec<Terms>],
+        rewards: &[f64],
+        advantages: &Advantages,
+    ) {
+        let (mean, deviation) = policy::mean_and_deviation(rewards);
+        metrics.insert("reward".to_owned(), mean);
+        metrics.insert("reward_std".to_owned(), deviation);
+        metrics.insert("frac_reward_zero_std".to_owned(), advantages.zero_variance);
+        for (index, (name, _)) in Terms::default().named().into_iter().enumerate() {
+            let values: Vec<f64> = terms.iter().flatten().map(|t| t.named()[index].1).collect();
+            let (mean, deviation) = policy::mean_and_deviation(&values);
+            metrics.insert(format!("rewards/{name}/mean"), mean);
+            metrics.insert(format!("rewards/{name}/std"), deviation);
+        }
+        let answers: Vec<&Generated> = rolled.iter().flat_map(|rolled| &rolled.answers).collect();
+        let count = answers.len() as f64;
+        let length: usize = answers.iter().map(|a| answer_length(a)).sum();
+        let cut = answers.iter().filter(|a| a.end.is_none()).count();
+        metrics.insert("completions/mean_length".to_owned(), length as f64 / count);
+        metrics.insert("completions/clipped_ratio".to_owned(), cut as f64 / count);
+    }
+}
+
+/// Tokens of an answer, with the one that ends it.
+fn answer_length(answer: &Generated) -> usize {
+    answer.ids.len() + usize::from(answer.end.is_some())
+}
+
+/// Log-probabilities from negative log-likelihoods, cut into answers.
+fn by_answer(losses: &Tensor, rolled: &Rolled) -> candle_core::Result<Vec<Vec<f64>>> {
+    let all: Vec<f32> = losses.detach().to_vec1()?;
+    let mut rest = all.as_slice();
+    let mut answers = Vec::with_capacity(rolled.answers.len());
+    for answer in &rolled.answers {
+        let (own, others) = rest.split_at(answer_length(answer).min(rest.len()));
+        answers.push(own.iter().map(|loss| -f64::from(*loss)).collect());
+        rest = others;
+    }
+    Ok(answers)
+}
+
+/// The sum of the entropies, in nats, at the tokens of the answers that count.
+fn entropy(
+    logits: &Tensor,
+    rolled: &Rolled,
+    counts: impl Fn(&Generated) -> bool,
+) -> candle_core::Result<f64> {
+    let vocabulary = logits.dim(1)?;
+    let all: Vec<f32> = logits.detach().flatten_all()?.to_vec1()?;
+    let mut rows = all.chunks_exact(vocabulary);
+    let mut sum = 0.0;
+    for answer in &rolled.answers {
+        let own = rows.by_ref().take(answer_length(answer)).map(entropy_of).sum::<f64>();
+        sum += if counts(answer) { own } else { 0.0 };
+    }
+    Ok(sum)
+}
+
+/// log Σe^x − Σ x·e^x / Σe^x.
+fn entropy_of(logits: &[f32]) -> f64 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let (mut sum, mut weighted) = (0.0_f64, 0.0_f64);
+    for &x in logits {
+        let shifted = f64::from(x - largest);
+        let power = shifted.exp();
+        sum += power;
+        weighted += power * shifted;
+    }
+    sum.ln() - weighted / sum
+}

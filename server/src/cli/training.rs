@@ -1,0 +1,100 @@
+//! What the training commands share: progress on a terminal or in lines, and stopping in good order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use qponder_pipeline::train::{Progress, TrainError, ValidationReport};
+
+/// Runs a training of `steps` steps and shows how it goes.
+pub fn watch(
+    steps: usize,
+    training: impl FnOnce(&mut dyn FnMut(&Progress)) -> Result<(), TrainError>,
+) -> Result<(), TrainError> {
+    let bar = ProgressBar::new(steps as u64);
+    let template = "{bar:30} step {pos} of {len}, {msg}, {eta} left";
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let result = training(&mut |event| show(&bar, event));
+    bar.finish_and_clear();
+    result
+}
+
+fn show(bar: &ProgressBar, event: &Progress) {
+    // Without a terminal the bar is hidden, and whoever reads the log wants lines.
+    let say = |line: String| if bar.is_hidden() { println!("{line}") } else { bar.println(line) };
+    match event {
+        Progress::Started { step, steps, parameters, trained, images, validation_images } => {
+            bar.set_position(*step as u64);
+            bar.reset_eta();
+            let from = if *step > 0 { format!(", going on after step {step}") } else { String::new() };
+            say(format!(
+                "{steps} steps, {trained} of {parameters} parameters, {images} images, {validation_images} for validation{from}"
+            ));
+        }
+        Progress::Step { step, loss, images_per_second, .. } => {
+            bar.set_position(*step as u64);
+            bar.set_message(format!("loss {loss:.3}, {images_per_second:.0} images/s"));
+            if bar.is_hidden() && step % 50 == 0 {
+                say(format!("step {step}: loss {loss:.4}, {images_per_second:.0} images/s"));
+            }
+        }
+        Progress::Policy { step, metrics } => {
+            let of = |name: &str| metrics.get(name).copied().unwrap_or_default();
+            let text = format!(
+                "reward {:.3} (score {:.3}, consistency {:.3}), KL {:.4}, {:.1} s",
+                of("reward"),
+                of("rewards/score/mean"),
+                of("rewards/consistency/mean"),
+                of("kl"),
+                of("step_time")
+            );
+            bar.set_position(*step as u64);
+            bar.set_message(text.clone());
+            if bar.is_hidden() && step % 10 == 0 {
+                say(format!("step {step}: {text}"));
+            }
+        }
+        Progress::Validated { step, report } => say(format!("step {step}: {}", describe(report))),
+        Progress::Saved { .. } => {}
+    }
+}
+
+fn describe(report: &ValidationReport) -> String {
+    let number = |value: Option<f64>| value.map_or("none".into(), |v| format!("{v:.3}"));
+    let mut text = format!("SRCC {}, PLCC {}", number(report.srcc), number(report.plcc));
+    if let Some(accuracy) = report.distortion_accuracy {
+        text.push_str(&format!(", distortion named {:.1} %", 100.0 * accuracy));
+    }
+    if report.reasoning_images > 0 {
+        let (srcc, failures) = (number(report.reasoning_srcc), report.parse_failures);
+        text.push_str(&format!(
+            "; reasoning SRCC {srcc}, {failures} of {} unreadable",
+            report.reasoning_images
+        ));
+    }
+    text
+}
+
+/// A flag that SIGINT and SIGTERM set; a second signal ends the process at once.
+pub fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+            for first in [true, false] {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => {}
+                    _ = terminate.recv() => {}
+                }
+                if !first {
+                    std::process::exit(130);
+                }
+                flag.store(true, Ordering::Relaxed);
+            }
+        });
+    })?;
+    Ok(stop)
+}

@@ -1,0 +1,276 @@
+//! GRPO: reinforcement learning from groups of sampled answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Data, Optimiser, Part, RecipeError, Rule, Schedule, Validation, first_broken};
+
+/// Group-relative policy optimisation (Shao et al., 2024) of a model that the cold start made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrpoRecipe {
+    /// Checkpoint directory to start from; also the frozen policy that the KL term holds to.
+    pub base: String,
+    /// Directory that gets the trained model, the checkpoints, the metrics and the completions.
+    pub out: String,
+    pub data: Data,
+    #[serde(default)]
+    pub rollout: Rollout,
+    #[serde(default)]
+    pub reward: Rewards,
+    #[serde(default)]
+    pub train: GrpoTrain,
+    #[serde(default)]
+    pub validation: Validation,
+}
+
+/// How answers are sampled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rollout {
+    /// Answers an image.
+    pub group: usize,
+    pub temperature: f64,
+    pub top_p: f64,
+    /// 0 keeps every token.
+    pub top_k: usize,
+    /// Longer answers are cut off there.
+    pub max_new_tokens: usize,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self { group: 8, temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 192 }
+    }
+}
+
+/// How the score's error becomes a reward from 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScoreReward {
+    /// `exp(−|error| / scale)`.
+    #[default]
+    Continuous,
+    /// 1 where the error is below `scale` (Q-Insight).
+    Threshold,
+    /// Fidelity of the order against the other images of the step (VisualQuality-R1).
+    Fidelity,
+}
+
+/// Weights of the rewards; each reward lies in 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rewards {
+    /// The answer follows the grammar.
+    pub format: f64,
+    /// The score is near the label.
+    pub score: f64,
+    pub score_kind: ScoreReward,
+    /// Points on the 1 to 5 scale; see [`ScoreReward`].
+    pub score_scale: f64,
+    /// The attributes support the score.
+    pub consistency: f64,
+    /// The known distortion and its severity are named.
+    pub distortion: f64,
+    /// Taken off: the share of 4-grams of tokens that were there before.
+    pub repetition: f64,
+    /// Taken off: the share of `max_new_tokens` used beyond the first half.
+    pub length: f64,
+}
+
+impl Default for Rewards {
+    fn default() -> Self {
+        Self {
+            format: 0.5,
+            score: 1.0,
+            score_kind: ScoreReward::Continuous,
+            score_scale: 0.3,
+            consistency: 0.5,
+            distortion: 0.25,
+            repetition: 0.0,
+            length: 0.0,
+        }
+    }
+}
+
+/// How token losses are brought together; TRL's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossKind {
+    /// Mean over answers of the mean over each one's tokens.
+    Grpo,
+    /// Mean over the tokens of a micro-batch.
+    Bnpo,
+    /// Mean over the tokens of the whole step.
+    #[default]
+    Dapo,
+    /// Sum over tokens by answers times `max_new_tokens`: no bias to length.
+    DrGrpo,
+}
+
+/// What advantages are divided by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RewardScale {
+    /// The standard deviation within the group.
+    #[default]
+    Group,
+    /// The standard deviation over the step.
+    Batch,
+    /// Nothing.
+    None,
+}
+
+/// How it is learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrpoTrain {
+    pub loss: LossKind,
+    pub reward_scale: RewardScale,
+    /// Parts that change; the others are frozen and cost no gradient.
+    pub parts: Vec<Part>,
+    pub optimiser: Optimiser,
+    pub steps: usize,
+    /// Images a step; each gets `rollout.group` answers.
+    pub images: usize,
+    /// Updates with the answers of one step; above 1 the ratio to the sampling policy is clipped.
+    pub epochs: usize,
+    pub learning_rate: f64,
+    /// The vision tower's learning rate as a multiple of the others'.
+    pub vision_rate: f64,
+    pub warmup: usize,
+    pub final_rate: f64,
+    pub weight_decay: f64,
+    /// Largest norm of the gradient.
+    pub clip: f64,
+    /// Weight of the KL divergence from the base model; 0 keeps no copy of it.
+    pub beta: f64,
+    /// The ratio is clipped below 1 minus this.
+    pub epsilon_low: f64,
+    /// The ratio is clipped above 1 plus this.
+    pub epsilon_high: f64,
+    /// Answers that were cut off teach nothing.
+    pub mask_truncated: bool,
+    pub seed: u64,
+    /// 0 uses every core.
+    pub threads: usize,
+    /// Steps between checkpoints.
+    pub checkpoint_every: usize,
+}
+
+impl Default for GrpoTrain {
+    fn default() -> Self {
+        Self {
+            loss: LossKind::Dapo,
+            reward_scale: RewardScale::Group,
+            parts: vec![Part::Merger, Part::Language],
+            optimiser: Optimiser::Adamw,
+            steps: 200,
+            images: 16,
+            epochs: 1,
+            learning_rate: 1e-5,
+            vision_rate: 1.0,
+            warmup: 10,
+            final_rate: 0.1,
+            weight_decay: 0.0,
+            clip: 1.0,
+            beta: 0.0,
+            epsilon_low: 0.2,
+            epsilon_high: 0.2,
+            mask_truncated: true,
+            seed: 0,
+            threads: 0,
+            checkpoint_every: 50,
+        }
+    }
+}
+
+impl GrpoTrain {
+    /// The learning rate over the run.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule {
+        let Self { learning_rate, warmup, final_rate, steps, .. } = *self;
+        Schedule { learning_rate, warmup, final_rate, steps }
+    }
+}
+
+impl GrpoRecipe {
+    /// Reads and checks a recipe.
+    ///
+    /// # Errors
+    /// Names the line of a syntax error or the first key that is out of its range.
+    pub fn parse(toml: &str) -> Result<Self, RecipeError> {
+        let recipe: Self = toml::from_str(toml).map_err(|e| RecipeError::Syntax(e.to_string()))?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// # Errors
+    /// Names the first key that is out of its range.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        let (o, r, t) = (&self.rollout, &self.reward, &self.train);
+        first_broken(&[
+            self.data.rule(),
+            Rule::between("rollout.group", o.group as f64, 2.0, 1024.0),
+            Rule::between("rollout.temperature", o.temperature, 0.01, 10.0),
+            Rule::between("rollout.top_p", o.top_p, 0.01, 1.0),
+            Rule::between("rollout.max_new_tokens", o.max_new_tokens as f64, 1.0, 65_536.0),
+            Rule::between("reward.format", r.format, 0.0, 100.0),
+            Rule::between("reward.score", r.score, 0.0, 100.0),
+            Rule::between("reward.score_scale", r.score_scale, 0.01, 4.0),
+            Rule::between("reward.consistency", r.consistency, 0.0, 100.0),
+            Rule::between("reward.distortion", r.distortion, 0.0, 100.0),
+            Rule::between("reward.repetition", r.repetition, 0.0, 100.0),
+            Rule::between("reward.length", r.length, 0.0, 100.0),
+            Rule::new(
+                "train.parts",
+                t.parts.len() as f64,
+                !t.parts.is_empty(),
+                "name at least one of vision, merger, language",
+            ),
+            Rule::at_least_one("train.steps", t.steps),
+            Rule::between("train.images", t.images as f64, 1.0, 65_536.0),
+            Rule::new(
+                "train.images",
+                t.images as f64,
+                t.images > 1 || r.score_kind != ScoreReward::Fidelity,
+                "the fidelity reward compares images, so it must be at least 2",
+            ),
+            Rule::between("train.epochs", t.epochs as f64, 1.0, 100.0),
+            Rule::rate("train.learning_rate", t.learning_rate),
+            Rule::between("train.vision_rate", t.vision_rate, 0.0, 10.0),
+            Rule::new("train.warmup", t.warmup as f64, t.warmup <= t.steps, "it must be at most train.steps"),
+            Rule::between("train.final_rate", t.final_rate, 0.0, 1.0),
+            Rule::between("train.weight_decay", t.weight_decay, 0.0, 1.0),
+            Rule::new("train.clip", t.clip, t.clip > 0.0, "it must be above 0"),
+            Rule::between("train.beta", t.beta, 0.0, 100.0),
+            Rule::between("train.epsilon_low", t.epsilon_low, 0.0, 1.0),
+            Rule::between("train.epsilon_high", t.epsilon_high, 0.0, 100.0),
+            Rule::at_least_one("train.checkpoint_every", t.checkpoint_every),
+            self.validation.rule(),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "base = 'models/nano-ci'\nout = 'out'\n[data]\nmanifests = ['m.jsonl']\n";
+
+    #[test]
+    fn defaults_fill_in_and_errors_name_the_key() {
+        assert_eq!(GrpoRecipe::parse(LEAST).map(|r| r.train), Ok(GrpoTrain::default()));
+        for (extra, named) in [
+            ("[rollout]\ngroup = 1\n", "rollout.group"),
+            ("[reward]\nscore_kind = 'exact'\n", "score_kind"),
+            ("[reward]\nscore_kind = 'fidelity'\n[train]\nimages = 1\n", "train.images"),
+            ("[train]\nloss = 'ppo'\n", "loss"),
+            ("[train]\nbeta = -1.0\n", "train.beta"),
+            ("[train]\nlearning_rate = inf\n", "train.learning_rate"),
+        ] {
+            let error =
+                GrpoRecipe::parse(&format!("{LEAST}{extra}")).map(|_| ()).expect_err(extra).to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Cold start: supervised training.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Data, Optimiser, Part, RecipeError, Rule, Schedule, Validation, first_broken};
+
+/// Cold start: supervised training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SftRecipe {
+    /// Checkpoint directory to start from; `nano:init` makes a fresh nano.
+    pub base: String,
+    /// Directory that gets the trained model, the checkpoints and the metrics.
+    pub out: String,
+    pub data: Data,
+    #[serde(default)]
+    pub train: Train,
+    #[serde(default)]
+    pub validation: Validation,
+}
+
+/// What is learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objective {
+    /// Cross-entropy on the assistant's tokens, reasoning and quick mode together.
+    #[default]
+    Answer,
+    /// The vision tower alone, with pooled heads for score, distortion and severity.
+    Tower,
+}
+
+/// How it is learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Train {
+    pub objective: Objective,
+    /// Parts that change; the others are frozen and cost no gradient.
+    pub parts: Vec<Part>,
+    pub optimiser: Optimiser,
+    pub steps: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// Images a forward pass; a step accumulates over several.
+    pub micro_batch: usize,
+    pub learning_rate: f64,
+    /// The vision tower's learning rate as a multiple of the others'.
+    pub vision_rate: f64,
+    /// Steps over which the rate rises from 0; then it falls along a cosine.
+    pub warmup: usize,
+    /// Where the cosine ends, as a multiple of the learning rate.
+    pub final_rate: f64,
+    pub weight_decay: f64,
+    /// Largest norm of the gradient.
+    pub clip: f64,
+    /// Weight of the quick-mode answer beside the reasoning.
+    pub quick_weight: f64,
+    /// Weight of the pooled heads beside the answers; 0 leaves them out.
+    pub auxiliary_weight: f64,
+    pub seed: u64,
+    /// 0 uses every core.
+    pub threads: usize,
+    /// Steps between checkpoints.
+    pub checkpoint_every: usize,
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self {
+            objective: Objective::Answer,
+            parts: vec![Part::Vision, Part::Merger, Part::Language],
+            optimiser: Optimiser::Adamw,
+            steps: 1000,
+            batch: 32,
+            micro_batch: 8,
+            learning_rate: 4e-4,
+            vision_rate: 1.0,
+            warmup: 50,
+            final_rate: 0.05,
+            weight_decay: 0.01,
+            clip: 1.0,
+            quick_weight: 0.5,
+            auxiliary_weight: 0.0,
+            seed: 0,
+            threads: 0,
+            checkpoint_every: 200,
+        }
+    }
+}
+
+impl Train {
+    /// The learning rate over the run.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule {
+        let Self { learning_rate, warmup, final_rate, steps, .. } = *self;
+        Schedule { learning_rate, warmup, final_rate, steps }
+    }
+}
+
+impl SftRecipe {
+    /// Reads and checks a recipe.
+    ///
+    /// # Errors
+    /// Names the line of a syntax error or the first key that is out of its range.
+    pub fn parse(toml: &str) -> Result<Self, RecipeError> {
+        let recipe: Self = toml::from_str(toml).map_err(|e| RecipeError::Syntax(e.to_string()))?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// # Errors
+    /// Names the first key that is out of its range.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        let t = &self.train;
+        first_broken(&[
+            self.data.rule(),
+            Rule::new(
+                "train.parts",
+                t.parts.len() as f64,
+                !t.parts.is_empty(),
+                "name at least one of vision, merger, language",
+            ),
+            Rule::at_least_one("train.steps", t.steps),
+            Rule::between("train.batch", t.batch as f64, 1.0, 65_536.0),
+            Rule::new(
+                "train.micro_batch",
+                t.micro_batch as f64,
+                (1..=t.batch).contains(&t.micro_batch),
+                "it must be between 1 and train.batch",
+            ),
+            Rule::rate("train.learning_rate", t.learning_rate),
+            Rule::between("train.vision_rate", t.vision_rate, 0.0, 10.0),
+            Rule::new("train.warmup", t.warmup as f64, t.warmup <= t.steps, "it must be at most train.steps"),
+            Rule::between("train.final_rate", t.final_rate, 0.0, 1.0),
+            Rule::between("train.weight_decay", t.weight_decay, 0.0, 1.0),
+            Rule::new("train.clip", t.clip, t.clip > 0.0, "it must be above 0"),
+            Rule::between("train.quick_weight", t.quick_weight, 0.0, 100.0),
+            Rule::between("train.auxiliary_weight", t.auxiliary_weight, 0.0, 100.0),
+            Rule::at_least_one("train.checkpoint_every", t.checkpoint_every),
+            self.validation.rule(),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "base = 'nano:init'\nout = 'out'\n[data]\nmanifests = ['m.jsonl']\n";
+
+    #[test]
+    fn defaults_fill_in_and_errors_name_the_key() {
+        assert_eq!(SftRecipe::parse(LEAST).map(|r| r.train), Ok(Train::default()));
+        for (extra, named) in [
+            ("[train]\nstepz = 3\n", "stepz"),
+            ("[train]\nsteps = 0\nwarmup = 0\n", "train.steps"),
+            ("[train]\nlearning_rate = 2.0\n", "train.learning_rate"),
+            ("[train]\nlearning_rate = nan\n", "train.learning_rate"),
+            ("[validation]\nevery = 0\n", "validation.every"),
+        ] {
+            let error =
+                SftRecipe::parse(&format!("{LEAST}{extra}")).map(|_| ()).expect_err(extra).to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}
