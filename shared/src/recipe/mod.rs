@@ -146,7 +146,18 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use super::Schedule;
+    use super::{GrpoRecipe, Schedule, SftRecipe};
+
+    #[test]
+    fn the_recipes_that_ship_are_valid() {
+        for text in [
+            include_str!("../../../models/recipes/nano-tower.toml"),
+            include_str!("../../../models/recipes/nano-ci.toml"),
+        ] {
+            SftRecipe::parse(text).expect("a recipe of the cold start");
+        }
+        GrpoRecipe::parse(include_str!("../../../models/recipes/nano-rl.toml")).expect("a recipe of GRPO");
+    }
 
     #[test]
     fn the_rate_rises_then_falls_to_the_final_one() {
