@@ -43,6 +43,8 @@ pub struct Gallery {
     pub scroll: StoredValue<f64>,
     /// The image whose page was left last: focus returns to it.
     pub left_for: StoredValue<Option<ImageId>>,
+    /// Whether scores have changed since images were sorted by them.
+    is_unsorted: StoredValue<bool>,
     /// Counts reloads, so that an answer to an earlier one is dropped.
     generation: StoredValue<u32>,
 }
@@ -58,6 +60,7 @@ impl Gallery {
             sort: RwSignal::new(settings::sort()),
             scroll: StoredValue::new(0.0),
             left_for: StoredValue::new(None),
+            is_unsorted: StoredValue::new(false),
             generation: StoredValue::new(0),
         }
     }
@@ -102,6 +105,14 @@ impl Gallery {
         }
     }
 
+    /// Loads the first page anew where new scores have changed the order. For when the gallery is come
+    /// back to: while it is looked at it keeps its order, so that nothing moves under the pointer.
+    pub fn sort_if_needed(self, app: App) {
+        if self.is_unsorted.get_value() {
+            self.reload(app);
+        }
+    }
+
     /// Starts over in another order.
     pub fn sort_by(self, app: App, sort: Sort) {
         settings::store("sort", sort.name());
@@ -127,6 +138,9 @@ impl Gallery {
     fn fetch(self, app: App, cursor: Option<String>) {
         let generation = self.generation.get_value() + 1;
         self.generation.set_value(generation);
+        if cursor.is_none() {
+            self.is_unsorted.set_value(false);
+        }
         self.loading.set(Loading::Busy);
         spawn_local(async move {
             let page = api::images(self.sort.get_untracked(), cursor.as_deref()).await;
@@ -182,6 +196,9 @@ impl Gallery {
     /// Notes an image's newest assessment.
     pub fn assessed(self, id: ImageId, summary: AssessmentSummary) {
         if let Some(card) = self.find_untracked(id) {
+            if matches!(self.sort.get_untracked(), Sort::Best | Sort::Worst) {
+                self.is_unsorted.set_value(true);
+            }
             card.image.update(|image| image.latest = Some(summary));
         }
     }

@@ -21,6 +21,7 @@ pub fn GalleryPage() -> impl IntoView {
     let gallery = app.gallery;
     app.shown.set(None);
     document().set_title("Q-Ponder");
+    gallery.sort_if_needed(app);
     restore_scroll(app);
     on_cleanup(move || gallery.scroll.set_value(window().scroll_y().unwrap_or(0.0)));
 
