@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use qponder_shared::DistortionKind;
 use qponder_shared::api::{Mode, Sampling};
 use qponder_shared::manifest::Split;
-use qponder_shared::{DistortionKind, stats};
+use qponder_shared::stats::{self, Logistic};
 use serde::Serialize;
 
 use crate::assess::{Answer, Assessor, Event, Flow, Request};
@@ -41,6 +42,10 @@ pub struct ModeReport {
     pub plcc: Option<Estimate>,
     pub krcc: Option<f64>,
     pub rmse: Option<f64>,
+    /// After the 4-parameter logistic, fitted on these very labels.
+    pub plcc_fitted: Option<f64>,
+    /// After the 4-parameter logistic, fitted on these very labels.
+    pub rmse_fitted: Option<f64>,
     /// SRCC by distortion, where it exists.
     pub srcc_by_distortion: BTreeMap<&'static str, f64>,
     /// In reasoning mode, of the images with a known distortion.
@@ -135,6 +140,8 @@ fn report(mode: Mode, items: &[Item], answers: &[Answer]) -> ModeReport {
             positions.iter().filter(of_kind).map(|&at| (scores[at], labels[at])).unzip();
         Some((kind.name(), stats::srcc(&x, &y)?))
     });
+    let fitted: Option<Vec<f64>> =
+        Logistic::fit(&scores, &labels).map(|fit| scores.iter().map(|&score| fit.at(score)).collect());
     ModeReport {
         mode,
         images: items.len(),
@@ -143,6 +150,8 @@ fn report(mode: Mode, items: &[Item], answers: &[Answer]) -> ModeReport {
         plcc: estimate(stats::plcc),
         krcc: stats::krcc(&scores, &labels),
         rmse: stats::rmse(&scores, &labels),
+        plcc_fitted: fitted.as_ref().and_then(|fitted| stats::plcc(fitted, &labels)),
+        rmse_fitted: fitted.as_ref().and_then(|fitted| stats::rmse(fitted, &labels)),
         srcc_by_distortion: by_distortion.collect(),
         description: if mode == Mode::Reason { description(items, answers) } else { None },
     }

@@ -71,6 +71,116 @@ pub fn rmse(x: &[f64], y: &[f64]) -> Option<f64> {
     (!x.is_empty()).then(|| (sum / x.len() as f64).sqrt())
 }
 
+/// The 4-parameter logistic that predictions are mapped through before PLCC and RMSE (VQEG, 2000):
+/// `(high − low) / (1 + exp(−(x − centre) / |width|)) + low`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Logistic {
+    pub high: f64,
+    pub low: f64,
+    pub centre: f64,
+    pub width: f64,
+}
+
+impl Logistic {
+    /// Fits by least squares (Levenberg–Marquardt), from the start that pyiqa and DeQA take. `None` of fewer
+    /// than five points or of predictions without spread.
+    ///
+    /// # Panics
+    /// When the slices differ in length.
+    #[must_use]
+    pub fn fit(x: &[f64], y: &[f64]) -> Option<Self> {
+        assert_eq!(x.len(), y.len(), "one label for each prediction");
+        let n = x.len() as f64;
+        let mean = x.iter().sum::<f64>() / n;
+        let deviation = (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+        if x.len() < 5 || deviation.is_nan() || deviation <= 0.0 {
+            return None;
+        }
+        let largest = y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let smallest = y.iter().copied().fold(f64::INFINITY, f64::min);
+        let mut best = Self { high: largest, low: smallest, centre: mean, width: deviation / 4.0 };
+        let mut error = best.error(x, y);
+        let mut damping = 1e-3;
+        // Far more than it takes; it ends where no damping helps any more.
+        for _ in 0..500 {
+            let Some(step) = best.step(x, y, damping) else { break };
+            let [high, low, centre, width] = step;
+            let next = Self {
+                high: best.high + high,
+                low: best.low + low,
+                centre: best.centre + centre,
+                width: best.width + width,
+            };
+            let next_error = next.error(x, y);
+            if next_error < error {
+                (best, error, damping) = (next, next_error, (damping * 0.3).max(1e-12));
+            } else if damping > 1e12 {
+                break;
+            } else {
+                damping *= 4.0;
+            }
+        }
+        Some(best)
+    }
+
+    /// The mapped prediction.
+    #[must_use]
+    pub fn at(&self, x: f64) -> f64 {
+        (self.high - self.low) * self.share(x) + self.low
+    }
+
+    fn share(&self, x: f64) -> f64 {
+        1.0 / (1.0 + (-(x - self.centre) / self.width.abs()).exp())
+    }
+
+    fn error(&self, x: &[f64], y: &[f64]) -> f64 {
+        x.iter().zip(y).map(|(x, y)| (self.at(*x) - y).powi(2)).sum()
+    }
+
+    /// Solves (JᵀJ + damping · diag JᵀJ) · step = Jᵀ · residual.
+    fn step(&self, x: &[f64], y: &[f64], damping: f64) -> Option<[f64; 4]> {
+        let mut system = [[0.0; 5]; 4];
+        for (&x, &y) in x.iter().zip(y) {
+            let share = self.share(x);
+            let slope = (self.high - self.low) * share * (1.0 - share);
+            let width = self.width.abs();
+            let by = [share, 1.0 - share, -slope / width, -slope * (x - self.centre) / (width * self.width)];
+            let residual = y - self.at(x);
+            for i in 0..4 {
+                for j in 0..4 {
+                    system[i][j] += by[i] * by[j];
+                }
+                system[i][4] += by[i] * residual;
+            }
+        }
+        for (i, row) in system.iter_mut().enumerate() {
+            row[i] += damping * row[i] + f64::MIN_POSITIVE;
+        }
+        solve(system)
+    }
+}
+
+/// Gaussian elimination with pivots of the augmented system; `None` where it has no one solution.
+fn solve(mut system: [[f64; 5]; 4]) -> Option<[f64; 4]> {
+    for column in 0..4 {
+        let pivot =
+            (column..4).max_by(|&a, &b| system[a][column].abs().total_cmp(&system[b][column].abs()))?;
+        system.swap(column, pivot);
+        for row in column + 1..4 {
+            let factor = system[row][column] / system[column][column];
+            for at in column..5 {
+                system[row][at] -= factor * system[column][at];
+            }
+        }
+    }
+    let mut solution = [0.0; 4];
+    for row in (0..4).rev() {
+        let known: f64 = (row + 1..4).map(|at| system[row][at] * solution[at]).sum();
+        solution[row] = (system[row][4] - known) / system[row][row];
+    }
+    solution.iter().all(|x| x.is_finite()).then_some(solution)
+}
+
 /// The 2.5 and 97.5 percentiles of a statistic under resampling of whole groups.
 ///
 /// `groups[i]` names the group (the reference photograph) of item `i`; `statistic` gets the indices
@@ -128,6 +238,23 @@ mod tests {
         assert_eq!(plcc(&[1.0, 1.0], &[2.0, 3.0]), None);
         assert_eq!(krcc(&[1.0, 1.0], &[2.0, 3.0]), None);
         assert_eq!(rmse(&[], &[]), None);
+    }
+
+    #[test]
+    fn the_logistic_fit_matches_scipy() {
+        // scipy 1.17: curve_fit of these lists from the same start, tolerances 1e-15.
+        let x = [1.1, 1.4, 1.9, 2.2, 2.6, 2.9, 3.3, 3.6, 4.1, 4.6, 4.8];
+        let y = [1.3, 1.2, 1.6, 2.4, 2.3, 3.4, 3.9, 3.8, 4.5, 4.4, 4.7];
+        let fit = Logistic::fit(&x, &y).expect("spread");
+        let found = [fit.high, fit.low, fit.centre, fit.width.abs()];
+        let scipy =
+            [4.660_327_247_759_867, 0.989_492_893_744_543_6, 2.683_219_719_858_07, 0.560_394_058_297_607_6];
+        assert!(found.iter().zip(scipy).all(|(a, b)| (a - b).abs() < 1e-6), "{fit:?}");
+        let mapped = x.map(|x| fit.at(x));
+        assert!((plcc(&mapped, &y).expect("spread") - 0.986_111_595_790_212_3).abs() < 1e-9);
+        assert!((rmse(&mapped, &y).expect("points") - 0.210_244_293_437_026_36).abs() < 1e-9);
+        assert_eq!(Logistic::fit(&x[..4], &y[..4]), None);
+        assert_eq!(Logistic::fit(&[2.0; 6], &y[..6]), None);
     }
 
     #[test]

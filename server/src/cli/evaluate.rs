@@ -13,8 +13,8 @@ use qponder_shared::manifest::Split;
 
 /// Measure a model against the labels of a dataset.
 ///
-/// Prints SRCC and raw PLCC with 95 % bootstrap intervals over reference photographs, KRCC, RMSE, parse
-/// failures, and how often the reasoning names the true distortion.
+/// Prints SRCC and raw PLCC with 95 % bootstrap intervals over reference photographs, KRCC, RMSE, PLCC
+/// and RMSE after a logistic fit, parse failures, and how often the reasoning names the true distortion.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  qponder evaluate --model models/nano --manifest data/nano/whole/manifest.jsonl"
@@ -94,6 +94,9 @@ fn print(report: &ModeReport) {
     println!("  PLCC (raw)      {}", estimate(report.plcc));
     println!("  KRCC            {}", number(report.krcc));
     println!("  RMSE            {}", number(report.rmse));
+    println!("  after a logistic of 4 parameters, fitted on these labels");
+    println!("    PLCC          {}", number(report.plcc_fitted));
+    println!("    RMSE          {}", number(report.rmse_fitted));
     println!("  parse failures  {}", report.parse_failures);
     if let Some(d) = report.description {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
