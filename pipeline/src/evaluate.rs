@@ -7,7 +7,7 @@ use qponder_shared::DistortionKind;
 use qponder_shared::api::{Mode, Sampling};
 use qponder_shared::manifest::Split;
 use qponder_shared::stats::{self, Logistic};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::assess::{Answer, Assessor, Event, Flow, Request};
 use crate::teacher;
@@ -65,6 +65,103 @@ pub struct DescriptionReport {
     pub severity: f64,
 }
 
+/// One image's score, for comparing models image by image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    pub mode: Mode,
+    /// The manifest row's id.
+    pub id: String,
+    pub reference: String,
+    pub label: f64,
+    /// `None` is a parse failure.
+    pub score: Option<f64>,
+    /// What the model wrote.
+    pub text: String,
+}
+
+/// The second model's statistic less the first's, on the same images.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    pub mode: Mode,
+    /// Images that both gave a score for.
+    pub images: usize,
+    /// Images that only one of the files has.
+    pub unmatched: usize,
+    /// Paired bootstrap over reference photographs.
+    pub srcc: Option<Estimate>,
+    pub plcc: Option<Estimate>,
+    pub rmse: Option<Estimate>,
+}
+
+/// Why two files of scores cannot be compared.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum CompareError {
+    #[error("{id}: the files disagree on its label, {first} and {second}; they are of different datasets")]
+    Labels { id: String, first: f64, second: f64 },
+    #[error("the files have no image in common")]
+    Disjoint,
+}
+
+/// Compares two models' scores, mode by mode.
+///
+/// # Errors
+/// When the files are not of the same images.
+pub fn compare(first: &[Scored], second: &[Scored]) -> Result<Vec<Comparison>, CompareError> {
+    let mut comparisons = Vec::new();
+    for mode in [Mode::Quick, Mode::Reason] {
+        let of = |rows: &'_ [Scored]| -> BTreeMap<String, Scored> {
+            rows.iter().filter(|r| r.mode == mode).map(|r| (r.id.clone(), r.clone())).collect()
+        };
+        let (first, second) = (of(first), of(second));
+        let mut pairs = Vec::new();
+        for (id, a) in &first {
+            let Some(b) = second.get(id) else { continue };
+            if a.label != b.label {
+                return Err(CompareError::Labels { id: id.clone(), first: a.label, second: b.label });
+            }
+            pairs.push((a, b));
+        }
+        if pairs.is_empty() {
+            continue;
+        }
+        let unmatched = first.len() + second.len() - 2 * pairs.len();
+        let scored: Vec<(f64, f64, f64, &str)> = pairs
+            .iter()
+            .filter_map(|(a, b)| Some((a.score?, b.score?, a.label, a.reference.as_str())))
+            .collect();
+        let groups = groups_of(scored.iter().map(|row| row.3));
+        let estimate = |statistic: fn(&[f64], &[f64]) -> Option<f64>| {
+            let of = |chosen: &[usize]| {
+                let column = |pick: fn(&(f64, f64, f64, &str)) -> f64| -> Vec<f64> {
+                    chosen.iter().map(|&i| pick(&scored[i])).collect()
+                };
+                let labels = column(|row| row.2);
+                Some(statistic(&column(|row| row.1), &labels)? - statistic(&column(|row| row.0), &labels)?)
+            };
+            let (low, high) = stats::bootstrap_interval(&groups, RESAMPLES, 0, of)?;
+            let all: Vec<usize> = (0..scored.len()).collect();
+            Some(Estimate { value: of(&all)?, low, high })
+        };
+        comparisons.push(Comparison {
+            mode,
+            images: scored.len(),
+            unmatched,
+            srcc: estimate(stats::srcc),
+            plcc: estimate(stats::plcc),
+            rmse: estimate(stats::rmse),
+        });
+    }
+    if comparisons.is_empty() { Err(CompareError::Disjoint) } else { Ok(comparisons) }
+}
+
+/// Numbers for names, equal for equal ones.
+fn groups_of<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Vec<usize> {
+    let mut known: Vec<&str> = names.clone().collect();
+    known.sort_unstable();
+    known.dedup();
+    names.map(|name| known.binary_search(&name).unwrap_or(0)).collect()
+}
+
 /// The rows of some manifests that a model is judged on: at most `limit`, spread evenly.
 ///
 /// # Errors
@@ -81,7 +178,8 @@ pub fn items<P: AsRef<Path>>(
     Ok(spread(&all, limit.unwrap_or(all.len())))
 }
 
-/// Assesses every item and compares with its label; `progress` gets the number done.
+/// Assesses every item and compares with its label; also gives every score. `progress` gets the number
+/// done.
 ///
 /// # Errors
 /// When an image cannot be read or the model fails on it.
@@ -90,7 +188,7 @@ pub fn evaluate(
     items: &[Item],
     mode: Mode,
     progress: &mut dyn FnMut(usize),
-) -> Result<ModeReport, TrainError> {
+) -> Result<(ModeReport, Vec<Scored>), TrainError> {
     let mut answers: Vec<Answer> = Vec::with_capacity(items.len());
     for batch in items.chunks(BATCH) {
         let sampling = Sampling { max_new_tokens: LONGEST, ..Sampling::default() };
@@ -112,18 +210,22 @@ pub fn evaluate(
         }
         progress(answers.len());
     }
-    Ok(report(mode, items, &answers))
+    let scored = items.iter().zip(&answers).map(|(item, answer)| Scored {
+        mode,
+        id: item.row.id.clone(),
+        reference: item.row.reference.clone(),
+        label: item.row.label.value(),
+        score: answer.score.map(|score| score.get()),
+        text: answer.text.clone(),
+    });
+    Ok((report(mode, items, &answers), scored.collect()))
 }
 
 fn report(mode: Mode, items: &[Item], answers: &[Answer]) -> ModeReport {
     let readable: Vec<usize> = (0..items.len()).filter(|&i| answers[i].score.is_some()).collect();
     let scores: Vec<f64> = readable.iter().filter_map(|&i| answers[i].score).map(|s| s.get()).collect();
     let labels: Vec<f64> = readable.iter().map(|&i| items[i].row.label.value()).collect();
-    let mut references: Vec<&str> = items.iter().map(|item| item.row.reference.as_str()).collect();
-    references.sort_unstable();
-    references.dedup();
-    let group_of = |i: usize| references.binary_search(&items[i].row.reference.as_str()).unwrap_or(0);
-    let groups: Vec<usize> = readable.iter().map(|&i| group_of(i)).collect();
+    let groups = groups_of(readable.iter().map(|&i| items[i].row.reference.as_str()));
     let estimate = |statistic: fn(&[f64], &[f64]) -> Option<f64>| {
         let of = |chosen: &[usize]| {
             let (x, y): (Vec<f64>, Vec<f64>) = chosen.iter().map(|&i| (scores[i], labels[i])).unzip();
@@ -174,4 +276,35 @@ fn description(items: &[Item], answers: &[Answer]) -> Option<DescriptionReport> 
         group: share(groups),
         severity: share(severities),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scored(id: usize, score: Option<f64>) -> Scored {
+        let label = 1.0 + id as f64 / 10.0;
+        let (id, reference) = (id.to_string(), (id / 2).to_string());
+        Scored { mode: Mode::Quick, id, reference, label, score, text: String::new() }
+    }
+
+    #[test]
+    fn a_comparison_pairs_images_and_gives_the_difference() {
+        let noise = |id: usize| ((id * 37) % 11) as f64 / 4.0;
+        let first: Vec<Scored> = (0..40).map(|id| scored(id, Some(noise(id)))).collect();
+        let mut second: Vec<Scored> = (0..40).map(|id| scored(id, Some(1.0 + id as f64 / 10.0))).collect();
+        second[3].score = None;
+        second.push(scored(40, Some(2.0)));
+        let found = compare(&first, &second).expect("the same images");
+        assert_eq!((found.len(), found[0].images, found[0].unmatched), (1, 39, 1));
+        let srcc = found[0].srcc.expect("spread");
+        assert!(srcc.low > 0.3 && srcc.low < srcc.value && srcc.value < srcc.high, "{srcc:?}");
+        let same = compare(&first, &first).expect("the same images");
+        assert_eq!(same[0].rmse, Some(Estimate { value: 0.0, low: 0.0, high: 0.0 }));
+
+        second[0].label = 4.0;
+        let labels = CompareError::Labels { id: "0".into(), first: 1.0, second: 4.0 };
+        assert_eq!(compare(&first, &second), Err(labels));
+        assert_eq!(compare(&first, &[]), Err(CompareError::Disjoint));
+    }
 }

@@ -1,13 +1,15 @@
 //! `qponder evaluate`: how good a model is on labelled images.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use qponder_pipeline::assess::Assessor;
-use qponder_pipeline::evaluate::{Estimate, ModeReport, evaluate, items};
+use qponder_pipeline::evaluate::{Comparison, Estimate, ModeReport, Scored, compare, evaluate, items};
 use qponder_shared::api::Mode;
 use qponder_shared::manifest::Split;
 
@@ -17,9 +19,17 @@ use qponder_shared::manifest::Split;
 /// and RMSE after a logistic fit, parse failures, and how often the reasoning names the true distortion.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  qponder evaluate --model models/nano --manifest data/nano/whole/manifest.jsonl"
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:
+  qponder evaluate --model models/nano --manifest data/nano/whole/manifest.jsonl
+  qponder evaluate --model models/nano-ci --manifest data/set/manifest.jsonl --scores ci.jsonl
+  qponder evaluate --model data/nano/rl --manifest data/set/manifest.jsonl --scores rl.jsonl
+  qponder evaluate compare ci.jsonl rl.jsonl"
 )]
 pub struct EvaluateArgs {
+    #[command(subcommand)]
+    command: Option<EvaluateCommand>,
     /// Model directory.
     #[arg(long, value_name = "DIR", default_value = "models/nano")]
     model: PathBuf,
@@ -35,6 +45,28 @@ pub struct EvaluateArgs {
     /// At most so many images, spread evenly over the manifests.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// One JSON object a mode instead of text.
+    #[arg(long)]
+    json: bool,
+    /// Also write every image's score and text there, as JSON lines.
+    #[arg(long, value_name = "FILE")]
+    scores: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum EvaluateCommand {
+    /// Say by how much a second model is better than a first on the same images.
+    Compare(CompareArgs),
+}
+
+/// Prints the differences of SRCC, PLCC and RMSE, second less first, with 95 % intervals of a paired
+/// bootstrap over reference photographs.
+#[derive(Args)]
+struct CompareArgs {
+    /// Scores of the first model, from `--scores`.
+    first: PathBuf,
+    /// Scores of the second model.
+    second: PathBuf,
     /// One JSON object a mode instead of text.
     #[arg(long)]
     json: bool,
@@ -58,6 +90,13 @@ enum ModeArg {
 /// # Errors
 /// When the model or a manifest cannot be read.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
+    if let Some(EvaluateCommand::Compare(args)) = &args.command {
+        return compare_files(args);
+    }
+    let mut scores = match &args.scores {
+        Some(path) => Some(File::create(path).with_context(|| format!("cannot write {}", path.display()))?),
+        None => None,
+    };
     let assessor = Assessor::load(&args.model)?;
     let split = match args.split {
         SplitArg::Train => Split::Train,
@@ -74,7 +113,12 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         bar.enable_steady_tick(Duration::from_millis(200));
         let report = evaluate(&assessor, &items, mode, &mut |done| bar.set_position(done as u64));
         bar.finish_and_clear();
-        let report = report?;
+        let (report, scored) = report?;
+        if let Some(file) = &mut scores {
+            for row in scored {
+                writeln!(file, "{}", serde_json::to_string(&row)?)?;
+            }
+        }
         if args.json {
             println!("{}", serde_json::to_string(&report)?);
         } else {
@@ -84,10 +128,36 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(report: &ModeReport) {
-    let estimate = |e: Option<Estimate>| {
-        e.map_or("none".into(), |e| format!("{:.3} ({:.3} to {:.3})", e.value, e.low, e.high))
+fn compare_files(args: &CompareArgs) -> anyhow::Result<()> {
+    let read = |path: &Path| -> anyhow::Result<Vec<Scored>> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+        let row =
+            |(index, line)| serde_json::from_str(line).with_context(|| format!("{shown} line {}", index + 1));
+        text.lines().enumerate().map(row).collect()
     };
+    for comparison in compare(&read(&args.first)?, &read(&args.second)?)? {
+        if args.json {
+            println!("{}", serde_json::to_string(&comparison)?);
+            continue;
+        }
+        let Comparison { mode, images, unmatched, srcc, plcc, rmse } = comparison;
+        println!("{} mode, {images} images with both scores, second less first", mode.name());
+        for (name, difference) in [("SRCC", srcc), ("PLCC (raw)", plcc), ("RMSE", rmse)] {
+            println!("  {name:14}{}", estimate(difference));
+        }
+        if unmatched > 0 {
+            println!("  {unmatched} images are in one file only and were left out");
+        }
+    }
+    Ok(())
+}
+
+fn estimate(estimate: Option<Estimate>) -> String {
+    estimate.map_or("none".into(), |e| format!("{:.3} ({:.3} to {:.3})", e.value, e.low, e.high))
+}
+
+fn print(report: &ModeReport) {
     let number = |value: Option<f64>| value.map_or("none".into(), |v| format!("{v:.3}"));
     println!("{} mode, {} images", report.mode.name(), report.images);
     println!("  SRCC            {}", estimate(report.srcc));
