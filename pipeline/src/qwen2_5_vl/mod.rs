@@ -11,11 +11,14 @@ mod weights;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor};
+use rayon::prelude::*;
 
 pub use config::{Config, TextConfig, VisionConfig};
 pub use text::{Continuation, KvCache, Position, TextModel};
 pub use vision::VisionTower;
 pub use weights::Weights;
+
+use crate::ops;
 
 /// Why a checkpoint directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +108,34 @@ impl Qwen2_5Vl {
         &self.device
     }
 
+    /// Embeddings of all images, one after the other, `(merged patches, hidden_size)`. Where
+    /// there is one for each thread of the CPU, threads take whole images: the tower's many small operations gain little from being split.
+    fn images(&self, inputs: &Inputs, dtype: DType) -> Result<Tensor> {
+        let counts: Vec<usize> = inputs.grids.iter().map(|grid| grid.iter().product()).collect();
+        let length = inputs.patches.len() / counts.iter().sum::<usize>().max(1);
+        let embed = |patches: &[f32], grids: &[[usize; 3]]| {
+            let shape = (patches.len() / length.max(1), length);
+            self.vision.forward(&Tensor::from_slice(patches, shape, &self.device)?.to_dtype(dtype)?, grids)
+        };
+        if !self.device.is_cpu() || counts.len() < rayon::current_num_threads().max(2) {
+            return embed(&inputs.patches, &inputs.grids);
+        }
+        let mut rest = inputs.patches.as_slice();
+        let mut parts = Vec::with_capacity(counts.len());
+        for (count, grid) in counts.iter().zip(&inputs.grids) {
+            let Some((own, others)) = rest.split_at_checked(count * length) else {
+                candle_core::bail!("{} patch values are too few for the grids", inputs.patches.len())
+            };
+            parts.push((own, grid));
+            rest = others;
+        }
+        let images: Vec<Tensor> = parts
+            .into_par_iter()
+            .map(|(patches, grid)| ops::serially(|| embed(patches, &[*grid])))
+            .collect::<Result<_>>()?;
+        Tensor::cat(&images, 0)
+    }
+
     /// Token embeddings with the images' embeddings at the image tokens, `(tokens, hidden_size)`.
     ///
     /// # Errors
@@ -114,12 +145,7 @@ impl Qwen2_5Vl {
         if inputs.grids.is_empty() {
             return Ok(words);
         }
-        let length = inputs.patches.len()
-            / inputs.grids.iter().map(|g| g.iter().product::<usize>()).sum::<usize>().max(1);
-        let rows = inputs.patches.len() / length.max(1);
-        let patches =
-            Tensor::from_slice(&inputs.patches, (rows, length), &self.device)?.to_dtype(words.dtype())?;
-        let images = self.vision.forward(&patches, &inputs.grids)?;
+        let images = self.images(inputs, words.dtype())?;
         let (tokens, available) = (inputs.ids.len() as u32, images.dim(0)? as u32);
         let mut next = 0;
         let pick = |(index, &id): (usize, &u32)| {
