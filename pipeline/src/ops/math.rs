@@ -5,8 +5,12 @@
 /// Range reduction by ln 2 in two parts and the degree-6 polynomial of Cephes' `expf`.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
+    /// 1.5 · 2²³: what is added to it is rounded to a whole number, which its last bits then hold. A cast
+    /// to an integer would do the same, but its saturation keeps loops from being vectorised.
+    const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.3, 88.0);
-    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
+    let rounded = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let n = rounded - ROUND;
     let r = n.mul_add(-0.693_359_4, x);
     let r = n.mul_add(2.121_944_4e-4, r);
     let mut p = 1.987_569_1e-4_f32;
@@ -16,7 +20,7 @@ pub fn exp(x: f32) -> f32 {
     p = p.mul_add(r, 1.666_666_5e-1);
     p = p.mul_add(r, 0.5);
     p = p.mul_add(r * r, r) + 1.0;
-    p * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    p * f32::from_bits(rounded.to_bits().wrapping_add(127) << 23)
 }
 
 /// Lanes of the reductions below: enough to vectorise, and a fixed number, so that sums do not depend
@@ -26,13 +30,11 @@ const LANES: usize = 16;
 /// The largest number; −∞ of none.
 pub fn largest(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    let chunks = row.chunks_exact(LANES);
-    for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
-        *lane = x;
-    }
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    lanes[..rest.len()].copy_from_slice(rest);
     for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = if x > *lane { x } else { *lane };
+        for i in 0..LANES {
+            lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
         }
     }
     lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
@@ -41,13 +43,13 @@ pub fn largest(row: &[f32]) -> f32 {
 /// The sum of `e^(x − shift)`.
 pub fn sum_of_exp(row: &[f32], shift: f32) -> f32 {
     let mut lanes = [0.0_f32; LANES];
-    let chunks = row.chunks_exact(LANES);
-    for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
         *lane = exp(x - shift);
     }
     for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane += exp(x - shift);
+        for i in 0..LANES {
+            lanes[i] += exp(chunk[i] - shift);
         }
     }
     lanes.into_iter().sum()
@@ -57,14 +59,14 @@ pub fn sum_of_exp(row: &[f32], shift: f32) -> f32 {
 pub fn softmax(row: &mut [f32]) {
     let largest = largest(row);
     let mut lanes = [0.0_f32; LANES];
-    let mut chunks = row.chunks_exact_mut(LANES);
-    for chunk in &mut chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *x = exp(*x - largest);
-            *lane += *x;
+    let (chunks, rest) = row.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            chunk[i] = exp(chunk[i] - largest);
+            lanes[i] += chunk[i];
         }
     }
-    for (lane, x) in lanes.iter_mut().zip(chunks.into_remainder()) {
+    for (lane, x) in lanes.iter_mut().zip(rest) {
         *x = exp(*x - largest);
         *lane += *x;
     }
@@ -75,13 +77,13 @@ pub fn softmax(row: &mut [f32]) {
 /// The sum of products.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0_f32; LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    for ((lane, x), y) in lanes.iter_mut().zip(a_chunks.remainder()).zip(b_chunks.remainder()) {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for ((lane, x), y) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
         *lane = x * y;
     }
-    for (x, y) in a_chunks.zip(b_chunks) {
-        for ((lane, x), y) in lanes.iter_mut().zip(x).zip(y) {
-            *lane = x.mul_add(*y, *lane);
+    for (x, y) in a.iter().zip(b) {
+        for i in 0..LANES {
+            lanes[i] = x[i].mul_add(y[i], lanes[i]);
         }
     }
     lanes.into_iter().sum()
