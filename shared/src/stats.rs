@@ -166,11 +166,10 @@ fn solve(mut system: [[f64; 5]; 4]) -> Option<[f64; 4]> {
         let pivot =
             (column..4).max_by(|&a, &b| system[a][column].abs().total_cmp(&system[b][column].abs()))?;
         system.swap(column, pivot);
-        for row in column + 1..4 {
-            let factor = system[row][column] / system[column][column];
-            for at in column..5 {
-                system[row][at] -= factor * system[column][at];
-            }
+        let pivot = system[column];
+        for row in &mut system[column + 1..] {
+            let factor = row[column] / pivot[column];
+            row.iter_mut().zip(pivot).for_each(|(value, above)| *value -= factor * above);
         }
     }
     let mut solution = [0.0; 4];
