@@ -33,7 +33,7 @@ fn Row(attribute: Attribute, answer: Answer) -> impl IntoView {
     let is_live = answer.watch(|assessment| !assessment.status.is_final());
     view! {
         <li class:is-pending=move || observation.get().0.is_none()>
-            <h3>{format::capitalised(attribute.word())}</h3>
+            <h2>{format::capitalised(attribute.word())}</h2>
             {move || {
                 let (observation, is_last) = observation.get();
                 match observation {
