@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use qponder_kernels::pixels::{RgbImage, encode_png};
 use qponder_pipeline::train::grpo::grpo;
@@ -95,7 +96,7 @@ fn a_toy_reward_is_learned_to_near_its_maximum() {
 fn an_interrupted_run_ends_in_the_same_weights_on_any_number_of_threads() {
     let dir = tempfile::tempdir().expect("a directory");
     let manifest = dataset(dir.path(), 2.0);
-    let run = |out: &str, threads, stop_after: Option<usize>| {
+    let small = |out: &str, threads| {
         let train = GrpoTrain {
             steps: 3,
             images: 2,
@@ -116,19 +117,41 @@ fn an_interrupted_run_ends_in_the_same_weights_on_any_number_of_threads() {
         recipe.reward.length = 1.0;
         recipe.reward.repetition = 1.0;
         recipe.reward.consistency = 1.0;
+        recipe
+    };
+    let run = |out: &str, threads, stop_after: Option<usize>| {
         let stop = AtomicBool::new(false);
-        grpo(&recipe, &stop, &mut |event| {
+        grpo(&small(out, threads), &stop, &mut |event| {
             if matches!(event, Progress::Policy { step, .. } if Some(*step) == stop_after) {
                 stop.store(true, Ordering::Relaxed);
             }
         })
     };
+    // Stopped at any moment, within a step and between its updates too.
+    let mut pause = Duration::ZERO;
+    loop {
+        pause += Duration::from_millis(150);
+        let stop = AtomicBool::new(false);
+        let ended = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(pause);
+                stop.store(true, Ordering::Relaxed);
+            });
+            grpo(&small("moments", 2), &stop, &mut |_| {})
+        });
+        match ended {
+            Ok(()) => break,
+            Err(TrainError::Stopped { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
     let weights = |out: &str| std::fs::read(dir.path().join(out).join("model.safetensors")).expect("a model");
     run("whole", 2, None).expect("trains");
     let stopped = run("parts", 2, Some(2));
     assert!(matches!(stopped, Err(TrainError::Stopped { step: 2 })), "{stopped:?}");
     run("parts", 2, None).expect("goes on");
     assert!(weights("whole") == weights("parts"), "resumed weights differ");
+    assert!(weights("whole") == weights("moments"), "stopping within a step changes the weights");
     run("single", 1, None).expect("trains");
     assert!(weights("whole") == weights("single"), "one thread gives other weights");
     let base = std::fs::read(PathBuf::from(nano()).join("model.safetensors")).expect("nano");

@@ -218,7 +218,10 @@ impl Trainer<'_> {
             micro_batches: rolled.len(),
             max_length: self.recipe.rollout.max_new_tokens,
         };
+        // After the first update a step is finished whatever happens: half of one could not be resumed.
+        let go_on = AtomicBool::new(false);
         for epoch in 0..train.epochs {
+            let stop = if epoch == 0 { stop } else { &go_on };
             let indices: Vec<usize> = (0..rolled.len()).collect();
             let group = self.recipe.rollout.group;
             let parts = self.learner.each(&indices, stop, step, |&index| {
