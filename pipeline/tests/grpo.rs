@@ -30,6 +30,7 @@ fn dataset(dir: &Path, label: f64) -> String {
             split: Split::Train,
             source: "synthetic".into(),
             metrics: None,
+            answer: None,
             id: picture.to_string(),
         };
         std::fs::write(dir.join(&row.image), encode_png(&image).expect("encodes")).expect("writes");

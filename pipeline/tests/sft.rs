@@ -32,6 +32,7 @@ fn dataset(dir: &Path) -> String {
                 split: if picture == 3 { Split::Val } else { Split::Train },
                 source: "synthetic".into(),
                 metrics: None,
+                answer: None,
                 id,
             };
             std::fs::write(dir.join(&row.image), encode_png(&image).expect("encodes")).expect("writes");

@@ -73,6 +73,19 @@ pub struct Row {
     pub source: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
+    /// A teacher's answer in the response grammar, which the cold start learns; without one the
+    /// rule-based teacher writes what the distortions allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+}
+
+impl Row {
+    /// Whether it is known what was done to the image. Opinions without a distortion leave that open: the
+    /// image may have any. A proxy was computed from a distortion of our own, and none there means none.
+    #[must_use]
+    pub fn distortions_known(&self) -> bool {
+        !self.distortions.is_empty() || matches!(self.label, Label::Proxy(_))
+    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ impl Sample {
             split: photograph.split,
             source: photograph.source.clone(),
             metrics: Some(metrics),
+            answer: None,
         };
         Self { pixels, row }
     }

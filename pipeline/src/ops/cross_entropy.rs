@@ -1,9 +1,9 @@
-//! Negative log-likelihood of target tokens.
+//! Negative log-likelihood of target tokens, and the entropy of their distributions.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::math::{exp, largest, sum_of_exp};
+use super::math::{exp, largest, sum_of_exp, sum_of_exp_and_products};
 use super::{reference, slices, worth_splitting};
 
 /// `−log softmax(logits)[target]` of each row; `logits` is `(tokens, vocabulary)`, the result
@@ -17,6 +17,27 @@ pub fn negative_log_likelihood(logits: &Tensor, targets: &[u32]) -> Result<Tenso
         return reference::negative_log_likelihood(logits, targets);
     }
     logits.contiguous()?.apply_op1(NegativeLogLikelihood { targets: targets.to_vec() })
+}
+
+/// The entropy of the softmax of each row, in nats: `(tokens, vocabulary)` to `(tokens,)`. It has no
+/// gradient.
+pub fn entropy(logits: &Tensor) -> Result<Tensor> {
+    let logits = logits.detach();
+    if !slices::is_cpu_f32(&logits) {
+        return reference::entropy(&logits);
+    }
+    let (tokens, vocabulary) = logits.dims2()?;
+    let entropies = slices::with([&logits.contiguous()?], "entropy", |[logits]| {
+        Ok(logits.chunks_exact(vocabulary).map(entropy_of).collect::<Vec<f32>>())
+    })?;
+    Tensor::from_vec(entropies, tokens, logits.device())
+}
+
+/// log Σe^x − Σ x·e^x / Σe^x.
+fn entropy_of(row: &[f32]) -> f32 {
+    let largest = largest(row);
+    let (sum, weighted) = sum_of_exp_and_products(row, largest);
+    sum.ln() - weighted / sum
 }
 
 struct NegativeLogLikelihood {

@@ -55,6 +55,24 @@ pub fn sum_of_exp(row: &[f32], shift: f32) -> f32 {
     lanes.into_iter().sum()
 }
 
+/// With `d = x − shift`, the sums of `e^d` and of `d·e^d`.
+pub fn sum_of_exp_and_products(row: &[f32], shift: f32) -> (f32, f32) {
+    let (mut sums, mut products) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for (i, &x) in rest.iter().enumerate() {
+        sums[i] = exp(x - shift);
+        products[i] = (x - shift) * sums[i];
+    }
+    for chunk in chunks {
+        for i in 0..LANES {
+            let power = exp(chunk[i] - shift);
+            sums[i] += power;
+            products[i] = (chunk[i] - shift).mul_add(power, products[i]);
+        }
+    }
+    (sums.into_iter().sum(), products.into_iter().sum())
+}
+
 /// Replaces every number by its share of the softmax.
 pub fn softmax(row: &mut [f32]) {
     let largest = largest(row);

@@ -16,6 +16,7 @@ mod cross_entropy;
 mod linear;
 mod math;
 mod matmul;
+mod recompute;
 pub mod reference;
 mod rms_norm;
 mod rope;
@@ -27,9 +28,10 @@ use rayon::prelude::*;
 
 pub use activation::{gelu, swiglu};
 pub use attention::{Segment, attention};
-pub use cross_entropy::negative_log_likelihood;
+pub use cross_entropy::{entropy, negative_log_likelihood};
 pub use linear::linear;
 pub use matmul::{MatrixView, matmul};
+pub use recompute::{backward, recompute};
 pub use rms_norm::rms_norm;
 pub use rope::{Rotation, rope};
 

@@ -47,6 +47,15 @@ pub fn negative_log_likelihood(logits: &Tensor, targets: &[u32]) -> Result<Tenso
     (log_sum - shifted.gather(&targets, 1)?)?.squeeze(1)
 }
 
+/// See [`super::entropy`].
+pub fn entropy(logits: &Tensor) -> Result<Tensor> {
+    let logits = logits.to_dtype(DType::F32)?;
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(1)?)?;
+    let powers = shifted.exp()?;
+    let sum = powers.sum_keepdim(1)?;
+    (sum.log()? - ((shifted * powers)?.sum_keepdim(1)? / sum)?)?.squeeze(1)
+}
+
 /// See [`super::attention`].
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, segments: &[Segment]) -> Result<Tensor> {
     let (tokens, heads, head_dim) = q.dims3()?;

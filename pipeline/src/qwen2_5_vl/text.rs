@@ -5,51 +5,12 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::config::TextConfig;
+use super::layer::Layer;
 use super::{LoadError, Weights};
 use crate::ops::{self, Rotation, Segment};
 
 /// Position of a token in time, height and width.
 pub type Position = [u32; 3];
-
-struct Layer {
-    input_norm: Tensor,
-    post_norm: Tensor,
-    q: (Tensor, Tensor),
-    k: (Tensor, Tensor),
-    v: (Tensor, Tensor),
-    o: Tensor,
-    gate: Tensor,
-    up: Tensor,
-    down: Tensor,
-}
-
-impl Layer {
-    fn load(weights: &Weights, index: usize, config: &TextConfig) -> std::result::Result<Self, LoadError> {
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let kv_width = config.num_key_value_heads * config.head_dim();
-        let get = |part: &str, outputs, inputs| {
-            weights.get(&format!("model.layers.{index}.{part}.weight"), (outputs, inputs))
-        };
-        let norm = |part: &str| weights.get(&format!("model.layers.{index}.{part}.weight"), width);
-        let with_bias = |part: &str, outputs| -> std::result::Result<_, LoadError> {
-            Ok((
-                get(part, outputs, width)?,
-                weights.get(&format!("model.layers.{index}.{part}.bias"), outputs)?,
-            ))
-        };
-        Ok(Self {
-            input_norm: norm("input_layernorm")?,
-            post_norm: norm("post_attention_layernorm")?,
-            q: with_bias("self_attn.q_proj", width)?,
-            k: with_bias("self_attn.k_proj", kv_width)?,
-            v: with_bias("self_attn.v_proj", kv_width)?,
-            o: get("self_attn.o_proj", width, width)?,
-            gate: get("mlp.gate_proj", inner, width)?,
-            up: get("mlp.up_proj", inner, width)?,
-            down: get("mlp.down_proj", width, inner)?,
-        })
-    }
-}
 
 /// Keys and values of a batch of sequences, with room for their answers.
 pub struct KvCache {
@@ -91,9 +52,11 @@ pub struct Continuation {
 pub struct TextModel {
     config: TextConfig,
     embedding: Tensor,
-    layers: Vec<Layer>,
+    layers: Vec<Arc<Layer>>,
     norm: Tensor,
     head: Tensor,
+    /// Whether the backward pass of training makes the layers' graphs again instead of keeping them.
+    pub(super) recompute: bool,
 }
 
 impl TextModel {
@@ -104,13 +67,14 @@ impl TextModel {
     pub fn load(weights: &Weights, config: &TextConfig, tied: bool) -> std::result::Result<Self, LoadError> {
         let shape = (config.vocab_size, config.hidden_size);
         let embedding = weights.get("model.embed_tokens.weight", shape)?;
-        let layers = (0..config.num_hidden_layers).map(|i| Layer::load(weights, i, config));
+        let layers = (0..config.num_hidden_layers).map(|i| Layer::load(weights, i, config).map(Arc::new));
         Ok(Self {
             layers: layers.collect::<std::result::Result<_, _>>()?,
             norm: weights.get("model.norm.weight", config.hidden_size)?,
             head: if tied { embedding.clone() } else { weights.get("lm_head.weight", shape)? },
             embedding,
             config: config.clone(),
+            recompute: false,
         })
     }
 
@@ -121,6 +85,12 @@ impl TextModel {
     pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
         let ids = Tensor::from_slice(ids, ids.len(), self.embedding.device())?;
         self.embedding.index_select(&ids, 0)
+    }
+
+    /// The head's weights `(vocab_size, hidden_size)`; a tied head's are the embedding.
+    #[must_use]
+    pub fn head(&self) -> Tensor {
+        self.head.clone()
     }
 
     /// Logits of hidden states `(tokens, hidden_size)`: `(tokens, vocab_size)`.
@@ -138,7 +108,14 @@ impl TextModel {
     /// When the shapes do not fit each other.
     pub fn forward(&self, embeddings: &Tensor, positions: &[Position], lengths: &[usize]) -> Result<Tensor> {
         let segments = Segment::consecutive(lengths.iter().copied(), true);
-        self.run(embeddings, positions, |_, k, v| Ok((k, v, segments.clone())))
+        let rotation = self.rotation(embeddings, positions)?;
+        let mut x = embeddings.clone();
+        for layer in &self.layers {
+            let (layer, rotation, segments) = (layer.clone(), rotation.clone(), segments.clone());
+            let forward = move |x: &Tensor| layer.forward(x, &rotation, |k, v| Ok((k, v, segments.clone())));
+            x = if self.recompute { ops::recompute(&x, forward)? } else { forward(&x)? };
+        }
+        ops::rms_norm(&x, &self.norm, self.config.rms_norm_eps)
     }
 
     /// As [`Self::forward`], but the tokens continue sequences of a cache, which grows by them.
@@ -167,55 +144,30 @@ impl TextModel {
             start += new;
         }
         let segments: Arc<[Segment]> = segments.into();
-        let hidden = self.run(embeddings, positions, |layer, k, v| {
-            let (all_k, all_v) = &cache.layers[layer];
-            for (segment, &(_, new)) in segments.iter().zip(&continuation.sequences) {
-                let rows = segment.queries.start;
-                all_k.slice_set(&k.narrow(0, rows, new)?.contiguous()?, 0, segment.keys.end - new)?;
-                all_v.slice_set(&v.narrow(0, rows, new)?.contiguous()?, 0, segment.keys.end - new)?;
-            }
-            Ok((all_k.clone(), all_v.clone(), segments.clone()))
-        })?;
+        let rotation = self.rotation(embeddings, positions)?;
+        let mut x = embeddings.clone();
+        for (layer, (all_k, all_v)) in self.layers.iter().zip(&cache.layers) {
+            x = layer.forward(&x, &rotation, |k, v| {
+                for (segment, &(_, new)) in segments.iter().zip(&continuation.sequences) {
+                    let rows = segment.queries.start;
+                    all_k.slice_set(&k.narrow(0, rows, new)?.contiguous()?, 0, segment.keys.end - new)?;
+                    all_v.slice_set(&v.narrow(0, rows, new)?.contiguous()?, 0, segment.keys.end - new)?;
+                }
+                Ok((all_k.clone(), all_v.clone(), segments.clone()))
+            })?;
+        }
         for &(sequence, new) in &continuation.sequences {
             cache.lengths[sequence] += new;
         }
-        Ok(hidden)
-    }
-
-    fn run(
-        &self,
-        embeddings: &Tensor,
-        positions: &[Position],
-        mut keys_of: impl FnMut(usize, Tensor, Tensor) -> Result<(Tensor, Tensor, Arc<[Segment]>)>,
-    ) -> Result<Tensor> {
-        let (tokens, width) = embeddings.dims2()?;
-        if tokens != positions.len() {
-            candle_core::bail!("{} positions for {tokens} tokens", positions.len());
-        }
-        let (heads, kv_heads, head_dim) =
-            (self.config.num_attention_heads, self.config.num_key_value_heads, self.config.head_dim());
-        let rotation = self.rotation(positions);
-        let eps = self.config.rms_norm_eps;
-        let mut x = embeddings.clone();
-        for (index, layer) in self.layers.iter().enumerate() {
-            let h = ops::rms_norm(&x, &layer.input_norm, eps)?;
-            let project = |(weight, bias): &(Tensor, Tensor), heads| {
-                ops::linear(&h, weight, Some(bias))?.reshape((tokens, heads, head_dim))
-            };
-            let q = ops::rope(&project(&layer.q, heads)?, &rotation)?;
-            let k = ops::rope(&project(&layer.k, kv_heads)?, &rotation)?;
-            let (k, v, segments) = keys_of(index, k, project(&layer.v, kv_heads)?)?;
-            let mixed = ops::attention(&q, &k, &v, &segments)?.reshape((tokens, width))?;
-            x = (x + ops::linear(&mixed, &layer.o, None)?)?;
-            let h = ops::rms_norm(&x, &layer.post_norm, eps)?;
-            let h = ops::swiglu(&ops::linear(&h, &layer.gate, None)?, &ops::linear(&h, &layer.up, None)?)?;
-            x = (x + ops::linear(&h, &layer.down, None)?)?;
-        }
-        ops::rms_norm(&x, &self.norm, eps)
+        ops::rms_norm(&x, &self.norm, self.config.rms_norm_eps)
     }
 
     /// Rotation angles: the first frequencies follow time, the next height, the last width.
-    fn rotation(&self, positions: &[Position]) -> Rotation {
+    fn rotation(&self, embeddings: &Tensor, positions: &[Position]) -> Result<Rotation> {
+        let tokens = embeddings.dim(0)?;
+        if tokens != positions.len() {
+            candle_core::bail!("{} positions for {tokens} tokens", positions.len());
+        }
         let half = self.config.head_dim() / 2;
         let [t, h, _] = self.config.mrope_section;
         let theta = self.config.rope_theta as f32;
@@ -228,6 +180,6 @@ impl TextModel {
         let angle = |position: &Position| {
             frequencies.iter().map(|&(axis, f)| position[axis] as f32 * f).collect::<Vec<_>>()
         };
-        Rotation::new(&positions.iter().flat_map(angle).collect::<Vec<_>>(), half)
+        Ok(Rotation::new(&positions.iter().flat_map(angle).collect::<Vec<_>>(), half))
     }
 }

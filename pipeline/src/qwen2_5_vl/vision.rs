@@ -9,34 +9,12 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 
 use super::config::VisionConfig;
+use super::linear::Linear;
 use super::{LoadError, Weights};
 use crate::ops::{self, Rotation, Segment};
 
 /// The norms' epsilon, which no configuration states.
 const EPS: f64 = 1e-6;
-
-struct Linear {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Linear {
-    fn load(
-        weights: &Weights,
-        name: &str,
-        inputs: usize,
-        outputs: usize,
-    ) -> std::result::Result<Self, LoadError> {
-        Ok(Self {
-            weight: weights.get(&format!("{name}.weight"), (outputs, inputs))?,
-            bias: weights.get(&format!("{name}.bias"), outputs)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::linear(x, &self.weight, Some(&self.bias))
-    }
-}
 
 struct Block {
     norm1: Tensor,
@@ -51,8 +29,9 @@ struct Block {
 impl Block {
     fn load(weights: &Weights, name: &str, config: &VisionConfig) -> std::result::Result<Self, LoadError> {
         let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let linear =
-            |part: &str, inputs, outputs| Linear::load(weights, &format!("{name}.{part}"), inputs, outputs);
+        let linear = |part: &str, inputs, outputs| {
+            Linear::load(weights, &format!("{name}.{part}"), (inputs, outputs), true)
+        };
         Ok(Self {
             norm1: weights.get(&format!("{name}.norm1.weight"), width)?,
             norm2: weights.get(&format!("{name}.norm2.weight"), width)?,
@@ -88,10 +67,12 @@ impl Block {
 pub struct VisionTower {
     config: VisionConfig,
     patch: Tensor,
-    blocks: Vec<Block>,
+    blocks: Vec<Arc<Block>>,
     merger_norm: Tensor,
     merger_up: Linear,
     merger_down: Linear,
+    /// Whether the backward pass of training makes the blocks' graphs again instead of keeping them.
+    pub(super) recompute: bool,
 }
 
 impl VisionTower {
@@ -103,15 +84,22 @@ impl VisionTower {
         let VisionConfig { in_channels, temporal_patch_size: t, patch_size: p, hidden_size: width, .. } =
             *config;
         let patch = weights.get("visual.patch_embed.proj.weight", (width, in_channels, t, p, p))?;
-        let blocks = (0..config.depth).map(|i| Block::load(weights, &format!("visual.blocks.{i}"), config));
+        let blocks = (0..config.depth)
+            .map(|i| Block::load(weights, &format!("visual.blocks.{i}"), config).map(Arc::new));
         let merged = width * config.spatial_merge_size.pow(2);
         Ok(Self {
             config: config.clone(),
             patch,
             blocks: blocks.collect::<std::result::Result<_, _>>()?,
             merger_norm: weights.get("visual.merger.ln_q.weight", width)?,
-            merger_up: Linear::load(weights, "visual.merger.mlp.0", merged, merged)?,
-            merger_down: Linear::load(weights, "visual.merger.mlp.2", merged, config.out_hidden_size)?,
+            merger_up: Linear::load(weights, "visual.merger.mlp.0", (merged, merged), true)?,
+            merger_down: Linear::load(
+                weights,
+                "visual.merger.mlp.2",
+                (merged, config.out_hidden_size),
+                true,
+            )?,
+            recompute: false,
         })
     }
 
@@ -172,12 +160,10 @@ impl VisionTower {
         let mut x = x;
         for (index, block) in self.blocks.iter().enumerate() {
             let whole = self.config.fullatt_block_indexes.contains(&index);
-            x = block.forward(
-                &x,
-                self.config.num_heads,
-                &rotation,
-                if whole { &images } else { &windows },
-            )?;
+            let (block, rotation) = (block.clone(), rotation.clone());
+            let (heads, segments) = (self.config.num_heads, if whole { &images } else { &windows }.clone());
+            let forward = move |x: &Tensor| block.forward(x, heads, &rotation, &segments);
+            x = if self.recompute { ops::recompute(&x, forward)? } else { forward(&x)? };
         }
         Ok(x)
     }

@@ -21,11 +21,13 @@ pub struct Item {
 }
 
 impl Item {
-    /// Index of the worst distortion among the 25, or 25 for none; with its severity, 0 for none.
+    /// Index of the worst distortion among the 25, or 25 for none; with its severity, 0 for none. `None`
+    /// where it is not known what was done to the image.
     #[must_use]
-    pub fn distortion(&self) -> (u32, u32) {
+    pub fn distortion(&self) -> Option<(u32, u32)> {
         let worst = self.row.distortions.iter().max_by_key(|d| d.level);
-        worst.map_or((25, 0), |d| (d.kind as u32, u32::from(d.level.get())))
+        let known = worst.map_or((25, 0), |d| (d.kind as u32, u32::from(d.level.get())));
+        self.row.distortions_known().then_some(known)
     }
 
     /// Decodes the image.
@@ -78,9 +80,9 @@ pub struct Example {
     /// The label, 1 to 5.
     pub label: f64,
     /// See [`Item::distortion`].
-    pub distortion: (u32, u32),
-    /// Prompt and answer in reasoning mode.
-    pub reason: Tokens,
+    pub distortion: Option<(u32, u32)>,
+    /// Prompt and answer in reasoning mode; `None` where no teacher has an answer.
+    pub reason: Option<Tokens>,
     /// Prompt and answer in quick mode.
     pub quick: Tokens,
 }
@@ -129,12 +131,14 @@ impl Examples<'_> {
             path: item.path.clone(),
             reason: "its label is no number".into(),
         })?;
-        let reason = teacher::write(&item.row.distortions, score, rng.next_u64());
+        let seed = rng.next_u64();
+        let written = || teacher::write(&item.row.distortions, score, seed);
+        let reason = item.row.answer.clone().or_else(|| item.row.distortions_known().then(written));
         // The level word is drawn so that its expectation is the label.
         let below = (label.floor().clamp(1.0, 4.0)) as usize;
         let level = Level::ALL[below - 1 + usize::from(f64::from(rng.unit()) < label - below as f64)];
         Ok(Example {
-            reason: self.tokens(Mode::Reason, &reason, &patches)?,
+            reason: reason.map(|answer| self.tokens(Mode::Reason, &answer, &patches)).transpose()?,
             quick: self.tokens(Mode::Quick, level.word(), &patches)?,
             patches,
             label,

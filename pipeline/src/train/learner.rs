@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use candle_core::{Tensor, Var};
-use qponder_shared::recipe::{Part, Schedule};
+use qponder_shared::recipe::{Learning, Part, Schedule};
 
 use super::TrainError;
 use super::checkpoint::Checkpoint;
-use super::optimiser::Optimiser;
+use super::optimiser::{Moments, Optimiser};
 use crate::ops;
 
 /// candle's backward pass recurses over the graph.
@@ -31,19 +31,35 @@ pub fn part(name: &str) -> Part {
 /// Parameters in training, and how they are updated.
 pub struct Learner {
     /// The recipe as canonical JSON; checkpoints carry it.
-    pub identity: String,
+    identity: String,
     pub variables: BTreeMap<String, Var>,
-    pub optimiser: Optimiser,
-    pub schedule: Schedule,
-    /// The vision tower's learning rate as a multiple of the others'.
-    pub vision_rate: f64,
-    /// Largest norm of the gradient.
-    pub clip: f64,
-    /// 0 uses every core.
-    pub threads: usize,
+    optimiser: Optimiser,
+    schedule: Schedule,
+    vision_rate: f64,
+    clip: f64,
+    threads: usize,
 }
 
 impl Learner {
+    /// A learner that goes on from the moments of a checkpoint, or begins without any. `identity` is the
+    /// recipe as canonical JSON.
+    pub fn new(
+        identity: String,
+        variables: BTreeMap<String, Var>,
+        learning: &Learning,
+        moments: BTreeMap<String, Moments>,
+    ) -> Self {
+        Self {
+            identity,
+            variables,
+            optimiser: Optimiser::new(learning.optimiser, learning.weight_decay, moments),
+            schedule: learning.schedule(),
+            vision_rate: learning.vision_rate,
+            clip: learning.clip,
+            threads: learning.threads,
+        }
+    }
+
     /// Calls `work` for every part of a batch on all threads. They take parts as they come, but the
     /// results are in order and so are the sums of the gradients, so that nothing depends on the number
     /// of threads.

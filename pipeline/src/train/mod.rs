@@ -1,12 +1,16 @@
-//! Cold start: supervised training of any part of the model, resumable to the bit.
+//! Training of any part of the model, resumable to the bit: the cold start ([`sft()`]) and
+//! reinforcement learning ([`mod@grpo`]).
 
+mod answers;
 pub mod checkpoint;
 pub mod data;
 pub mod grpo;
 mod learner;
 pub mod objective;
 pub mod optimiser;
-mod run;
+mod parameters;
+mod session;
+mod sft;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -14,7 +18,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use run::sft;
+pub use sft::sft;
 pub use validate::ValidationReport;
 
 use crate::processor::PromptError;

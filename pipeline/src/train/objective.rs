@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use qponder_shared::recipe::{Objective, Train};
 
-use super::data::{Example, Tokens};
+use super::answers::{Head, Packed};
+use super::data::Example;
 use crate::ops;
-use crate::qwen2_5_vl::{Position, Qwen2_5Vl, Weights};
+use crate::qwen2_5_vl::{Qwen2_5Vl, Weights};
 
 /// Distortions with none, and severities with none.
 const KINDS: usize = 26;
@@ -118,7 +119,8 @@ pub fn loss(
     }
     if train.objective == Objective::Answer {
         let images = model.vision.merge(&features, &grids)?;
-        let (answers, reason, quick) = answer_loss(model, &images, examples, train.quick_weight)?;
+        let (answers, reason, quick) =
+            answer_loss(model, &images, examples, train.quick_weight, train.head_tokens)?;
         (losses.reason, losses.quick) = (reason, quick);
         total = (total + answers)?;
     }
@@ -126,7 +128,7 @@ pub fn loss(
     Ok((total, losses))
 }
 
-/// Smooth L1 of the score and 0.3 times the cross-entropies of distortion and severity.
+/// Smooth L1 of the score and, where they are known, 0.3 times the cross-entropies of distortion and severity.
 fn pooled_loss(
     heads: &PooledHeads,
     features: &Tensor,
@@ -140,69 +142,21 @@ fn pooled_loss(
     // ½e² below 1, e − ½ above: with c = min(e, 1), c·(e − c/2).
     let clipped = error.minimum(1.0)?;
     let score = (&clipped * (&error - (&clipped * 0.5)?)?)?.sum_all()?;
-    let kinds: Vec<u32> = examples.iter().map(|e| e.distortion.0).collect();
-    let severities: Vec<u32> = examples.iter().map(|e| e.distortion.1).collect();
+    let score_value = f64::from(score.to_scalar::<f32>()?);
+    let known = |(at, e): (usize, &Example)| e.distortion.map(|(kind, severity)| (at as u32, kind, severity));
+    let known: Vec<(u32, u32, u32)> = examples.iter().enumerate().filter_map(known).collect();
+    if known.is_empty() {
+        return Ok((score, score_value));
+    }
+    let rows: Vec<u32> = known.iter().map(|&(at, _, _)| at).collect();
+    let out = out.index_select(&Tensor::from_vec(rows, known.len(), out.device())?, 0)?;
+    let kinds: Vec<u32> = known.iter().map(|&(_, kind, _)| kind).collect();
+    let severities: Vec<u32> = known.iter().map(|&(_, _, severity)| severity).collect();
     let kind = ops::negative_log_likelihood(&out.narrow(1, 1, KINDS)?.contiguous()?, &kinds)?.sum_all()?;
     let severity =
         ops::negative_log_likelihood(&out.narrow(1, 1 + KINDS, SEVERITIES)?.contiguous()?, &severities)?
             .sum_all()?;
-    let score_value = f64::from(score.to_scalar::<f32>()?);
     Ok(((score + ((kind + severity)? * 0.3)?)?, score_value))
-}
-
-/// Prompts with answers, packed one after the other, and where their answers' tokens are predicted.
-#[derive(Default)]
-pub struct Packed {
-    ids: Vec<u32>,
-    positions: Vec<Position>,
-    lengths: Vec<usize>,
-    /// For each image token, the row of the image embeddings that stands there.
-    image_rows: Vec<Option<u32>>,
-    /// The row before each answer token.
-    rows: Vec<u32>,
-    /// The answer tokens.
-    pub targets: Vec<u32>,
-}
-
-impl Packed {
-    /// Appends a prompt with its answer; its images begin at a row of the image embeddings.
-    pub fn push(&mut self, tokens: &Tokens, image_token: u32, first_image_row: u32) {
-        let sequence = tokens.sequence();
-        let mut next_row = first_image_row;
-        for &id in &tokens.prompt.ids {
-            self.image_rows.push((id == image_token).then_some(next_row));
-            next_row += u32::from(id == image_token);
-        }
-        // A sampled answer may hold anything; an image token there is a word like any other.
-        self.image_rows.extend(tokens.answer.iter().map(|_| None));
-        let first_answer = (self.ids.len() + tokens.prompt.ids.len()) as u32;
-        self.rows.extend((0..tokens.answer.len() as u32).map(|index| first_answer + index - 1));
-        self.targets.extend(&tokens.answer);
-        self.positions.extend(sequence.positions);
-        self.lengths.push(sequence.ids.len());
-        self.ids.extend(sequence.ids);
-    }
-
-    /// Logits that predict the answers' tokens, `(targets, vocabulary)`, with the image embeddings `images`.
-    ///
-    /// # Errors
-    /// When the images do not fit the prompts.
-    pub fn logits(&self, model: &Qwen2_5Vl, images: &Tensor) -> Result<Tensor> {
-        let device = model.device();
-        let words = model.text.embed(&self.ids)?;
-        let tokens = self.ids.len() as u32;
-        let sources: Vec<u32> = self
-            .image_rows
-            .iter()
-            .enumerate()
-            .map(|(index, row)| row.map_or(index as u32, |row| tokens + row))
-            .collect();
-        let sources = Tensor::from_vec(sources, self.ids.len(), device)?;
-        let embeddings = Tensor::cat(&[&words, images], 0)?.index_select(&sources, 0)?;
-        let hidden = model.text.forward(&embeddings, &self.positions, &self.lengths)?;
-        let rows = Tensor::from_slice(&self.rows, self.rows.len(), device)?;
-        model.text.logits(&hidden.index_select(&rows, 0)?)
-    }
 }
 
 /// Cross-entropy on the assistant's tokens: of each example the mean over its reasoning answer, and
@@ -212,6 +166,7 @@ fn answer_loss(
     images: &Tensor,
     examples: &[Example],
     quick_weight: f64,
+    head_tokens: usize,
 ) -> Result<(Tensor, f64, f64)> {
     let mut packed = Packed::default();
     let mut weights: Vec<f32> = Vec::new();
@@ -219,8 +174,9 @@ fn answer_loss(
     let mut first_image_row = 0;
     for example in examples {
         for (tokens, weight, is_reason) in
-            [(&example.reason, 1.0, true), (&example.quick, quick_weight, false)]
+            [(example.reason.as_ref(), 1.0, true), (Some(&example.quick), quick_weight, false)]
         {
+            let Some(tokens) = tokens else { continue };
             packed.push(tokens, model.config.image_token_id, first_image_row);
             let count = tokens.answer.len();
             weights.extend(std::iter::repeat_n((weight / count as f64) as f32, count));
@@ -228,7 +184,8 @@ fn answer_loss(
         }
         first_image_row += (example.patches.count() / model.config.vision.spatial_merge_size.pow(2)) as u32;
     }
-    let losses = ops::negative_log_likelihood(&packed.logits(model, images)?, &packed.targets)?;
+    let head = Head { temperature: 1.0, tokens: head_tokens, entropy: false };
+    let losses = packed.losses(model, images, head)?.losses;
     let values: Vec<f32> = losses.to_vec1()?;
     let sum = |of_reason: bool| -> f64 {
         let of = values.iter().zip(&weights).zip(&reasoned).filter(|(_, is_reason)| **is_reason == of_reason);
@@ -245,7 +202,7 @@ fn answer_loss(
 /// # Errors
 /// When a parameter has no gradient: an operation without one would otherwise go unnoticed.
 pub fn gradients(loss: &Tensor, parameters: &BTreeMap<String, Var>) -> Result<BTreeMap<String, Vec<f32>>> {
-    let store = loss.backward()?;
+    let store = ops::backward(loss)?;
     let mut gradients = BTreeMap::new();
     for (name, parameter) in parameters {
         let Some(gradient) = store.get(parameter.as_tensor()) else {

@@ -82,9 +82,10 @@ fn pooled(
     };
     let judged: Vec<(f64, u32)> =
         items.par_iter().map(|item| ops::serially(|| judge(item))).collect::<Result<_, _>>()?;
-    let distorted = judged.iter().zip(items).filter(|(_, item)| item.distortion().1 > 0);
-    let named: Vec<f64> =
-        distorted.map(|((_, kind), item)| f64::from(u8::from(*kind == item.distortion().0))).collect();
+    let distorted = judged.iter().zip(items).filter_map(|((_, found), item)| {
+        item.distortion().filter(|&(_, severity)| severity > 0).map(|(kind, _)| *found == kind)
+    });
+    let named: Vec<f64> = distorted.map(|right| f64::from(u8::from(right))).collect();
     let accuracy = (!named.is_empty()).then(|| named.iter().sum::<f64>() / named.len() as f64);
     Ok((judged.into_iter().map(|(score, _)| score).collect(), accuracy))
 }

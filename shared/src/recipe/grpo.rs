@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Data, Optimiser, Part, RecipeError, Rule, Schedule, Validation, first_broken};
+use super::{Data, Learning, Optimiser, Part, RecipeError, Rule, Validation, first_broken};
 
 /// Group-relative policy optimisation (Shao et al., 2024) of a model that the cold start made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -155,6 +155,11 @@ pub struct GrpoTrain {
     pub threads: usize,
     /// Steps between checkpoints.
     pub checkpoint_every: usize,
+    /// Make the layers' intermediate results again in the backward pass instead of keeping them: far less
+    /// memory for about a third more work.
+    pub recompute: bool,
+    /// Answer tokens whose logits are in memory at once; 0 takes all. Large vocabularies need it.
+    pub head_tokens: usize,
 }
 
 impl Default for GrpoTrain {
@@ -180,16 +185,30 @@ impl Default for GrpoTrain {
             seed: 0,
             threads: 0,
             checkpoint_every: 50,
+            recompute: false,
+            head_tokens: 0,
         }
     }
 }
 
 impl GrpoTrain {
-    /// The learning rate over the run.
+    /// What every kind of training sets alike.
     #[must_use]
-    pub fn schedule(&self) -> Schedule {
-        let Self { learning_rate, warmup, final_rate, steps, .. } = *self;
-        Schedule { learning_rate, warmup, final_rate, steps }
+    pub fn learning(&self) -> Learning {
+        Learning {
+            parts: self.parts.clone(),
+            optimiser: self.optimiser,
+            steps: self.steps,
+            learning_rate: self.learning_rate,
+            vision_rate: self.vision_rate,
+            warmup: self.warmup,
+            final_rate: self.final_rate,
+            weight_decay: self.weight_decay,
+            clip: self.clip,
+            seed: self.seed,
+            threads: self.threads,
+            checkpoint_every: self.checkpoint_every,
+        }
     }
 }
 
@@ -208,7 +227,7 @@ impl GrpoRecipe {
     /// Names the first key that is out of its range.
     pub fn check(&self) -> Result<(), RecipeError> {
         let (o, r, t) = (&self.rollout, &self.reward, &self.train);
-        first_broken(&[
+        let rules = [
             self.data.rule(),
             Rule::between("rollout.group", o.group as f64, 2.0, 1024.0),
             Rule::between("rollout.temperature", o.temperature, 0.01, 10.0),
@@ -221,13 +240,6 @@ impl GrpoRecipe {
             Rule::between("reward.distortion", r.distortion, 0.0, 100.0),
             Rule::between("reward.repetition", r.repetition, 0.0, 100.0),
             Rule::between("reward.length", r.length, 0.0, 100.0),
-            Rule::new(
-                "train.parts",
-                t.parts.len() as f64,
-                !t.parts.is_empty(),
-                "name at least one of vision, merger, language",
-            ),
-            Rule::at_least_one("train.steps", t.steps),
             Rule::between("train.images", t.images as f64, 1.0, 65_536.0),
             Rule::new(
                 "train.images",
@@ -236,18 +248,12 @@ impl GrpoRecipe {
                 "the fidelity reward compares images, so it must be at least 2",
             ),
             Rule::between("train.epochs", t.epochs as f64, 1.0, 100.0),
-            Rule::rate("train.learning_rate", t.learning_rate),
-            Rule::between("train.vision_rate", t.vision_rate, 0.0, 10.0),
-            Rule::new("train.warmup", t.warmup as f64, t.warmup <= t.steps, "it must be at most train.steps"),
-            Rule::between("train.final_rate", t.final_rate, 0.0, 1.0),
-            Rule::between("train.weight_decay", t.weight_decay, 0.0, 1.0),
-            Rule::new("train.clip", t.clip, t.clip > 0.0, "it must be above 0"),
             Rule::between("train.beta", t.beta, 0.0, 100.0),
             Rule::between("train.epsilon_low", t.epsilon_low, 0.0, 1.0),
             Rule::between("train.epsilon_high", t.epsilon_high, 0.0, 100.0),
-            Rule::at_least_one("train.checkpoint_every", t.checkpoint_every),
             self.validation.rule(),
-        ])
+        ];
+        first_broken(t.learning().rules().into_iter().chain(rules))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Unknown keys are refused, and every range is checked before any long work begins.
 
 mod grpo;
+mod learning;
 mod sft;
 
 use std::borrow::Cow;
@@ -10,6 +11,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 pub use grpo::{GrpoRecipe, GrpoTrain, LossKind, RewardScale, Rewards, Rollout, ScoreReward};
+pub use learning::{Learning, Optimiser, Part, Schedule};
 pub use sft::{Objective, SftRecipe, Train};
 
 /// Why a recipe cannot be used.
@@ -48,11 +50,13 @@ impl Rule {
     }
 }
 
-fn first_broken(rules: &[Rule]) -> Result<(), RecipeError> {
-    rules.iter().find(|rule| !rule.holds).map_or(Ok(()), |rule| {
-        let expected = rule.expected.clone();
-        Err(RecipeError::Range { key: rule.key, value: rule.value.to_string(), expected })
-    })
+fn first_broken(rules: impl IntoIterator<Item = Rule>) -> Result<(), RecipeError> {
+    match rules.into_iter().find(|rule| !rule.holds) {
+        Some(Rule { key, value, expected, .. }) => {
+            Err(RecipeError::Range { key, value: value.to_string(), expected })
+        }
+        None => Ok(()),
+    }
 }
 
 /// What to train on.
@@ -75,25 +79,6 @@ impl Data {
         let count = self.manifests.len();
         Rule::new("data.manifests", count as f64, count > 0, "name at least one manifest")
     }
-}
-
-/// A part of the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Part {
-    Vision,
-    Merger,
-    Language,
-}
-
-/// How matrices are updated; everything that is no matrix is always updated by AdamW.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Optimiser {
-    #[default]
-    Adamw,
-    /// Orthogonalised momentum (Jordan et al., 2024), scaled to AdamW's update size.
-    Muon,
 }
 
 /// How progress is judged.
@@ -120,33 +105,9 @@ impl Validation {
     }
 }
 
-/// A learning rate that rises from 0 and then falls along half a cosine.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Schedule {
-    pub learning_rate: f64,
-    /// Steps over which it rises.
-    pub warmup: usize,
-    /// Where it ends, as a multiple of `learning_rate`.
-    pub final_rate: f64,
-    pub steps: usize,
-}
-
-impl Schedule {
-    /// The learning rate of a step that counts from 1.
-    #[must_use]
-    pub fn at(&self, step: usize) -> f64 {
-        if step <= self.warmup {
-            return self.learning_rate * step as f64 / self.warmup as f64;
-        }
-        let progress = (step - self.warmup) as f64 / (self.steps - self.warmup).max(1) as f64;
-        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
-        self.learning_rate * (self.final_rate + (1.0 - self.final_rate) * cosine)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{GrpoRecipe, Schedule, SftRecipe};
+    use super::{GrpoRecipe, SftRecipe};
 
     #[test]
     fn the_recipes_that_ship_are_valid() {
@@ -157,13 +118,5 @@ mod tests {
             SftRecipe::parse(text).expect("a recipe of the cold start");
         }
         GrpoRecipe::parse(include_str!("../../../models/recipes/nano-rl.toml")).expect("a recipe of GRPO");
-    }
-
-    #[test]
-    fn the_rate_rises_then_falls_to_the_final_one() {
-        let schedule = Schedule { learning_rate: 1.0, warmup: 10, final_rate: 0.1, steps: 100 };
-        for (step, expected) in [(5, 0.5), (10, 1.0), (55, 0.55), (100, 0.1)] {
-            assert!((schedule.at(step) - expected).abs() < 1e-9, "{step}");
-        }
     }
 }

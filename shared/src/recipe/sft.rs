@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Data, Optimiser, Part, RecipeError, Rule, Schedule, Validation, first_broken};
+use super::{Data, Learning, Optimiser, Part, RecipeError, Rule, Validation, first_broken};
 
 /// Cold start: supervised training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,11 @@ pub struct Train {
     pub threads: usize,
     /// Steps between checkpoints.
     pub checkpoint_every: usize,
+    /// Make the layers' intermediate results again in the backward pass instead of keeping them: far less
+    /// memory for about a third more work.
+    pub recompute: bool,
+    /// Answer tokens whose logits are in memory at once; 0 takes all. Large vocabularies need it.
+    pub head_tokens: usize,
 }
 
 impl Default for Train {
@@ -84,16 +89,30 @@ impl Default for Train {
             seed: 0,
             threads: 0,
             checkpoint_every: 200,
+            recompute: false,
+            head_tokens: 0,
         }
     }
 }
 
 impl Train {
-    /// The learning rate over the run.
+    /// What every kind of training sets alike.
     #[must_use]
-    pub fn schedule(&self) -> Schedule {
-        let Self { learning_rate, warmup, final_rate, steps, .. } = *self;
-        Schedule { learning_rate, warmup, final_rate, steps }
+    pub fn learning(&self) -> Learning {
+        Learning {
+            parts: self.parts.clone(),
+            optimiser: self.optimiser,
+            steps: self.steps,
+            learning_rate: self.learning_rate,
+            vision_rate: self.vision_rate,
+            warmup: self.warmup,
+            final_rate: self.final_rate,
+            weight_decay: self.weight_decay,
+            clip: self.clip,
+            seed: self.seed,
+            threads: self.threads,
+            checkpoint_every: self.checkpoint_every,
+        }
     }
 }
 
@@ -112,15 +131,8 @@ impl SftRecipe {
     /// Names the first key that is out of its range.
     pub fn check(&self) -> Result<(), RecipeError> {
         let t = &self.train;
-        first_broken(&[
+        let rules = [
             self.data.rule(),
-            Rule::new(
-                "train.parts",
-                t.parts.len() as f64,
-                !t.parts.is_empty(),
-                "name at least one of vision, merger, language",
-            ),
-            Rule::at_least_one("train.steps", t.steps),
             Rule::between("train.batch", t.batch as f64, 1.0, 65_536.0),
             Rule::new(
                 "train.micro_batch",
@@ -128,17 +140,11 @@ impl SftRecipe {
                 (1..=t.batch).contains(&t.micro_batch),
                 "it must be between 1 and train.batch",
             ),
-            Rule::rate("train.learning_rate", t.learning_rate),
-            Rule::between("train.vision_rate", t.vision_rate, 0.0, 10.0),
-            Rule::new("train.warmup", t.warmup as f64, t.warmup <= t.steps, "it must be at most train.steps"),
-            Rule::between("train.final_rate", t.final_rate, 0.0, 1.0),
-            Rule::between("train.weight_decay", t.weight_decay, 0.0, 1.0),
-            Rule::new("train.clip", t.clip, t.clip > 0.0, "it must be above 0"),
             Rule::between("train.quick_weight", t.quick_weight, 0.0, 100.0),
             Rule::between("train.auxiliary_weight", t.auxiliary_weight, 0.0, 100.0),
-            Rule::at_least_one("train.checkpoint_every", t.checkpoint_every),
             self.validation.rule(),
-        ])
+        ];
+        first_broken(t.learning().rules().into_iter().chain(rules))
     }
 }
 

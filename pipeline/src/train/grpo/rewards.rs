@@ -25,8 +25,8 @@ pub struct Sampled<'a> {
 pub struct Group<'a> {
     /// What the score should be.
     pub label: f64,
-    /// The distortions that the image is known to have.
-    pub distortions: &'a [Distortion],
+    /// The distortions that the image is known to have; `None` where that is not known.
+    pub distortions: Option<&'a [Distortion]>,
     pub answers: Vec<Sampled<'a>>,
 }
 
@@ -112,13 +112,14 @@ impl LevelMap {
         Self(map)
     }
 
-    /// Fits the map to what the rule-based teacher says of labelled images.
+    /// Fits the map to what the teacher says of labelled images.
     #[must_use]
     pub fn of_items(items: &[Item]) -> Self {
         let judged = items.iter().enumerate().filter_map(|(seed, item)| {
             let label = item.row.label.value();
             let score = qponder_shared::Score::clamped(label)?;
-            let text = teacher::write(&item.row.distortions, score, seed as u64);
+            let written = || teacher::write(&item.row.distortions, score, seed as u64);
+            let text = item.row.answer.clone().or_else(|| item.row.distortions_known().then(written))?;
             Some((worst(&grammar::parse(&text))?, label))
         });
         Self::fit(judged)
@@ -171,7 +172,7 @@ impl Judge {
                         format: f64::from(u8::from(response.is_well_formed())),
                         score: self.score(groups, &scores, index, at),
                         consistency: self.consistency(response),
-                        distortion: distortion(group.distortions, answer.text),
+                        distortion: group.distortions.map_or(0.0, |truth| distortion(truth, answer.text)),
                         repetition: repetition(answer.ids),
                         length: self.length(answer.ids.len()),
                     }
@@ -298,7 +299,7 @@ mod tests {
 
     fn group<'a>(label: f64, texts: &[&'a str]) -> Group<'a> {
         let answers = texts.iter().map(|text| Sampled { text, ids: &[] }).collect();
-        Group { label, distortions: &[BLUR], answers }
+        Group { label, distortions: Some(&[BLUR]), answers }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 use qponder_kernels::pixels::Patches;
 use qponder_shared::api::{Mode, Sampling};
 use qponder_shared::manifest::Split;
@@ -19,18 +19,18 @@ use super::policy::{self, Advantages, PolicyLoss, PolicyStats, advantages};
 use super::rewards::{Group, Judge, LevelMap, Sampled, Terms};
 use crate::degrade::Rng;
 use crate::generate::{Flow, Generated, generate_from};
-use crate::ops;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, Inputs, Qwen2_5Vl, Weights};
 use crate::save;
+use crate::train::answers::{Head, Packed, TokenLosses};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::data::{Item, Order, Tokens, read_manifests, spread};
 use crate::train::learner::{self, Gradients, Learner, part};
-use crate::train::objective::{Packed, gradients};
-use crate::train::optimiser::Optimiser;
-use crate::train::run::append;
+use crate::train::objective::gradients;
+use crate::train::parameters::Parameters;
+use crate::train::session::{Session, Training, append};
 use crate::train::validate::validate;
-use crate::train::{Progress, TrainError};
+use crate::train::{Progress, TrainError, ValidationReport};
 
 /// Labelled images that the map from levels to scores is fitted on.
 const FITTED: usize = 4000;
@@ -69,18 +69,28 @@ pub fn grpo(
         .map_err(|e| TrainError::Checkpoint { path: out.to_owned(), reason: e.to_string() })?;
     let checkpoint = Checkpoint::newest(out, &identity)?.unwrap_or_default();
     tensors.extend(checkpoint.weights);
-    let mut variables = BTreeMap::new();
-    for (name, tensor) in &mut tensors {
-        if train.parts.contains(&part(name)) {
-            let variable = Var::from_tensor(tensor)?;
-            *tensor = variable.as_tensor().clone();
-            variables.insert(name.clone(), variable);
-        }
-    }
-    let weights = Weights::new(tensors);
+    let parameters = Parameters::new(tensors, |name| train.parts.contains(&part(name)))?;
+    let weights = &parameters.weights;
+    let validation = spread(&held_out, recipe.validation.images);
+    let started = Progress::Started {
+        step: checkpoint.step,
+        steps: train.steps,
+        parameters: weights.parameters(),
+        trained: parameters.trained(),
+        images: training.len(),
+        validation_images: validation.len(),
+    };
+    let session = Session {
+        out,
+        done: checkpoint.step,
+        steps: train.steps,
+        checkpoint_every: train.checkpoint_every,
+        validate_every: recipe.validation.every,
+        validate_first: true,
+    };
     let mut trainer = Trainer {
         recipe,
-        model: Qwen2_5Vl::new(config, &weights, &Device::Cpu)?,
+        model: Qwen2_5Vl::new(config, weights, &Device::Cpu)?.with_recompute(train.recompute),
         reference,
         processor: &processor,
         judge: Judge {
@@ -88,65 +98,14 @@ pub fn grpo(
             levels: LevelMap::of_items(&spread(&training, FITTED)),
             max_new_tokens: recipe.rollout.max_new_tokens,
         },
-        learner: Learner {
-            identity,
-            variables,
-            optimiser: Optimiser::new(train.optimiser, train.weight_decay, checkpoint.moments),
-            schedule: train.schedule(),
-            vision_rate: train.vision_rate,
-            clip: train.clip,
-            threads: train.threads,
-        },
+        learner: Learner::new(identity, parameters.variables, &train.learning(), checkpoint.moments),
         order: Order::new(training.len(), train.seed),
         training: &training,
+        validation,
         completions: append(&out.join("completions.jsonl"))?,
     };
-    let metrics_path = out.join("metrics.jsonl");
-    let mut metrics = append(&metrics_path)?;
-    let mut tell = |event: Progress| -> Result<(), TrainError> {
-        let line = serde_json::to_string(&event).unwrap_or_default();
-        writeln!(metrics, "{line}")
-            .map_err(|source| TrainError::Io { path: metrics_path.clone(), source })?;
-        progress(&event);
-        Ok(())
-    };
-    let validation = spread(&held_out, recipe.validation.images);
-    tell(Progress::Started {
-        step: checkpoint.step,
-        steps: train.steps,
-        parameters: weights.parameters(),
-        trained: trainer.learner.variables.values().map(|v| v.elem_count() as u64).sum(),
-        images: training.len(),
-        validation_images: validation.len(),
-    })?;
-    let judged = |trainer: &Trainer<'_>, step| -> Result<Progress, TrainError> {
-        let (model, settings) = (&trainer.model, &recipe.validation);
-        let report = validate(model, None, &processor, &validation, settings, Objective::Answer)?;
-        Ok(Progress::Validated { step, report })
-    };
-    if checkpoint.step == 0 && !validation.is_empty() {
-        tell(judged(&trainer, 0)?)?;
-    }
-    for step in checkpoint.step + 1..=train.steps {
-        match trainer.step(step, stop) {
-            Ok(event) => tell(event)?,
-            Err(TrainError::Stopped { .. }) => {
-                trainer.learner.checkpoint(step - 1)?.write(out)?;
-                tell(Progress::Saved { step: step - 1 })?;
-                return Err(TrainError::Stopped { step: step - 1 });
-            }
-            Err(error) => return Err(error),
-        }
-        let last = step == train.steps;
-        if !validation.is_empty() && (last || step % recipe.validation.every == 0) {
-            tell(judged(&trainer, step)?)?;
-        }
-        if last || step % train.checkpoint_every == 0 {
-            trainer.learner.checkpoint(step)?.write(out)?;
-            tell(Progress::Saved { step })?;
-        }
-    }
-    save::model(out, &trainer.model.config, &weights, Some(base))
+    session.run(&mut trainer, started, stop, progress)?;
+    save::model(out, &trainer.model.config, weights, Some(base))
 }
 
 struct Trainer<'a> {
@@ -158,6 +117,7 @@ struct Trainer<'a> {
     learner: Learner,
     order: Order,
     training: &'a [Item],
+    validation: Vec<Item>,
     completions: File,
 }
 
@@ -190,7 +150,7 @@ struct Completion<'a> {
     terms: &'a Terms,
 }
 
-impl Trainer<'_> {
+impl Training for Trainer<'_> {
     fn step(&mut self, step: usize, stop: &AtomicBool) -> Result<Progress, TrainError> {
         let started = Instant::now();
         let train = &self.recipe.train;
@@ -256,6 +216,20 @@ impl Trainer<'_> {
         Ok(Progress::Policy { step, metrics })
     }
 
+    fn validate(&self) -> Result<Option<ValidationReport>, TrainError> {
+        if self.validation.is_empty() {
+            return Ok(None);
+        }
+        let settings = &self.recipe.validation;
+        validate(&self.model, None, self.processor, &self.validation, settings, Objective::Answer).map(Some)
+    }
+
+    fn learner(&self) -> &Learner {
+        &self.learner
+    }
+}
+
+impl Trainer<'_> {
     /// Samples the answers to one image.
     fn roll(&self, draw: u64, item: usize) -> Result<Rolled, TrainError> {
         let (recipe, item_of) = (self.recipe, &self.training[item]);
@@ -298,7 +272,7 @@ impl Trainer<'_> {
         let answers = rolled.texts.iter().zip(&rolled.answers);
         Group {
             label: row.label.value(),
-            distortions: &row.distortions,
+            distortions: row.distortions_known().then_some(&row.distortions),
             answers: answers.map(|(text, answer)| Sampled { text, ids: &answer.ids }).collect(),
         }
     }
@@ -308,8 +282,8 @@ impl Trainer<'_> {
         answer.end.is_some() || !self.recipe.train.mask_truncated
     }
 
-    /// Logits that predict the tokens of a group's answers, and those tokens.
-    fn logits(&self, model: &Qwen2_5Vl, rolled: &Rolled) -> Result<(Tensor, Vec<u32>), TrainError> {
+    /// The losses of the tokens of a group's answers.
+    fn losses(&self, model: &Qwen2_5Vl, rolled: &Rolled, entropy: bool) -> Result<TokenLosses, TrainError> {
         let (count, values) = (rolled.patches.count(), &rolled.patches.values);
         let patches = Tensor::from_slice(values, (count, values.len() / count), model.device())?;
         let mut images = model.vision.forward(&patches, &[rolled.patches.grid])?;
@@ -322,8 +296,8 @@ impl Trainer<'_> {
             let tokens = Tokens { prompt: rolled.prompt.clone(), answer };
             packed.push(&tokens, model.config.image_token_id, 0);
         }
-        let logits = (packed.logits(model, &images)? / self.recipe.rollout.temperature)?;
-        Ok((logits, packed.targets))
+        let (temperature, tokens) = (self.recipe.rollout.temperature, self.recipe.train.head_tokens);
+        Ok(packed.losses(model, &images, Head { temperature, tokens, entropy })?)
     }
 
     /// Log-probabilities of every answer's tokens, by image and answer.
@@ -335,8 +309,7 @@ impl Trainer<'_> {
     ) -> Result<Vec<Vec<Vec<f64>>>, TrainError> {
         let indices: Vec<usize> = (0..rolled.len()).collect();
         self.learner.each(&indices, stop, step, |&index| {
-            let (logits, targets) = self.logits(&self.model, &rolled[index])?;
-            let losses = ops::negative_log_likelihood(&logits.detach(), &targets)?;
+            let losses = self.losses(&self.model, &rolled[index], false)?.losses;
             Ok(by_answer(&losses, &rolled[index])?)
         })
     }
@@ -349,14 +322,10 @@ impl Trainer<'_> {
         advantages: &[f64],
         old: Option<&Vec<Vec<f64>>>,
     ) -> Result<MicroBatch, TrainError> {
-        let (logits, targets) = self.logits(&self.model, rolled)?;
-        let losses = ops::negative_log_likelihood(&logits, &targets)?;
+        let TokenLosses { losses, entropies } = self.losses(&self.model, rolled, true)?;
         let new = by_answer(&losses, rolled)?;
         let reference = match &self.reference {
-            Some(model) => {
-                let (logits, targets) = self.logits(model, rolled)?;
-                by_answer(&ops::negative_log_likelihood(&logits, &targets)?, rolled)?
-            }
+            Some(model) => by_answer(&self.losses(model, rolled, false)?.losses, rolled)?,
             None => vec![Vec::new(); new.len()],
         };
         let answers: Vec<policy::Tokens<'_>> = (0..new.len())
@@ -370,11 +339,25 @@ impl Trainer<'_> {
             .collect();
         let (stats, slopes) = loss.of(&answers);
         let weights: Vec<f32> = slopes.iter().flatten().map(|slope| -slope as f32).collect();
-        let entropy = entropy(&logits, rolled, |answer| self.counts(answer))?;
-        let weights = Tensor::from_vec(weights, targets.len(), logits.device())?;
+        let entropy = self.entropy(&entropies, rolled);
+        let weights = Tensor::from_vec(weights, losses.dims1()?, losses.device())?;
         let surrogate = (losses * weights)?.sum_all()?;
         let gradients = gradients(&surrogate, &self.learner.variables)?;
         Ok(MicroBatch { stats, entropy, gradients })
+    }
+
+    /// The sum of the entropies, in nats, at the tokens of the answers that count.
+    fn entropy(&self, entropies: &[f32], rolled: &Rolled) -> f64 {
+        let mut rest = entropies;
+        let mut sum = 0.0;
+        for answer in &rolled.answers {
+            let (own, others) = rest.split_at(answer_length(answer).min(rest.len()));
+            rest = others;
+            if self.counts(answer) {
+                sum += own.iter().copied().map(f64::from).sum::<f64>();
+            }
+        }
+        sum
     }
 
     fn keep(
@@ -451,34 +434,4 @@ fn by_answer(losses: &Tensor, rolled: &Rolled) -> candle_core::Result<Vec<Vec<f6
         rest = others;
     }
     Ok(answers)
-}
-
-/// The sum of the entropies, in nats, at the tokens of the answers that count.
-fn entropy(
-    logits: &Tensor,
-    rolled: &Rolled,
-    counts: impl Fn(&Generated) -> bool,
-) -> candle_core::Result<f64> {
-    let vocabulary = logits.dim(1)?;
-    let all: Vec<f32> = logits.detach().flatten_all()?.to_vec1()?;
-    let mut rows = all.chunks_exact(vocabulary);
-    let mut sum = 0.0;
-    for answer in &rolled.answers {
-        let own = rows.by_ref().take(answer_length(answer)).map(entropy_of).sum::<f64>();
-        sum += if counts(answer) { own } else { 0.0 };
-    }
-    Ok(sum)
-}
-
-/// log Σe^x − Σ x·e^x / Σe^x.
-fn entropy_of(logits: &[f32]) -> f64 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let (mut sum, mut weighted) = (0.0_f64, 0.0_f64);
-    for &x in logits {
-        let shifted = f64::from(x - largest);
-        let power = shifted.exp();
-        sum += power;
-        weighted += power * shifted;
-    }
-    sum.ln() - weighted / sum
 }

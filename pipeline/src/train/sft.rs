@@ -1,13 +1,10 @@
-//! The training loop.
+//! Cold start: supervised training.
 
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use candle_core::{DType, Device, Var};
+use candle_core::{DType, Device};
 use qponder_shared::manifest::Split;
 use qponder_shared::recipe::{Objective, Part, SftRecipe};
 
@@ -15,9 +12,10 @@ use super::checkpoint::Checkpoint;
 use super::data::{Examples, Item, Order, read_manifests, spread};
 use super::learner::{self, Gradients, Learner, part};
 use super::objective::{Losses, PooledHeads, gradients, loss};
-use super::optimiser::Optimiser;
+use super::parameters::Parameters;
+use super::session::{Session, Training};
 use super::validate::validate;
-use super::{Progress, TrainError};
+use super::{Progress, TrainError, ValidationReport};
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, Qwen2_5Vl, Weights};
 use crate::{nano, save};
@@ -36,6 +34,7 @@ pub fn sft(
 ) -> Result<(), TrainError> {
     let base = Path::new(&recipe.base);
     let fresh = recipe.base == nano::INIT;
+    let train = &recipe.train;
     let training = read_manifests(&recipe.data.manifests, Split::Train)?;
     let held_out = read_manifests(&recipe.data.manifests, Split::Val)?;
     if training.is_empty() {
@@ -43,7 +42,7 @@ pub fn sft(
     }
     let (config, processor, mut tensors) = if fresh {
         let (config, processor) = nano::processor()?;
-        let weights = nano::initial_weights(&config, &processor, &training, recipe.train.seed)?;
+        let weights = nano::initial_weights(&config, &processor, &training, train.seed)?;
         (config, processor, weights)
     } else {
         let config = Config::read(base)?;
@@ -51,7 +50,7 @@ pub fn sft(
         let weights = Weights::read(base, DType::F32, &Device::Cpu)?;
         (config, processor, weights.tensors().clone())
     };
-    let with_heads = recipe.train.objective == Objective::Tower || recipe.train.auxiliary_weight > 0.0;
+    let with_heads = train.objective == Objective::Tower || train.auxiliary_weight > 0.0;
     if with_heads {
         let saved = save::read_heads(base)?;
         tensors.extend(match saved {
@@ -65,107 +64,58 @@ pub fn sft(
     let checkpoint = Checkpoint::newest(out, &identity)?.unwrap_or_default();
     tensors.extend(checkpoint.weights);
 
-    let mut variables = BTreeMap::new();
-    let mut all = BTreeMap::new();
-    for (name, tensor) in tensors {
-        let is_reached = recipe.train.objective == Objective::Answer || part(&name) == Part::Vision;
-        if recipe.train.parts.contains(&part(&name)) && is_reached {
-            let variable = Var::from_tensor(&tensor)?;
-            all.insert(name.clone(), variable.as_tensor().clone());
-            variables.insert(name, variable);
-        } else {
-            all.insert(name, tensor);
-        }
-    }
-    let weights = Weights::new(all);
-    let model = Qwen2_5Vl::new(config.clone(), &weights, &Device::Cpu)?;
-    let heads = if with_heads { Some(PooledHeads::load(&weights, config.vision.hidden_size)?) } else { None };
-    let train = &recipe.train;
-    let learner = Learner {
-        identity,
-        variables,
-        optimiser: Optimiser::new(train.optimiser, train.weight_decay, checkpoint.moments),
-        schedule: train.schedule(),
-        vision_rate: train.vision_rate,
-        clip: train.clip,
-        threads: train.threads,
+    let parameters = Parameters::new(tensors, |name| {
+        let is_reached = train.objective == Objective::Answer || part(name) == Part::Vision;
+        train.parts.contains(&part(name)) && is_reached
+    })?;
+    let weights = &parameters.weights;
+    let model = Qwen2_5Vl::new(config.clone(), weights, &Device::Cpu)?.with_recompute(train.recompute);
+    let heads = if with_heads { Some(PooledHeads::load(weights, config.vision.hidden_size)?) } else { None };
+    let validation = spread(&held_out, recipe.validation.images);
+    let started = Progress::Started {
+        step: checkpoint.step,
+        steps: train.steps,
+        parameters: weights.parameters(),
+        trained: parameters.trained(),
+        images: training.len(),
+        validation_images: validation.len(),
+    };
+    let session = Session {
+        out,
+        done: checkpoint.step,
+        steps: train.steps,
+        checkpoint_every: train.checkpoint_every,
+        validate_every: recipe.validation.every,
+        validate_first: false,
     };
     let mut trainer = Trainer {
         recipe,
         model,
         heads,
+        processor: &processor,
         examples: Examples { processor: &processor, seed: train.seed, augment: recipe.data.augment },
-        learner,
-        order: Order::new(training.len(), recipe.train.seed),
+        learner: Learner::new(identity, parameters.variables, &train.learning(), checkpoint.moments),
+        order: Order::new(training.len(), train.seed),
         training: &training,
+        validation,
     };
-    let mut metrics = append(&out.join("metrics.jsonl"))?;
-    let mut tell = |event: Progress| -> Result<(), TrainError> {
-        let line = serde_json::to_string(&event).unwrap_or_default();
-        writeln!(metrics, "{line}")
-            .map_err(|source| TrainError::Io { path: out.join("metrics.jsonl"), source })?;
-        progress(&event);
-        Ok(())
-    };
-    let validation = spread(&held_out, recipe.validation.images);
-    tell(Progress::Started {
-        step: checkpoint.step,
-        steps: recipe.train.steps,
-        parameters: weights.parameters(),
-        trained: trainer.learner.variables.values().map(|v| v.elem_count() as u64).sum(),
-        images: training.len(),
-        validation_images: validation.len(),
-    })?;
-    for step in checkpoint.step + 1..=recipe.train.steps {
-        match trainer.step(step, stop) {
-            Ok(event) => tell(event)?,
-            Err(TrainError::Stopped { .. }) => {
-                trainer.learner.checkpoint(step - 1)?.write(out)?;
-                tell(Progress::Saved { step: step - 1 })?;
-                return Err(TrainError::Stopped { step: step - 1 });
-            }
-            Err(error) => return Err(error),
-        }
-        let last = step == recipe.train.steps;
-        if !validation.is_empty() && (last || step % recipe.validation.every == 0) {
-            let report = validate(
-                &trainer.model,
-                trainer.heads.as_ref(),
-                &processor,
-                &validation,
-                &recipe.validation,
-                recipe.train.objective,
-            )?;
-            tell(Progress::Validated { step, report })?;
-        }
-        if last || step % recipe.train.checkpoint_every == 0 {
-            trainer.learner.checkpoint(step)?.write(out)?;
-            tell(Progress::Saved { step })?;
-        }
-    }
-    save::model(out, &trainer.model.config, &weights, if fresh { None } else { Some(base) })?;
-    Ok(())
-}
-
-/// Opens a log to add lines to it, and makes its directory.
-pub fn append(path: &Path) -> Result<File, TrainError> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir)
-        .and_then(|()| OpenOptions::new().create(true).append(true).open(path))
-        .map_err(|source| TrainError::Io { path: path.to_owned(), source })
+    session.run(&mut trainer, started, stop, progress)?;
+    save::model(out, &trainer.model.config, weights, if fresh { None } else { Some(base) })
 }
 
 struct Trainer<'a> {
     recipe: &'a SftRecipe,
     model: Qwen2_5Vl,
     heads: Option<PooledHeads>,
+    processor: &'a Processor,
     examples: Examples<'a>,
     learner: Learner,
     order: Order,
     training: &'a [Item],
+    validation: Vec<Item>,
 }
 
-impl Trainer<'_> {
+impl Training for Trainer<'_> {
     fn step(&mut self, step: usize, stop: &AtomicBool) -> Result<Progress, TrainError> {
         let train = &self.recipe.train;
         let started = Instant::now();
@@ -200,6 +150,21 @@ impl Trainer<'_> {
         })
     }
 
+    fn validate(&self) -> Result<Option<ValidationReport>, TrainError> {
+        if self.validation.is_empty() {
+            return Ok(None);
+        }
+        let (heads, settings) = (self.heads.as_ref(), &self.recipe.validation);
+        let objective = self.recipe.train.objective;
+        validate(&self.model, heads, self.processor, &self.validation, settings, objective).map(Some)
+    }
+
+    fn learner(&self) -> &Learner {
+        &self.learner
+    }
+}
+
+impl Trainer<'_> {
     /// Losses and gradients of some draws, summed over them.
     fn micro_batch(&self, draws: &[(u64, usize)]) -> Result<(Losses, Gradients), TrainError> {
         let examples = draws

@@ -1,0 +1,91 @@
+//! Parts of the graph that are made again in the backward pass instead of being kept.
+//!
+//! A layer's graph holds every intermediate result until the backward pass has used it. With
+//! [`recompute`] only the layer's input and output are kept; the backward pass runs the layer once more,
+//! with a graph of its own, and drops that at once (Chen et al., 2016, "Training deep nets with sublinear
+//! memory cost"). Gradients of the layer's parameters, which are no arguments of the operation, go into a
+//! store of the thread, from where [`backward`] joins them with the others.
+
+use std::cell::RefCell;
+
+use candle_core::backend::BackendStorage as _;
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, Var};
+
+use super::slices;
+
+type Function = Box<dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync>;
+
+thread_local! {
+    /// Gradients of parameters inside of recomputed parts, while [`backward`] runs.
+    static INNER: RefCell<Option<GradStore>> = const { RefCell::new(None) };
+}
+
+/// `function(x)`, of which the graph keeps `x` and the result alone.
+///
+/// The function must give the same result each time. Differentiate with [`backward`] only.
+pub fn recompute(
+    x: &Tensor,
+    function: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+) -> Result<Tensor> {
+    let result = function(&x.detach())?.detach().contiguous()?;
+    // Parameters inside may be in training even where nothing before them is.
+    let x = if x.track_op() { x.clone() } else { Var::from_tensor(x)?.as_tensor().clone() };
+    x.apply_op1(Recompute { result, function: Box::new(function) })
+}
+
+/// The gradients of everything that leads to `loss`, in recomputed parts too.
+pub fn backward(loss: &Tensor) -> Result<GradStore> {
+    let outer = INNER.replace(Some(GradStore::default()));
+    let store = loss.backward();
+    let inner = INNER.replace(outer);
+    let mut store = store?;
+    if let Some(inner) = inner {
+        store.extend(inner)?;
+    }
+    Ok(store)
+}
+
+struct Recompute {
+    result: Tensor,
+    function: Function,
+}
+
+impl CustomOp1 for Recompute {
+    fn name(&self) -> &'static str {
+        "recompute"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (storage, layout) = self.result.storage_and_layout();
+        match &*storage {
+            Storage::Cpu(storage) => {
+                let values = slices::of(storage, layout, "recompute")?.to_vec();
+                Ok((CpuStorage::F32(values), layout.shape().clone()))
+            }
+            _ => candle_core::bail!("recompute: the result is on another device than its input"),
+        }
+    }
+
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (storage, layout) = self.result.storage_and_layout();
+        match &*storage {
+            Storage::Cuda(storage) => Ok((storage.try_clone(layout)?, layout.shape().clone())),
+            _ => candle_core::bail!("recompute: the result is on another device than its input"),
+        }
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let x = Var::from_tensor(&x.detach())?;
+        let result = (self.function)(x.as_tensor())?;
+        let grad = grad.detach();
+        let mut store = (result * &grad)?.sum_all()?.backward()?;
+        store.remove(&grad);
+        let dx = store.remove(x.as_tensor()).map(|dx| dx.detach());
+        INNER.with_borrow_mut(|inner| match inner {
+            Some(inner) => inner.extend(store),
+            None => candle_core::bail!("recomputed parts are differentiated with ops::backward alone"),
+        })?;
+        Ok(dx)
+    }
+}

@@ -1,0 +1,92 @@
+//! The loop around every kind of training: steps, validations, checkpoints, stopping and going on.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::learner::Learner;
+use super::{Progress, TrainError, ValidationReport};
+
+/// What one kind of training does.
+pub trait Training {
+    /// Makes the step, which counts from 1. A step that was stopped has changed nothing.
+    fn step(&mut self, step: usize, stop: &AtomicBool) -> Result<Progress, TrainError>;
+    /// Judges held-out images; `None` where there are none.
+    fn validate(&self) -> Result<Option<ValidationReport>, TrainError>;
+    /// The parameters in training.
+    fn learner(&self) -> &Learner;
+}
+
+/// How long a run is, and what it writes when.
+pub struct Session<'a> {
+    /// Gets the checkpoints and `metrics.jsonl`.
+    pub out: &'a Path,
+    /// Steps that a checkpoint has behind it.
+    pub done: usize,
+    pub steps: usize,
+    pub checkpoint_every: usize,
+    pub validate_every: usize,
+    /// Whether the untrained model is validated too.
+    pub validate_first: bool,
+}
+
+impl Session<'_> {
+    /// Trains to the end. Every event goes to `metrics.jsonl` and to `progress`.
+    ///
+    /// A stopped run writes a checkpoint first. After a loss that is no number the newest checkpoint is
+    /// the last good one.
+    pub fn run(
+        &self,
+        training: &mut impl Training,
+        started: Progress,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<(), TrainError> {
+        let path = self.out.join("metrics.jsonl");
+        let mut metrics = append(&path)?;
+        let mut tell = |event: Progress| -> Result<(), TrainError> {
+            let line = serde_json::to_string(&event).unwrap_or_default();
+            writeln!(metrics, "{line}").map_err(|source| TrainError::Io { path: path.clone(), source })?;
+            progress(&event);
+            Ok(())
+        };
+        tell(started)?;
+        if self.done == 0
+            && self.validate_first
+            && let Some(report) = training.validate()?
+        {
+            tell(Progress::Validated { step: 0, report })?;
+        }
+        for step in self.done + 1..=self.steps {
+            match training.step(step, stop) {
+                Ok(event) => tell(event)?,
+                Err(TrainError::Stopped { .. }) => {
+                    training.learner().checkpoint(step - 1)?.write(self.out)?;
+                    tell(Progress::Saved { step: step - 1 })?;
+                    return Err(TrainError::Stopped { step: step - 1 });
+                }
+                Err(error) => return Err(error),
+            }
+            let last = step == self.steps;
+            if (last || step % self.validate_every == 0)
+                && let Some(report) = training.validate()?
+            {
+                tell(Progress::Validated { step, report })?;
+            }
+            if last || step % self.checkpoint_every == 0 {
+                training.learner().checkpoint(step)?.write(self.out)?;
+                tell(Progress::Saved { step })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens a log to add lines to it, and makes its directory.
+pub fn append(path: &Path) -> Result<File, TrainError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir)
+        .and_then(|()| OpenOptions::new().create(true).append(true).open(path))
+        .map_err(|source| TrainError::Io { path: path.to_owned(), source })
+}
