@@ -83,9 +83,11 @@ pub enum Step {
     End(Finish),
 }
 
-/// Answers several prompts together.
+/// Answers several prompts together, each as often as there are samplings for it: there is a multiple of
+/// samplings to prompts, and the first ones belong to the first prompt. However many answers it gets, a
+/// prompt and its images are computed once.
 ///
-/// `on_step(sequence, step)` is called as things happen; what it returns at an end is of no account.
+/// `on_step(answer, step)` is called as things happen; what it returns at an end is of no account.
 ///
 /// # Errors
 /// When the inputs do not fit the model.
@@ -96,27 +98,14 @@ pub fn generate(
     end_of_text: &[u32],
     on_step: &mut dyn FnMut(usize, Step) -> Flow,
 ) -> Result<Vec<Generated>> {
-    generate_from(model, &model.embed(inputs)?, inputs, samplings, end_of_text, on_step)
-}
-
-/// As [`generate`], from the embeddings of the prompts: several answers to one image need to look at it
-/// only once.
-///
-/// # Errors
-/// When the inputs do not fit the model or the embeddings.
-pub fn generate_from(
-    model: &Qwen2_5Vl,
-    embeddings: &Tensor,
-    inputs: &Inputs,
-    samplings: &[Sampling],
-    end_of_text: &[u32],
-    on_step: &mut dyn FnMut(usize, Step) -> Flow,
-) -> Result<Vec<Generated>> {
-    let sequences = inputs.lengths.len();
-    if samplings.len() != sequences {
-        candle_core::bail!("{} samplings for {sequences} prompts", samplings.len());
+    let (prompts, sequences) = (inputs.lengths.len(), samplings.len());
+    if prompts == 0 || sequences % prompts != 0 {
+        candle_core::bail!("{sequences} samplings for {prompts} prompts");
     }
-    let longest = inputs.lengths.iter().zip(samplings).map(|(length, s)| length + s.max_new_tokens).max();
+    let group = sequences / prompts;
+    let embeddings = model.embed(inputs)?.detach();
+    let lengths = inputs.lengths.iter().flat_map(|&length| std::iter::repeat_n(length, group));
+    let longest = lengths.zip(samplings).map(|(length, s)| length + s.max_new_tokens).max();
     let mut cache = KvCache::new(
         &model.config.text,
         sequences,
@@ -128,15 +117,22 @@ pub fn generate_from(
     let mut last_rows = Vec::with_capacity(sequences);
     let mut next_positions = Vec::with_capacity(sequences);
     let mut end = 0;
-    for (&length, sampling) in inputs.lengths.iter().zip(samplings) {
+    for (&length, samplings) in inputs.lengths.iter().zip(samplings.chunks(group.max(1))) {
         let rows = end..end + length;
         end += length;
-        samplers.push(Sampler::new(sampling, &inputs.ids[rows.clone()]));
-        last_rows.push(end as u32 - 1);
-        next_positions.push(inputs.positions[rows].iter().flatten().max().map_or(0, |p| p + 1));
+        let next = inputs.positions[rows.clone()].iter().flatten().max().map_or(0, |p| p + 1);
+        for sampling in samplings {
+            samplers.push(Sampler::new(sampling, &inputs.ids[rows.clone()]));
+            last_rows.push(end as u32 - 1);
+            next_positions.push(next);
+        }
     }
-    let whole = Continuation { sequences: inputs.lengths.iter().copied().enumerate().collect() };
-    let hidden = model.text.forward_cached(embeddings, &inputs.positions, &whole, &mut cache)?;
+    let firsts = inputs.lengths.iter().enumerate().map(|(prompt, &length)| (prompt * group, length));
+    let whole = Continuation { sequences: firsts.collect() };
+    let hidden = model.text.forward_cached(&embeddings, &inputs.positions, &whole, &mut cache)?;
+    for sequence in (0..sequences).filter(|sequence| sequence % group != 0) {
+        cache.copy(sequence - sequence % group, sequence)?;
+    }
     let last_rows = Tensor::from_vec(last_rows, sequences, model.device())?;
     let mut logits = on_cpu(&model.text.logits(&hidden.index_select(&last_rows, 0)?)?)?;
 

@@ -6,6 +6,7 @@
 mod config;
 mod layer;
 mod linear;
+mod sequences;
 mod text;
 mod vision;
 mod weights;
@@ -16,6 +17,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
 pub use config::{Config, TextConfig, VisionConfig};
+pub use sequences::Sequences;
 pub use text::{Continuation, KvCache, Position, TextModel};
 pub use vision::VisionTower;
 pub use weights::Weights;
@@ -180,7 +182,7 @@ impl Qwen2_5Vl {
     /// # Errors
     /// When the parts of the inputs do not fit each other.
     pub fn forward(&self, inputs: &Inputs) -> Result<Tensor> {
-        self.text.forward(&self.embed(inputs)?, &inputs.positions, &inputs.lengths)
+        self.text.forward(&self.embed(inputs)?, &inputs.positions, &Sequences::separate(&inputs.lengths))
     }
 }
 

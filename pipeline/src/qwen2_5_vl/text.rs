@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use super::config::TextConfig;
 use super::layer::Layer;
+use super::sequences::Sequences;
 use super::{LoadError, Weights};
 use crate::ops::{self, Rotation, Segment};
 
@@ -38,6 +39,22 @@ impl KvCache {
         let layers =
             (0..config.num_hidden_layers).map(|_| Ok((zeros()?, zeros()?))).collect::<Result<_>>()?;
         Ok(Self { layers, capacity, lengths: vec![0; sequences] })
+    }
+
+    /// Gives a sequence that holds nothing yet all that another one holds.
+    ///
+    /// # Errors
+    /// When there is no such sequence.
+    pub fn copy(&mut self, from: usize, to: usize) -> Result<()> {
+        let length = self.lengths[from];
+        for (keys, values) in &self.layers {
+            for tensor in [keys, values] {
+                let rows = tensor.narrow(0, from * self.capacity, length)?.copy()?;
+                tensor.slice_set(&rows, 0, to * self.capacity)?;
+            }
+        }
+        self.lengths[to] = length;
+        Ok(())
     }
 }
 
@@ -101,18 +118,22 @@ impl TextModel {
         ops::linear(hidden, &self.head, None)
     }
 
-    /// Hidden states after the last norm, `(tokens, hidden_size)`, of packed sequences of the given
-    /// lengths. Nothing is kept; this is what training runs.
+    /// Hidden states after the last norm, `(tokens, hidden_size)`, of packed sequences. Nothing is kept;
+    /// this is what training runs.
     ///
     /// # Errors
     /// When the shapes do not fit each other.
-    pub fn forward(&self, embeddings: &Tensor, positions: &[Position], lengths: &[usize]) -> Result<Tensor> {
-        let segments = Segment::consecutive(lengths.iter().copied(), true);
+    pub fn forward(
+        &self,
+        embeddings: &Tensor,
+        positions: &[Position],
+        sequences: &Sequences,
+    ) -> Result<Tensor> {
         let rotation = self.rotation(embeddings, positions)?;
         let mut x = embeddings.clone();
         for layer in &self.layers {
-            let (layer, rotation, segments) = (layer.clone(), rotation.clone(), segments.clone());
-            let forward = move |x: &Tensor| layer.forward(x, &rotation, |k, v| Ok((k, v, segments.clone())));
+            let (layer, rotation, sequences) = (layer.clone(), rotation.clone(), sequences.clone());
+            let forward = move |x: &Tensor| layer.forward(x, &rotation, |k, v| sequences.seen(k, v));
             x = if self.recompute { ops::recompute(&x, forward)? } else { forward(&x)? };
         }
         ops::rms_norm(&x, &self.norm, self.config.rms_norm_eps)

@@ -1,17 +1,20 @@
 //! Prompts with answers as the model is trained on them: packed, and turned into a loss a token.
 
+use std::ops::Range;
+
 use candle_core::{DType, Result, Tensor};
 
 use super::data::Tokens;
 use crate::ops;
-use crate::qwen2_5_vl::{Position, Qwen2_5Vl, TextModel};
+use crate::qwen2_5_vl::{Inputs, Position, Qwen2_5Vl, Sequences, TextModel};
 
 /// Prompts with answers, packed one after the other, and where their answers' tokens are predicted.
 #[derive(Default)]
 pub struct Packed {
     ids: Vec<u32>,
     positions: Vec<Position>,
-    lengths: Vec<usize>,
+    /// See [`Sequences::branching`].
+    groups: Vec<(usize, Vec<usize>)>,
     /// For each image token, the row of the image embeddings that stands there.
     image_rows: Vec<Option<u32>>,
     /// The row before each answer token.
@@ -21,22 +24,48 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Appends a prompt with its answer; its images begin at a row of the image embeddings.
-    pub fn push(&mut self, tokens: &Tokens, image_token: u32, first_image_row: u32) {
-        let sequence = tokens.sequence();
-        let mut next_row = first_image_row;
-        for &id in &tokens.prompt.ids {
-            self.image_rows.push((id == image_token).then_some(next_row));
-            next_row += u32::from(id == image_token);
+    /// Appends prompts with their answers, all of the same images, which begin at a row of the image
+    /// embeddings. However many tokens they have in common at their beginnings are computed once.
+    pub fn push(&mut self, sequences: &[&Tokens], image_token: u32, first_image_row: u32) {
+        // What follows the last token of an answer is of no interest, so that token is no input.
+        let inputs: Vec<Inputs> = sequences.iter().map(|tokens| tokens.sequence()).collect();
+        let lengths: Vec<usize> = inputs.iter().map(|input| input.ids.len().saturating_sub(1)).collect();
+        let shortest = lengths.iter().copied().min().unwrap_or(0);
+        let Some(first) = inputs.first() else { return };
+        let token = |input: &Inputs, at: usize| (input.ids[at], input.positions[at]);
+        let alike = |at: &usize| inputs.iter().all(|input| token(input, *at) == token(first, *at));
+        let common = (0..shortest).take_while(alike).count();
+
+        let start = self.ids.len();
+        self.append(first, 0..common, &sequences[0].prompt, image_token, first_image_row);
+        for ((input, tokens), &length) in inputs.iter().zip(sequences).zip(&lengths) {
+            let rest = self.ids.len();
+            self.append(input, common..length, &tokens.prompt, image_token, first_image_row);
+            let row = |at: usize| if at < common { start + at } else { rest + at - common };
+            let before = tokens.prompt.ids.len() - 1;
+            self.rows.extend((0..tokens.answer.len()).map(|index| row(before + index) as u32));
+            self.targets.extend(&tokens.answer);
         }
+        self.groups.push((common, lengths.iter().map(|length| length - common).collect()));
+    }
+
+    fn append(
+        &mut self,
+        input: &Inputs,
+        range: Range<usize>,
+        prompt: &Inputs,
+        image_token: u32,
+        first_image_row: u32,
+    ) {
         // A sampled answer may hold anything; an image token there is a word like any other.
-        self.image_rows.extend(tokens.answer.iter().map(|_| None));
-        let first_answer = (self.ids.len() + tokens.prompt.ids.len()) as u32;
-        self.rows.extend((0..tokens.answer.len() as u32).map(|index| first_answer + index - 1));
-        self.targets.extend(&tokens.answer);
-        self.positions.extend(sequence.positions);
-        self.lengths.push(sequence.ids.len());
-        self.ids.extend(sequence.ids);
+        let is_image = |at: usize| at < prompt.ids.len() && input.ids[at] == image_token;
+        let mut next = first_image_row + (0..range.start).filter(|&at| is_image(at)).count() as u32;
+        for at in range.clone() {
+            self.image_rows.push(is_image(at).then_some(next));
+            next += u32::from(is_image(at));
+        }
+        self.ids.extend(&input.ids[range.clone()]);
+        self.positions.extend(&input.positions[range]);
     }
 
     /// The losses of the answers' tokens, with the image embeddings `images`.
@@ -55,7 +84,7 @@ impl Packed {
             .collect();
         let sources = Tensor::from_vec(sources, self.ids.len(), device)?;
         let embeddings = Tensor::cat(&[&words, images], 0)?.index_select(&sources, 0)?;
-        let hidden = model.text.forward(&embeddings, &self.positions, &self.lengths)?;
+        let hidden = model.text.forward(&embeddings, &self.positions, &Sequences::branching(&self.groups))?;
         let rows = Tensor::from_slice(&self.rows, self.rows.len(), device)?;
         head.losses(&model.text, &hidden.index_select(&rows, 0)?, &self.targets)
     }

@@ -1,7 +1,7 @@
 //! Training of any part of the model, resumable to the bit: the cold start ([`sft()`]) and
 //! reinforcement learning ([`mod@grpo`]).
 
-mod answers;
+pub mod answers;
 pub mod checkpoint;
 pub mod data;
 pub mod grpo;

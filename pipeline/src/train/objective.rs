@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use qponder_shared::recipe::{Objective, Train};
 
 use super::answers::{Head, Packed};
-use super::data::Example;
+use super::data::{Example, Tokens};
 use crate::ops;
 use crate::qwen2_5_vl::{Qwen2_5Vl, Weights};
 
@@ -173,11 +173,11 @@ fn answer_loss(
     let mut reasoned = Vec::new();
     let mut first_image_row = 0;
     for example in examples {
-        for (tokens, weight, is_reason) in
-            [(example.reason.as_ref(), 1.0, true), (Some(&example.quick), quick_weight, false)]
-        {
-            let Some(tokens) = tokens else { continue };
-            packed.push(tokens, model.config.image_token_id, first_image_row);
+        let reason = example.reason.iter().map(|tokens| (tokens, 1.0, true));
+        let answers: Vec<_> = reason.chain([(&example.quick, quick_weight, false)]).collect();
+        let sequences: Vec<&Tokens> = answers.iter().map(|(tokens, ..)| *tokens).collect();
+        packed.push(&sequences, model.config.image_token_id, first_image_row);
+        for (tokens, weight, is_reason) in answers {
             let count = tokens.answer.len();
             weights.extend(std::iter::repeat_n((weight / count as f64) as f32, count));
             reasoned.extend(std::iter::repeat_n(is_reason, count));

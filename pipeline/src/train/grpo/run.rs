@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::policy::{self, Advantages, PolicyLoss, PolicyStats, advantages};
 use super::rewards::{Group, Judge, LevelMap, Sampled, Terms};
 use crate::degrade::Rng;
-use crate::generate::{Flow, Generated, generate_from};
+use crate::generate::{Flow, Generated, generate};
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, Inputs, Qwen2_5Vl, Weights};
 use crate::save;
@@ -245,10 +245,6 @@ impl Trainer<'_> {
         let outline = Patches { values: Vec::new(), grid: patches.grid };
         let bare = self.processor.inputs_of_patches(&text, &[outline])?;
         let group = recipe.rollout.group;
-        let one = self.model.embed(&prompt)?.detach();
-        let embeddings = Tensor::cat(&vec![one; group], 0)?;
-        let mut all = Inputs::default();
-        (0..group).for_each(|_| all.extend(Inputs { grids: Vec::new(), ..bare.clone() }));
         let rollout = &recipe.rollout;
         let samplings: Vec<Sampling> = (0..group)
             .map(|_| Sampling {
@@ -261,8 +257,7 @@ impl Trainer<'_> {
             })
             .collect();
         let ends = self.processor.end_of_text();
-        let answers =
-            generate_from(&self.model, &embeddings, &all, &samplings, ends, &mut |_, _| Flow::Continue)?;
+        let answers = generate(&self.model, &prompt, &samplings, ends, &mut |_, _| Flow::Continue)?;
         let texts = answers.iter().map(|a| self.processor.text(&a.ids)).collect::<Result<Vec<_>, _>>()?;
         Ok(Rolled { item, patches, prompt: bare, answers, texts })
     }
@@ -290,12 +285,13 @@ impl Trainer<'_> {
         if !self.recipe.train.parts.iter().any(|part| matches!(part, Part::Vision | Part::Merger)) {
             images = images.detach();
         }
+        let answers = rolled.answers.iter().map(|answer| Tokens {
+            prompt: rolled.prompt.clone(),
+            answer: answer.ids.iter().copied().chain(answer.end).collect(),
+        });
+        let answers: Vec<Tokens> = answers.collect();
         let mut packed = Packed::default();
-        for answer in &rolled.answers {
-            let answer = answer.ids.iter().copied().chain(answer.end).collect();
-            let tokens = Tokens { prompt: rolled.prompt.clone(), answer };
-            packed.push(&tokens, model.config.image_token_id, 0);
-        }
+        packed.push(&answers.iter().collect::<Vec<_>>(), model.config.image_token_id, 0);
         let (temperature, tokens) = (self.recipe.rollout.temperature, self.recipe.train.head_tokens);
         Ok(packed.losses(model, &images, Head { temperature, tokens, entropy })?)
     }
