@@ -166,6 +166,25 @@ fn attention_of_every_kind() {
 }
 
 #[test]
+fn dropout_keeps_the_mean_and_its_mask() {
+    let (rate, seed) = (0.3, 7);
+    check(
+        &[variable(&[6, 11], 16)],
+        |t| ops::dropout(&t[0], rate, seed),
+        |t| reference::dropout(&t[0], rate, seed),
+    );
+    let ones = Tensor::ones((400, 300), candle_core::DType::F32, &Device::Cpu).expect("a tensor");
+    let run = |seed| flat(&ops::dropout(&ones, rate, seed).expect("dropout"));
+    let dropped = run(seed);
+    assert_eq!(dropped, ops::serially(|| run(seed)), "the mask depends on threads");
+    assert!(dropped != run(seed + 1), "the mask does not depend on the seed");
+    let mean = dropped.iter().sum::<f32>() / dropped.len() as f32;
+    assert!((mean - 1.0).abs() < 0.01, "{mean}");
+    let zeros = dropped.iter().filter(|v| **v == 0.0).count() as f32 / dropped.len() as f32;
+    assert!((zeros - rate).abs() < 0.01, "{zeros}");
+}
+
+#[test]
 fn splitting_over_threads_changes_nothing() {
     let (tokens, width) = (700, 64);
     let x = Tensor::from_vec(numbers(tokens * width, 14), (tokens, 4, 16), &Device::Cpu).expect("a tensor");

@@ -51,6 +51,7 @@ fn recipe(manifest: &str, base: &str, out: &Path, train: Train) -> SftRecipe {
         out: out.to_string_lossy().into_owned(),
         data: Data { manifests: vec![manifest.into()], augment: true },
         train,
+        lora: None,
         validation: Validation { every: 100, images: 0, reasoning_images: 0 },
     }
 }

@@ -21,6 +21,12 @@ impl Rng {
         Self { state: mix(mix(seed.wrapping_add(GOLDEN)) ^ stream.wrapping_mul(GOLDEN)) }
     }
 
+    /// As [`Self::new`], with a stream for each name (FNV-1a).
+    pub(crate) fn named(seed: u64, name: &str) -> Self {
+        let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        Self::new(seed, name.bytes().fold(0xCBF2_9CE4_8422_2325, hash))
+    }
+
     pub(crate) fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(GOLDEN);
         mix(self.state)

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use qponder_kernels::pixels::{PatchConfig, Patches};
+use qponder_shared::recipe::SftRecipe;
 use tokenizers::Tokenizer;
 
 use crate::degrade::Rng;
@@ -23,7 +24,7 @@ use crate::train::data::Item;
 pub mod tokenizer;
 
 /// The `base` of a recipe that begins with a fresh nano.
-pub const INIT: &str = "nano:init";
+pub const INIT: &str = SftRecipe::NANO_INIT;
 
 const CONFIG: &str = include_str!("config.json");
 const TOKENIZER: &str = include_str!("tokenizer.json");

@@ -13,6 +13,7 @@
 mod activation;
 mod attention;
 mod cross_entropy;
+mod dropout;
 mod linear;
 mod math;
 mod matmul;
@@ -29,6 +30,7 @@ use rayon::prelude::*;
 pub use activation::{gelu, swiglu};
 pub use attention::{Segment, attention};
 pub use cross_entropy::{entropy, negative_log_likelihood};
+pub use dropout::dropout;
 pub use linear::linear;
 pub use matmul::{MatrixView, matmul};
 pub use recompute::{backward, recompute};

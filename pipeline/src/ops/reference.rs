@@ -15,6 +15,14 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     }
 }
 
+/// See [`super::dropout`].
+pub fn dropout(x: &Tensor, rate: f32, seed: u64) -> Result<Tensor> {
+    let (tokens, width) = x.dims2()?;
+    let factors: Vec<f32> =
+        (0..tokens).flat_map(|row| super::dropout::factors(rate, seed, row).take(width)).collect();
+    x * Tensor::from_vec(factors, (tokens, width), x.device())?.to_dtype(x.dtype())?
+}
+
 /// See [`super::rms_norm`]; the mean is taken in f32, as the reference implementation does.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     let dtype = x.dtype();

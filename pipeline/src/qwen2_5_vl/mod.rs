@@ -17,10 +17,12 @@ use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
 pub use config::{Config, TextConfig, VisionConfig};
+pub use linear::{Adaptation, Dropout};
 pub use sequences::Sequences;
 pub use text::{Continuation, KvCache, Position, TextModel};
 pub use vision::VisionTower;
 pub use weights::Weights;
+pub(crate) use weights::published_name;
 
 use crate::ops;
 

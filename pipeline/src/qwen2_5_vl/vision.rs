@@ -71,6 +71,8 @@ pub struct VisionTower {
     merger_norm: Tensor,
     merger_up: Linear,
     merger_down: Linear,
+    /// Whether anything before the merger is in training: a frozen tower needs no backward pass.
+    in_training: bool,
     /// Whether the backward pass of training makes the blocks' graphs again instead of keeping them.
     pub(super) recompute: bool,
 }
@@ -87,6 +89,9 @@ impl VisionTower {
         let blocks = (0..config.depth)
             .map(|i| Block::load(weights, &format!("visual.blocks.{i}"), config).map(Arc::new));
         let merged = width * config.spatial_merge_size.pow(2);
+        let is_before_merger =
+            |name: &str| name.starts_with("visual.") && !name.starts_with("visual.merger.");
+        let mut before_merger = weights.tensors().iter().filter(|(name, _)| is_before_merger(name));
         Ok(Self {
             config: config.clone(),
             patch,
@@ -99,6 +104,7 @@ impl VisionTower {
                 (merged, config.out_hidden_size),
                 true,
             )?,
+            in_training: before_merger.any(|(_, tensor)| tensor.track_op()),
             recompute: false,
         })
     }
@@ -163,7 +169,7 @@ impl VisionTower {
             let (block, rotation) = (block.clone(), rotation.clone());
             let (heads, segments) = (self.config.num_heads, if whole { &images } else { &windows }.clone());
             let forward = move |x: &Tensor| block.forward(x, heads, &rotation, &segments);
-            x = if self.recompute { ops::recompute(&x, forward)? } else { forward(&x)? };
+            x = if self.recompute && self.in_training { ops::recompute(&x, forward)? } else { forward(&x)? };
         }
         Ok(x)
     }

@@ -7,11 +7,13 @@ use candle_core::{DType, Device, Shape, Tensor};
 use serde::Deserialize;
 
 use super::LoadError;
+use super::linear::Adaptation;
 
 /// Tensors by the names of the published checkpoints: `visual.*`, `model.*`, `lm_head.weight`.
 #[derive(Clone, Default)]
 pub struct Weights {
     tensors: BTreeMap<String, Tensor>,
+    adaptation: Option<Adaptation>,
 }
 
 #[derive(Deserialize)]
@@ -21,7 +23,7 @@ struct Index {
 
 /// transformers 5 keeps the parts under `model.visual` and `model.language_model` in memory, and some
 /// tools save them so.
-fn published_name(name: &str) -> String {
+pub(crate) fn published_name(name: &str) -> String {
     if let Some(rest) = name.strip_prefix("model.visual.") {
         format!("visual.{rest}")
     } else if let Some(rest) = name.strip_prefix("model.language_model.") {
@@ -35,7 +37,21 @@ impl Weights {
     /// From tensors under their published names.
     #[must_use]
     pub fn new(tensors: BTreeMap<String, Tensor>) -> Self {
-        Self { tensors }
+        Self { tensors, adaptation: None }
+    }
+
+    /// Switches the adapters among the tensors on (`…lora_A.weight`, `…lora_B.weight` beside the linear
+    /// layers' own): a model over these weights applies them so. `None` leaves them out.
+    #[must_use]
+    pub fn adapted(mut self, adaptation: Option<Adaptation>) -> Self {
+        self.adaptation = adaptation;
+        self
+    }
+
+    /// How the adapters among the tensors are applied; `None` where they are not.
+    #[must_use]
+    pub fn adaptation(&self) -> Option<Adaptation> {
+        self.adaptation
     }
 
     /// Reads `model.safetensors`, or the files that `model.safetensors.index.json` names.
@@ -53,7 +69,7 @@ impl Weights {
                 tensors.insert(published_name(&name), tensor.to_dtype(dtype).map_err(|e| damaged(&e))?);
             }
         }
-        Ok(Self { tensors })
+        Ok(Self::new(tensors))
     }
 
     /// The weight files of a checkpoint directory, sorted.

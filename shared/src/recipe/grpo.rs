@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Data, Learning, Optimiser, Part, RecipeError, Rule, Validation, first_broken};
+use super::{Data, Learning, Lora, Optimiser, Part, RecipeError, Rule, Validation, first_broken, lora};
 
 /// Group-relative policy optimisation (Shao et al., 2024) of a model that the cold start made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct GrpoRecipe {
     pub reward: Rewards,
     #[serde(default)]
     pub train: GrpoTrain,
+    /// Adapters in place of full training; the frozen policy is then the same weights without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
     #[serde(default)]
     pub validation: Validation,
 }
@@ -126,7 +129,7 @@ pub enum RewardScale {
 pub struct GrpoTrain {
     pub loss: LossKind,
     pub reward_scale: RewardScale,
-    /// Parts that change; the others are frozen and cost no gradient.
+    /// Parts that change; the others are frozen and cost no gradient. A `[lora]` section has its own.
     pub parts: Vec<Part>,
     pub optimiser: Optimiser,
     pub steps: usize,
@@ -251,9 +254,11 @@ impl GrpoRecipe {
             Rule::between("train.beta", t.beta, 0.0, 100.0),
             Rule::between("train.epsilon_low", t.epsilon_low, 0.0, 1.0),
             Rule::between("train.epsilon_high", t.epsilon_high, 0.0, 100.0),
+            lora::parts_rule(self.lora.as_ref(), &t.parts, &GrpoTrain::default().parts),
             self.validation.rule(),
         ];
-        first_broken(t.learning().rules().into_iter().chain(rules))
+        let lora = lora::rules(self.lora.as_ref());
+        first_broken(t.learning().rules().into_iter().chain(rules).chain(lora))
     }
 }
 
@@ -273,6 +278,12 @@ mod tests {
             ("[train]\nloss = 'ppo'\n", "loss"),
             ("[train]\nbeta = -1.0\n", "train.beta"),
             ("[train]\nlearning_rate = inf\n", "train.learning_rate"),
+            ("[lora]\nrank = 0\n", "lora.rank"),
+            ("[lora]\nalpha = nan\n", "lora.alpha"),
+            ("[lora]\ndropout = 1.0\n", "lora.dropout"),
+            ("[lora]\ntargets = []\n", "lora.targets"),
+            ("[lora]\ntargets = ['lm_head']\n", "lm_head"),
+            ("[lora]\n[train]\nparts = ['vision']\n", "lora.parts"),
         ] {
             let error =
                 GrpoRecipe::parse(&format!("{LEAST}{extra}")).map(|_| ()).expect_err(extra).to_string();

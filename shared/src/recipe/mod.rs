@@ -4,6 +4,7 @@
 
 mod grpo;
 mod learning;
+mod lora;
 mod sft;
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use grpo::{GrpoRecipe, GrpoTrain, LossKind, RewardScale, Rewards, Rollout, ScoreReward};
 pub use learning::{Learning, Optimiser, Part, Schedule};
+pub use lora::{Lora, Target};
 pub use sft::{Objective, SftRecipe, Train};
 
 /// Why a recipe cannot be used.

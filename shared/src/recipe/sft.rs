@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Data, Learning, Optimiser, Part, RecipeError, Rule, Validation, first_broken};
+use super::{Data, Learning, Lora, Optimiser, Part, RecipeError, Rule, Validation, first_broken, lora};
 
 /// Cold start: supervised training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct SftRecipe {
     pub data: Data,
     #[serde(default)]
     pub train: Train,
+    /// Adapters in place of full training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
     #[serde(default)]
     pub validation: Validation,
 }
@@ -35,7 +38,7 @@ pub enum Objective {
 #[serde(deny_unknown_fields, default)]
 pub struct Train {
     pub objective: Objective,
-    /// Parts that change; the others are frozen and cost no gradient.
+    /// Parts that change; the others are frozen and cost no gradient. A `[lora]` section has its own.
     pub parts: Vec<Part>,
     pub optimiser: Optimiser,
     pub steps: usize,
@@ -117,6 +120,9 @@ impl Train {
 }
 
 impl SftRecipe {
+    /// The `base` that makes a fresh nano.
+    pub const NANO_INIT: &'static str = "nano:init";
+
     /// Reads and checks a recipe.
     ///
     /// # Errors
@@ -142,9 +148,38 @@ impl SftRecipe {
             ),
             Rule::between("train.quick_weight", t.quick_weight, 0.0, 100.0),
             Rule::between("train.auxiliary_weight", t.auxiliary_weight, 0.0, 100.0),
+            lora::parts_rule(self.lora.as_ref(), &t.parts, &Train::default().parts),
             self.validation.rule(),
         ];
-        first_broken(t.learning().rules().into_iter().chain(rules))
+        let lora = lora::rules(self.lora.as_ref());
+        first_broken(t.learning().rules().into_iter().chain(rules).chain(lora))?;
+        match &self.lora {
+            Some(lora) => self.check_lora(lora),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses adapters of a model that knows nothing yet, and of what the objective does not reach.
+    fn check_lora(&self, lora: &Lora) -> Result<(), RecipeError> {
+        if self.base == Self::NANO_INIT {
+            let expected = "adapters need a trained model: name a checkpoint directory";
+            return Err(RecipeError::Range {
+                key: "base",
+                value: self.base.clone(),
+                expected: expected.into(),
+            });
+        }
+        let beyond = lora.targets.iter().filter(|target| target.part() != Part::Vision).count();
+        if self.train.objective == Objective::Tower && beyond > 0 {
+            let expected =
+                "the objective tower trains the vision tower alone: name only visual.qkv and the like";
+            return Err(RecipeError::Range {
+                key: "lora.targets",
+                value: format!("beyond the tower with {beyond} of {} modules", lora.targets.len()),
+                expected: expected.into(),
+            });
+        }
+        Ok(())
     }
 }
 
@@ -163,6 +198,7 @@ mod tests {
             ("[train]\nlearning_rate = 2.0\n", "train.learning_rate"),
             ("[train]\nlearning_rate = nan\n", "train.learning_rate"),
             ("[validation]\nevery = 0\n", "validation.every"),
+            ("[lora]\n", "base"),
         ] {
             let error =
                 SftRecipe::parse(&format!("{LEAST}{extra}")).map(|_| ()).expect_err(extra).to_string();
