@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use candle_core::{Tensor, Var};
 use qponder_shared::recipe::{Learning, Part, Schedule};
@@ -60,49 +61,79 @@ impl Learner {
         }
     }
 
-    /// Calls `work` for every part of a batch on all threads. They take parts as they come, but the
-    /// results are in order and so are the sums of the gradients, so that nothing depends on the number
-    /// of threads.
+    /// Calls `work` for every part of a batch on all threads. They take parts as they come, but `gather`
+    /// gets the results in order, so that sums of gradients do not depend on the number of threads. It gets
+    /// each as soon as those before it are there: few are in memory at once, however large the batch.
     pub fn each<P: Sync, T: Send>(
         &self,
         parts: &[P],
         stop: &AtomicBool,
         step: usize,
         work: impl Fn(&P) -> Result<T, TrainError> + Sync,
-    ) -> Result<Vec<T>, TrainError> {
+        mut gather: impl FnMut(T),
+    ) -> Result<(), TrainError> {
         let threads = match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
         let next = AtomicUsize::new(0);
-        let take = || {
-            let mut done: Vec<(usize, Result<T, TrainError>)> = Vec::new();
-            loop {
+        let failed = AtomicBool::new(false);
+        let (sender, receiver) = mpsc::channel();
+        let take = |sender: mpsc::Sender<(usize, Result<T, TrainError>)>| {
+            while !failed.load(Ordering::Relaxed) {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(part) = parts.get(index) else { return done };
-                if stop.load(Ordering::Relaxed) {
-                    done.push((index, Err(TrainError::Stopped { step })));
-                    return done;
+                let Some(part) = parts.get(index) else { return };
+                let stopped = stop.load(Ordering::Relaxed);
+                let result =
+                    if stopped { Err(TrainError::Stopped { step }) } else { ops::serially(|| work(part)) };
+                failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                if sender.send((index, result)).is_err() {
+                    return;
                 }
-                done.push((index, ops::serially(|| work(part))));
             }
         };
-        let mut results = std::thread::scope(|scope| -> Result<Vec<_>, TrainError> {
-            let handles: Vec<_> = (0..threads.min(parts.len()))
-                .map(|_| std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, take))
-                .collect();
-            let mut results = Vec::new();
-            for handle in handles {
-                let handle = handle.map_err(|source| TrainError::Io { path: "thread".into(), source })?;
-                match handle.join() {
-                    Ok(done) => results.extend(done),
-                    Err(panic) => std::panic::resume_unwind(panic),
+        std::thread::scope(|scope| {
+            for _ in 0..threads.min(parts.len()) {
+                let (take, sender) = (&take, sender.clone());
+                let builder = std::thread::Builder::new().stack_size(STACK);
+                builder
+                    .spawn_scoped(scope, move || take(sender))
+                    .map_err(|source| TrainError::Io { path: "thread".into(), source })?;
+            }
+            drop(sender);
+            let mut waiting = BTreeMap::new();
+            let mut due = 0;
+            let mut first_error: Option<(usize, TrainError)> = None;
+            for (index, result) in receiver {
+                match result {
+                    Ok(value) => {
+                        waiting.insert(index, value);
+                    }
+                    Err(error) if first_error.as_ref().is_none_or(|(at, _)| index < *at) => {
+                        first_error = Some((index, error));
+                    }
+                    Err(_) => {}
+                }
+                while let Some(value) = waiting.remove(&due) {
+                    gather(value);
+                    due += 1;
                 }
             }
-            Ok(results)
-        })?;
-        results.sort_by_key(|(index, _)| *index);
-        results.into_iter().map(|(_, result)| result).collect()
+            first_error.map_or(Ok(()), |(_, error)| Err(error))
+        })
+    }
+
+    /// As [`Self::each`], with all results in a list.
+    pub fn map<P: Sync, T: Send>(
+        &self,
+        parts: &[P],
+        stop: &AtomicBool,
+        step: usize,
+        work: impl Fn(&P) -> Result<T, TrainError> + Sync,
+    ) -> Result<Vec<T>, TrainError> {
+        let mut results = Vec::with_capacity(parts.len());
+        self.each(parts, stop, step, work, |result| results.push(result))?;
+        Ok(results)
     }
 
     /// Updates the parameters; returns the gradient's norm before clipping and the learning rate.

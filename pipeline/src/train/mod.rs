@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod data;
 pub mod grpo;
 mod learner;
+mod memory;
 pub mod objective;
 pub mod optimiser;
 mod parameters;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub use memory::Estimate;
 pub use sft::sft;
 pub use validate::ValidationReport;
 

@@ -123,12 +123,12 @@ impl Training for Trainer<'_> {
         let draws: Vec<(u64, usize)> =
             (first..first + train.batch as u64).map(|draw| (draw, self.order.item(draw))).collect();
         let parts: Vec<_> = draws.chunks(train.micro_batch).collect();
-        let results = self.learner.each(&parts, stop, step, |draws| self.micro_batch(draws))?;
         let (mut losses, mut gradients) = (Losses::default(), Gradients::new());
-        for (loss, gradient) in results {
+        let work = |draws: &&[_]| self.micro_batch(draws);
+        self.learner.each(&parts, stop, step, work, |(loss, gradient)| {
             losses.add(loss);
             learner::add(&mut gradients, gradient);
-        }
+        })?;
         let scale = 1.0 / draws.len() as f64;
         gradients.values_mut().flatten().for_each(|g| *g *= scale as f32);
         for value in [&mut losses.total, &mut losses.reason, &mut losses.quick, &mut losses.score] {

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use qponder_pipeline::train::Estimate;
 use qponder_pipeline::train::grpo::grpo;
 use qponder_shared::recipe::GrpoRecipe;
 
-use super::training::{stop_on_signal, watch};
+use super::training::{describe_memory, stop_on_signal, watch};
 
 /// Improve a model by GRPO as a recipe says.
 ///
@@ -31,6 +32,7 @@ pub fn run(args: &GrpoArgs) -> anyhow::Result<()> {
     let shown = args.recipe.display();
     let text = std::fs::read_to_string(&args.recipe).with_context(|| format!("cannot read {shown}"))?;
     let recipe = GrpoRecipe::parse(&text).with_context(|| shown.to_string())?;
+    println!("{}", describe_memory(&Estimate::grpo(&recipe)?));
     let stop = stop_on_signal()?;
     watch(recipe.train.steps, |progress| grpo(&recipe, &stop, progress))?;
     println!("trained model in {}", recipe.out);

@@ -5,6 +5,7 @@ mod degrade;
 mod evaluate;
 mod grpo;
 mod places;
+mod recipe;
 mod serve;
 mod sft;
 mod training;
@@ -33,6 +34,8 @@ enum Command {
     Sft(sft::SftArgs),
     /// Improve a trained model by reinforcement learning.
     Grpo(grpo::GrpoArgs),
+    /// Check training recipes, or show every key with its default.
+    Recipe(recipe::RecipeArgs),
     /// Measure a model against the labels of a dataset.
     Evaluate(evaluate::EvaluateArgs),
 }
@@ -48,6 +51,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Degrade(args) => degrade::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Sft(args) => sft::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Grpo(args) => grpo::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Recipe(args) => recipe::run(args).map(|()| ExitCode::SUCCESS),
         Command::Evaluate(args) => evaluate::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use qponder_pipeline::train::sft;
+use qponder_pipeline::train::{Estimate, sft};
 use qponder_shared::recipe::SftRecipe;
 
-use super::training::{stop_on_signal, watch};
+use super::training::{describe_memory, stop_on_signal, watch};
 
 /// Train a model as a recipe says.
 ///
@@ -29,6 +29,7 @@ pub fn run(args: &SftArgs) -> anyhow::Result<()> {
     let shown = args.recipe.display();
     let text = std::fs::read_to_string(&args.recipe).with_context(|| format!("cannot read {shown}"))?;
     let recipe = SftRecipe::parse(&text).with_context(|| shown.to_string())?;
+    println!("{}", describe_memory(&Estimate::sft(&recipe)?));
     let stop = stop_on_signal()?;
     watch(recipe.train.steps, |progress| sft(&recipe, &stop, progress))?;
     println!("trained model in {}", recipe.out);

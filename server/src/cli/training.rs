@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use qponder_pipeline::train::{Progress, TrainError, ValidationReport};
+use qponder_pipeline::train::{Estimate, Progress, TrainError, ValidationReport};
 
 /// Runs a training of `steps` steps and shows how it goes.
 pub fn watch(
@@ -17,6 +17,14 @@ pub fn watch(
     let result = training(&mut |event| show(&bar, event));
     bar.finish_and_clear();
     result
+}
+
+/// One line on what a training will need.
+pub fn describe_memory(estimate: &Estimate) -> String {
+    let gigabytes = |bytes: u64| format!("{:.2} GB", bytes as f64 / 1e9);
+    let parts = estimate.named().into_iter().filter(|(_, bytes)| *bytes > 0);
+    let parts: Vec<String> = parts.map(|(name, bytes)| format!("{name} {}", gigabytes(bytes))).collect();
+    format!("needs at most about {} of memory: {}", gigabytes(estimate.total()), parts.join(", "))
 }
 
 fn show(bar: &ProgressBar, event: &Progress) {

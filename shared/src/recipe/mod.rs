@@ -25,6 +25,66 @@ pub enum RecipeError {
     Range { key: &'static str, value: String, expected: Cow<'static, str> },
 }
 
+/// A recipe of any kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Recipe {
+    Sft(SftRecipe),
+    Grpo(GrpoRecipe),
+}
+
+/// What a recipe is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sft,
+    Grpo,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Sft, Self::Grpo];
+
+    /// The name of the command that takes such a recipe.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sft => "sft",
+            Self::Grpo => "grpo",
+        }
+    }
+
+    /// The kind of a recipe by the sections that only it has; a recipe without any is of the cold start.
+    ///
+    /// # Errors
+    /// When the text is no TOML.
+    pub fn of(toml: &str) -> Result<Self, RecipeError> {
+        let table: toml::Table = toml::from_str(toml).map_err(|e| RecipeError::Syntax(e.to_string()))?;
+        let has = |sections: &[&str]| sections.iter().any(|section| table.contains_key(*section));
+        Ok(if has(&["rollout", "reward"]) { Self::Grpo } else { Self::Sft })
+    }
+
+    /// A recipe of this kind with every key, its default and what it means.
+    #[must_use]
+    pub fn defaults(self) -> &'static str {
+        match self {
+            Self::Sft => include_str!("defaults/sft.toml"),
+            Self::Grpo => include_str!("defaults/grpo.toml"),
+        }
+    }
+}
+
+impl Recipe {
+    /// Reads and checks a recipe of a kind.
+    ///
+    /// # Errors
+    /// Names the line of a syntax error or the first key that is out of its range.
+    pub fn parse(kind: Kind, toml: &str) -> Result<Self, RecipeError> {
+        match kind {
+            Kind::Sft => SftRecipe::parse(toml).map(Self::Sft),
+            Kind::Grpo => GrpoRecipe::parse(toml).map(Self::Grpo),
+        }
+    }
+}
+
 /// A key, what it holds, and whether that is in its range.
 struct Rule {
     key: &'static str,
@@ -109,16 +169,75 @@ impl Validation {
 
 #[cfg(test)]
 mod tests {
-    use super::{GrpoRecipe, SftRecipe};
+    use super::{Data, GrpoRecipe, Kind, Recipe, SftRecipe};
 
     #[test]
-    fn the_recipes_that_ship_are_valid() {
-        for text in [
-            include_str!("../../../models/recipes/nano-tower.toml"),
-            include_str!("../../../models/recipes/nano-ci.toml"),
+    fn the_recipes_that_ship_are_valid_and_their_kinds_are_seen() {
+        for (kind, text) in [
+            (Kind::Sft, include_str!("../../../models/recipes/nano-tower.toml")),
+            (Kind::Sft, include_str!("../../../models/recipes/nano-ci.toml")),
+            (Kind::Grpo, include_str!("../../../models/recipes/nano-rl.toml")),
+            (Kind::Sft, include_str!("../../../models/recipes/qwen2.5-vl-3b-lora.toml")),
+            (Kind::Sft, include_str!("../../../models/recipes/qwen2.5-vl-7b-lora.toml")),
+            (Kind::Grpo, include_str!("../../../models/recipes/qwen2.5-vl-7b-lora-rl.toml")),
         ] {
-            SftRecipe::parse(text).expect("a recipe of the cold start");
+            assert_eq!(Kind::of(text), Ok(kind));
+            Recipe::parse(kind, text).expect(text);
         }
-        GrpoRecipe::parse(include_str!("../../../models/recipes/nano-rl.toml")).expect("a recipe of GRPO");
+    }
+
+    /// Every key of `expected` stands in `shown`.
+    fn assert_complete(shown: &toml::Table, expected: &toml::Table) {
+        for (key, value) in expected {
+            match (shown.get(key), value) {
+                (Some(toml::Value::Table(shown)), toml::Value::Table(expected)) => {
+                    assert_complete(shown, expected);
+                }
+                (Some(shown), expected) => assert_eq!(shown, expected, "{key}"),
+                (None, _) => panic!("{key} is not shown"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_defaults_that_are_shown_are_the_defaults_and_complete() {
+        let data = || Data { manifests: vec!["data/set/manifest.jsonl".into()], augment: true };
+        let (base, validation) = ("models/nano-ci".to_owned(), Default::default());
+        let sft = SftRecipe {
+            base: base.clone(),
+            out: "data/sft".into(),
+            data: data(),
+            train: Default::default(),
+            lora: None,
+            validation,
+        };
+        let grpo = GrpoRecipe {
+            base,
+            out: "data/grpo".into(),
+            data: data(),
+            rollout: Default::default(),
+            reward: Default::default(),
+            train: Default::default(),
+            lora: None,
+            validation: Default::default(),
+        };
+        for (kind, recipe, table) in [
+            (Kind::Sft, Recipe::Sft(sft.clone()), toml::Table::try_from(&sft)),
+            (Kind::Grpo, Recipe::Grpo(grpo.clone()), toml::Table::try_from(&grpo)),
+        ] {
+            assert_eq!(Recipe::parse(kind, kind.defaults()), Ok(recipe));
+            let shown: toml::Table = toml::from_str(kind.defaults()).expect("TOML");
+            assert_complete(&shown, &table.expect("a table"));
+        }
+    }
+
+    #[test]
+    fn the_adapters_that_are_shown_are_the_defaults() {
+        for kind in Kind::ALL {
+            let section = kind.defaults().split("# [lora]").nth(1).expect("a section");
+            let lines = section.lines().skip(1).take_while(|line| !line.is_empty());
+            let text: String = lines.flat_map(|line| [line.trim_start_matches("# "), "\n"]).collect();
+            assert_eq!(toml::from_str::<super::Lora>(&text), Ok(super::Lora::default()), "{text}");
+        }
     }
 }

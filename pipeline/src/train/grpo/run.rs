@@ -157,7 +157,7 @@ impl Training for Trainer<'_> {
         let first = (step - 1) as u64 * train.images as u64;
         let draws: Vec<(u64, usize)> =
             (first..first + train.images as u64).map(|draw| (draw, self.order.item(draw))).collect();
-        let rolled = self.learner.each(&draws, stop, step, |&(draw, item)| self.roll(draw, item))?;
+        let rolled = self.learner.map(&draws, stop, step, |&(draw, item)| self.roll(draw, item))?;
         let groups: Vec<Group<'_>> = rolled.iter().map(|rolled| self.group(rolled)).collect();
         let terms = self.judge.judge(&groups);
         let rewards: Vec<f64> = terms.iter().flatten().map(|t| t.total(&self.recipe.reward)).collect();
@@ -184,16 +184,16 @@ impl Training for Trainer<'_> {
             let stop = if epoch == 0 { stop } else { &go_on };
             let indices: Vec<usize> = (0..rolled.len()).collect();
             let group = self.recipe.rollout.group;
-            let parts = self.learner.each(&indices, stop, step, |&index| {
+            let (mut stats, mut entropy, mut gradients) = (PolicyStats::default(), 0.0, Gradients::new());
+            let work = |&index: &usize| {
                 let advantages = &advantages.values[index * group..][..group];
                 self.micro_batch(&loss, &rolled[index], advantages, old.as_ref().map(|old| &old[index]))
-            })?;
-            let (mut stats, mut entropy, mut gradients) = (PolicyStats::default(), 0.0, Gradients::new());
-            for part in parts {
+            };
+            self.learner.each(&indices, stop, step, work, |part| {
                 stats.add(part.stats);
                 entropy += part.entropy;
                 learner::add(&mut gradients, part.gradients);
-            }
+            })?;
             if !stats.loss.is_finite() {
                 return Err(TrainError::NotANumber { step });
             }
@@ -304,7 +304,7 @@ impl Trainer<'_> {
         step: usize,
     ) -> Result<Vec<Vec<Vec<f64>>>, TrainError> {
         let indices: Vec<usize> = (0..rolled.len()).collect();
-        self.learner.each(&indices, stop, step, |&index| {
+        self.learner.map(&indices, stop, step, |&index| {
             let losses = self.losses(&self.model, &rolled[index], false)?.losses;
             Ok(by_answer(&losses, &rolled[index])?)
         })

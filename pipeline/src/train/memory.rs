@@ -1,0 +1,308 @@
+//! How much memory a training will need, said before any of it is taken.
+//!
+//! The estimate counts what our own code keeps, in f32: weights, gradients, moments, and for every thread
+//! the graph of one micro-batch at its longest. It is an upper bound for images of the largest size that
+//! the processor lets through; smaller ones need less.
+
+use std::path::Path;
+
+use qponder_kernels::pixels::PatchConfig;
+use qponder_shared::recipe::{GrpoRecipe, Lora, Objective, Optimiser, Part, SftRecipe, Target};
+use serde::Serialize;
+
+use crate::nano;
+use crate::processor::Processor;
+use crate::qwen2_5_vl::{Config, LoadError};
+
+/// Bytes of a number.
+const NUMBER: u64 = 4;
+/// Tokens of our prompts without the image.
+const PROMPT: u64 = 80;
+/// Tokens of a teacher's answer, generously.
+const ANSWER: u64 = 160;
+
+/// Bytes that a training needs, by what they hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Estimate {
+    pub weights: u64,
+    /// The frozen policy of a KL term, as far as it is no part of `weights`.
+    pub reference: u64,
+    /// The sum, and one more for each thread.
+    pub gradients: u64,
+    pub moments: u64,
+    /// What the graphs of all threads keep for the backward pass.
+    pub activations: u64,
+    /// Logits and their gradients.
+    pub logits: u64,
+    /// Keys and values while answers are sampled.
+    pub cache: u64,
+}
+
+impl Estimate {
+    /// All of it: what is sampled is gone before the gradients are there.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let learning = self.gradients + self.activations + self.logits;
+        self.weights + self.reference + self.moments + learning.max(self.cache)
+    }
+
+    /// Names and bytes for people to read.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 7] {
+        [
+            ("weights", self.weights),
+            ("frozen policy", self.reference),
+            ("gradients", self.gradients),
+            ("moments", self.moments),
+            ("activations", self.activations),
+            ("logits", self.logits),
+            ("key-value cache", self.cache),
+        ]
+    }
+
+    /// What the cold start of a recipe needs.
+    ///
+    /// # Errors
+    /// When the base model's configuration cannot be read.
+    pub fn sft(recipe: &SftRecipe) -> Result<Self, LoadError> {
+        let shape = Shape::of(&recipe.base)?;
+        let train = &recipe.train;
+        let trained = shape.trained(&train.parts, recipe.lora.as_ref());
+        let image = shape.image_tokens;
+        let answers = train.objective == Objective::Answer;
+        // Prompt and image are shared by the reasoning and the level word, as far as they are alike.
+        let tokens = if answers { image + 2 * PROMPT + ANSWER } else { 0 };
+        let batch = train.micro_batch as u64;
+        Ok(shape.estimate(&Demand {
+            trained,
+            optimiser: train.optimiser,
+            threads: threads(train.threads).min(train.batch.div_ceil(train.micro_batch) as u64),
+            patches: batch * shape.patches(),
+            tokens: batch * tokens,
+            predicted: if answers { batch * ANSWER } else { 0 },
+            head_tokens: train.head_tokens as u64,
+            recompute: train.recompute,
+            reference: 0,
+            cached: 0,
+        }))
+    }
+
+    /// What GRPO needs with a recipe.
+    ///
+    /// # Errors
+    /// When the base model's configuration cannot be read.
+    pub fn grpo(recipe: &GrpoRecipe) -> Result<Self, LoadError> {
+        let shape = Shape::of(&recipe.base)?;
+        let train = &recipe.train;
+        let trained = shape.trained(&train.parts, recipe.lora.as_ref());
+        let (group, answer) = (recipe.rollout.group as u64, recipe.rollout.max_new_tokens as u64);
+        let prompt = shape.image_tokens + PROMPT;
+        Ok(shape.estimate(&Demand {
+            trained,
+            optimiser: train.optimiser,
+            threads: threads(train.threads).min(train.images as u64),
+            patches: shape.patches(),
+            tokens: prompt + group * answer,
+            predicted: group * answer,
+            head_tokens: train.head_tokens as u64,
+            recompute: train.recompute,
+            reference: if train.beta > 0.0 && recipe.lora.is_none() { trained } else { 0 },
+            cached: group * (prompt + answer),
+        }))
+    }
+}
+
+fn threads(asked: usize) -> u64 {
+    let all = || std::thread::available_parallelism().map_or(1, usize::from);
+    if asked == 0 { all() as u64 } else { asked as u64 }
+}
+
+/// What a training asks for; tokens and patches are those of a micro-batch.
+struct Demand {
+    /// Numbers in training.
+    trained: u64,
+    optimiser: Optimiser,
+    threads: u64,
+    patches: u64,
+    tokens: u64,
+    /// Tokens with a loss.
+    predicted: u64,
+    head_tokens: u64,
+    recompute: bool,
+    /// Numbers that the frozen policy holds for itself.
+    reference: u64,
+    /// Tokens whose keys and values are held.
+    cached: u64,
+}
+
+/// The sizes of a model that memory depends on.
+struct Shape {
+    config: Config,
+    /// Of the largest image.
+    image_tokens: u64,
+}
+
+impl Shape {
+    fn of(base: &str) -> Result<Self, LoadError> {
+        let (config, patches) = if base == SftRecipe::NANO_INIT {
+            let (config, processor) = nano::processor()?;
+            (config, processor.patches().clone())
+        } else {
+            let config = Config::read(Path::new(base))?;
+            let patches = Processor::read(Path::new(base), &config)?.patches().clone();
+            (config, patches)
+        };
+        let PatchConfig { max_pixels, .. } = patches;
+        let side = (patches.factor() * patches.factor()).max(1);
+        Ok(Self { image_tokens: (max_pixels / side) as u64, config })
+    }
+
+    fn patches(&self) -> u64 {
+        self.image_tokens * (self.config.vision.spatial_merge_size as u64).pow(2)
+    }
+
+    /// Numbers in the tower, the merger, and the language model with its embeddings.
+    fn parameters(&self) -> [u64; 3] {
+        let (v, t) = (&self.config.vision, &self.config.text);
+        let (width, inner) = (v.hidden_size as u64, v.intermediate_size as u64);
+        let patch = (v.in_channels * v.temporal_patch_size * v.patch_size.pow(2)) as u64 * width;
+        let block = 4 * width * width + 4 * width + 3 * width * inner + 2 * inner + width + 2 * width;
+        let merged = width * (v.spatial_merge_size as u64).pow(2);
+        let merger = merged * merged + merged + (merged + 1) * v.out_hidden_size as u64 + width;
+        let (hidden, mlp, vocabulary) =
+            (t.hidden_size as u64, t.intermediate_size as u64, t.vocab_size as u64);
+        let kv = self.kv_width();
+        let layer = 2 * hidden * hidden + 2 * hidden * kv + hidden + 2 * kv + 3 * hidden * mlp + 2 * hidden;
+        let embeddings = vocabulary * hidden * if self.config.tie_word_embeddings { 1 } else { 2 };
+        let language = t.num_hidden_layers as u64 * layer + embeddings + hidden;
+        [patch + v.depth as u64 * block, merger, language]
+    }
+
+    fn kv_width(&self) -> u64 {
+        (self.config.text.num_key_value_heads * self.config.text.head_dim()) as u64
+    }
+
+    fn trained(&self, parts: &[Part], lora: Option<&Lora>) -> u64 {
+        let parts = lora.map_or(parts, |lora| &lora.parts);
+        let [vision, merger, language] = self.parameters();
+        let whole = [(Part::Vision, vision), (Part::Merger, merger), (Part::Language, language)];
+        let full: u64 = whole.iter().filter(|(part, _)| parts.contains(part)).map(|(_, count)| count).sum();
+        let adapters = lora.map_or(0, |lora| {
+            lora.rank as u64 * lora.targets.iter().map(|target| self.adapted(*target)).sum::<u64>()
+        });
+        full + adapters
+    }
+
+    /// Inputs and outputs of all layers of a target: what a rank costs.
+    fn adapted(&self, target: Target) -> u64 {
+        let (v, t) = (&self.config.vision, &self.config.text);
+        let (hidden, mlp, layers) =
+            (t.hidden_size as u64, t.intermediate_size as u64, t.num_hidden_layers as u64);
+        let (width, inner, blocks) = (v.hidden_size as u64, v.intermediate_size as u64, v.depth as u64);
+        match target {
+            Target::Query | Target::Output => layers * 2 * hidden,
+            Target::Key | Target::Value => layers * (hidden + self.kv_width()),
+            Target::Gate | Target::Up | Target::Down => layers * (hidden + mlp),
+            Target::VisionAttention => blocks * 4 * width,
+            Target::VisionOutput => blocks * 2 * width,
+            Target::VisionGate | Target::VisionUp | Target::VisionDown => blocks * (width + inner),
+            Target::Merger => {
+                let merged = width * (v.spatial_merge_size as u64).pow(2);
+                3 * merged + v.out_hidden_size as u64
+            }
+        }
+    }
+
+    fn estimate(&self, demand: &Demand) -> Estimate {
+        let (v, t) = (&self.config.vision, &self.config.text);
+        let (width, inner) = (v.hidden_size as u64, v.intermediate_size as u64);
+        let (hidden, mlp, kv) = (t.hidden_size as u64, t.intermediate_size as u64, self.kv_width());
+        // Every result that a layer's operations keep, by token.
+        let block = 13 * width + 3 * inner;
+        let layer = 9 * hidden + 3 * kv + 3 * mlp;
+        let kept = |layers: u64, width: u64, layer: u64| {
+            if demand.recompute { layers * 2 * width + 2 * layer } else { layers * layer }
+        };
+        let activations = demand.patches * kept(v.depth as u64, width, block)
+            + demand.tokens * kept(t.num_hidden_layers as u64, hidden, layer);
+        let at_once = match demand.head_tokens {
+            0 => demand.predicted,
+            tokens => tokens.min(demand.predicted),
+        };
+        let moments = match demand.optimiser {
+            Optimiser::Adamw => 2,
+            // Only matrices in blocks have one moment instead of two.
+            Optimiser::Muon => 1,
+        };
+        let weights: u64 = self.parameters().iter().sum();
+        Estimate {
+            weights: NUMBER * weights,
+            reference: NUMBER * demand.reference,
+            gradients: NUMBER * demand.trained * (demand.threads + 1),
+            moments: NUMBER * demand.trained * moments,
+            activations: NUMBER * activations * demand.threads,
+            logits: NUMBER * 3 * at_once * t.vocab_size as u64 * demand.threads,
+            cache: NUMBER * demand.cached * 2 * kv * t.num_hidden_layers as u64 * demand.threads,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sizes of the published checkpoints.
+    fn published(
+        hidden: usize,
+        mlp: usize,
+        layers: usize,
+        heads: usize,
+        kv_heads: usize,
+        tied: bool,
+    ) -> Shape {
+        let text = format!(
+            r#"{{"model_type": "qwen2_5_vl", "hidden_size": {hidden}, "intermediate_size": {mlp},
+            "num_hidden_layers": {layers}, "num_attention_heads": {heads}, "num_key_value_heads": {kv_heads},
+            "vocab_size": {vocabulary}, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
+            "max_position_embeddings": 128000, "tie_word_embeddings": {tied}, "image_token_id": 151655,
+            "vision_start_token_id": 151652, "vision_end_token_id": 151653,
+            "rope_scaling": {{"type": "mrope", "mrope_section": [16, 24, 24]}},
+            "vision_config": {{"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
+            "in_chans": 3, "out_hidden_size": {hidden}, "patch_size": 14, "spatial_merge_size": 2,
+            "window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31], "temporal_patch_size": 2}}}}"#,
+            vocabulary = if tied { 151_936 } else { 152_064 },
+        );
+        Shape { config: Config::parse(&text).expect("a configuration"), image_tokens: 1280 }
+    }
+
+    #[test]
+    fn parameters_are_those_of_the_published_models_and_of_nano() {
+        let total = |shape: &Shape| shape.parameters().iter().sum::<u64>();
+        assert_eq!(total(&published(2048, 11_008, 36, 16, 2, true)), 3_754_622_976);
+        assert_eq!(total(&published(3584, 18_944, 28, 28, 4, false)), 8_292_166_656);
+        assert_eq!(total(&Shape::of(SftRecipe::NANO_INIT).expect("nano")), 3_147_008);
+    }
+
+    #[test]
+    fn adapters_and_recomputation_save_memory() {
+        let shape = published(3584, 18_944, 28, 28, 4, false);
+        let lora = Lora { rank: 8, ..Lora::default() };
+        // PEFT prints 20,185,088 trainable parameters for rank 8 on the language model's linear layers.
+        assert_eq!(shape.trained(&[], Some(&lora)), 20_185_088);
+        let demand = |recompute| Demand {
+            trained: shape.trained(&[], Some(&lora)),
+            optimiser: Optimiser::Adamw,
+            threads: 1,
+            patches: shape.patches(),
+            tokens: 1500,
+            predicted: 160,
+            head_tokens: 64,
+            recompute,
+            reference: 0,
+            cached: 0,
+        };
+        let (kept, again) = (shape.estimate(&demand(false)), shape.estimate(&demand(true)));
+        assert!(again.activations * 5 < kept.activations, "{again:?} {kept:?}");
+        assert_eq!((again.weights, again.total() < 60 << 30), (4 * 8_292_166_656, true));
+    }
+}

@@ -1,0 +1,96 @@
+//! `qponder recipe`: checks training recipes and shows their keys.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use qponder_pipeline::train::Estimate;
+use qponder_shared::recipe::{Kind, Recipe};
+
+use super::training::describe_memory;
+
+/// Check training recipes, or show every key with its default.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  qponder recipe check models/recipes/*.toml
+  qponder recipe show-defaults grpo > my-recipe.toml")]
+pub struct RecipeArgs {
+    #[command(subcommand)]
+    command: RecipeCommand,
+}
+
+#[derive(Subcommand)]
+enum RecipeCommand {
+    /// Say what is wrong with recipes, and how much memory each will need at most.
+    ///
+    /// The kind of a recipe is seen from its sections: only grpo has [rollout] and [reward].
+    Check {
+        /// Recipes, TOML files.
+        #[arg(required = true, value_name = "FILE")]
+        recipes: Vec<PathBuf>,
+        /// Take the recipes for ones of this kind.
+        #[arg(long, value_enum)]
+        kind: Option<KindArg>,
+    },
+    /// Print a recipe with every key, its default and what it means.
+    ShowDefaults {
+        #[arg(value_enum)]
+        kind: KindArg,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KindArg {
+    Sft,
+    Grpo,
+}
+
+impl From<KindArg> for Kind {
+    fn from(kind: KindArg) -> Self {
+        match kind {
+            KindArg::Sft => Kind::Sft,
+            KindArg::Grpo => Kind::Grpo,
+        }
+    }
+}
+
+/// Checks every file, or prints the defaults.
+///
+/// # Errors
+/// When a recipe cannot be read or used; all are looked at first.
+pub fn run(args: RecipeArgs) -> anyhow::Result<()> {
+    match args.command {
+        RecipeCommand::ShowDefaults { kind } => {
+            print!("{}", Kind::from(kind).defaults());
+            Ok(())
+        }
+        RecipeCommand::Check { recipes, kind } => {
+            let mut broken = 0;
+            for path in &recipes {
+                if let Err(error) = check(path, kind.map(Kind::from)) {
+                    println!("{}: {error:#}", path.display());
+                    broken += 1;
+                }
+            }
+            if broken > 0 {
+                bail!("{broken} of {} recipes cannot be used", recipes.len());
+            }
+            Ok(())
+        }
+    }
+}
+
+fn check(path: &PathBuf, kind: Option<Kind>) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(path).context("cannot be read")?;
+    let kind = kind.map_or_else(|| Kind::of(&text), Ok)?;
+    let estimate = match Recipe::parse(kind, &text)? {
+        Recipe::Sft(recipe) => Estimate::sft(&recipe),
+        Recipe::Grpo(recipe) => Estimate::grpo(&recipe),
+    };
+    let memory = match estimate {
+        Ok(estimate) => describe_memory(&estimate),
+        Err(error) => format!("how much memory it needs cannot be said before its base is there: {error}"),
+    };
+    println!("{}: a valid recipe of {}\n  {memory}", path.display(), kind.name());
+    Ok(())
+}
