@@ -22,12 +22,21 @@ pub struct DatasetArgs {
 #[derive(Subcommand)]
 enum DatasetCommand {
     /// Make a manifest of a published dataset: its label file and its folder of images.
+    ///
+    /// Labels become MOS from 1 to 5, higher is better: linear between the ends of the dataset's scale, DMOS
+    /// reversed. All versions of a reference come into one split. What would leak between splits is refused.
     Import(import::ImportArgs),
     /// Count what manifests hold.
     Stats(stats::StatsArgs),
     /// Check every row and every image of manifests.
+    ///
+    /// Every image decodes, ids are unique, labels are from 1 to 5, no reference and no image is in two splits,
+    /// and images are what hashes.sha256 beside the manifest says, where that is there.
     Verify(verify::VerifyArgs),
     /// Write rows with a teacher's answer as conversations for other trainers.
+    ///
+    /// A conversation is the system prompt, the prompt of reasoning mode after the image, and the teacher's
+    /// answer. Image paths are absolute.
     Export(export::ExportArgs),
 }
 

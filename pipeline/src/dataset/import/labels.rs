@@ -20,13 +20,21 @@ const BINARY: [(&[u8], &str); 4] = [
 /// # Errors
 /// When they cannot be read, are binary, or are not of the format.
 pub(super) fn read(format: Format, path: &Path) -> Result<Labels, ImportError> {
-    let text = if path.is_dir() {
-        let files = text_files(path)?;
-        let texts: Result<Vec<_>, _> = files.iter().map(|file| text(format, file)).collect();
-        texts?.join("\n")
-    } else {
-        text(format, path)?
-    };
+    if !path.is_dir() {
+        return file(format, path);
+    }
+    let files = text_files(path)?;
+    let (first, others) =
+        files.split_first().ok_or_else(|| ImportError::NoLabels { path: path.to_owned() })?;
+    let mut labels = file(format, first)?;
+    for other in others {
+        labels.entries.extend(file(format, other)?.entries);
+    }
+    Ok(labels)
+}
+
+fn file(format: Format, path: &Path) -> Result<Labels, ImportError> {
+    let text = text(format, path)?;
     format.parse(&text).map_err(|source| ImportError::Parse { path: path.to_owned(), source })
 }
 
@@ -40,7 +48,7 @@ fn text_files(dir: &Path) -> Result<Vec<PathBuf>, ImportError> {
         }
     }
     files.sort_unstable();
-    if files.is_empty() { Err(ImportError::NoLabels { path: dir.to_owned() }) } else { Ok(files) }
+    Ok(files)
 }
 
 fn text(format: Format, path: &Path) -> Result<String, ImportError> {

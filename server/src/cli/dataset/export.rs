@@ -10,9 +10,6 @@ use qponder_shared::dataset::ConversationFormat;
 use qponder_shared::manifest::Split;
 
 /// Arguments of `qponder dataset export`.
-///
-/// A conversation is the system prompt, the prompt of reasoning mode after the image, and the teacher's
-/// answer. Image paths are absolute.
 #[derive(Args)]
 #[command(after_help = "Examples:
   qponder dataset export --format ms-swift --out train.jsonl answers/manifest.jsonl

@@ -8,14 +8,12 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use qponder_pipeline::dataset::import::{Fractions, Import, Origin, Summary, UsedSplit, import};
 use qponder_shared::dataset::{Direction, Evidence, Format, Range};
+use qponder_shared::manifest::Split;
 
 /// Problems that are printed; the file has all.
 const SHOWN: usize = 5;
 
 /// Arguments of `qponder dataset import`.
-///
-/// Labels become MOS from 1 to 5, higher is better: linear between the ends of the dataset's scale, DMOS
-/// reversed. All versions of a reference come into one split.
 #[derive(Args)]
 #[command(after_help = "Examples:
   qponder dataset import --format koniq-10k --labels koniq10k_distributions_sets.csv --images 1024x768 --out koniq
@@ -26,7 +24,8 @@ const SHOWN: usize = 5;
 
 Writes OUT/manifest.jsonl, OUT/hashes.sha256 and, where images are missing or cannot be read, OUT/problems.jsonl;
 then there is no manifest and the exit code is 1, unless --skip-problems is given. Only PNG, JPEG and WebP are
-decoded. Convert BMP files first, such as with `mogrify -format png *.bmp`; they are found under the new extension.")]
+decoded. Convert BMP files first, such as with `mogrify -format png *.bmp`; they are found under the new extension.
+Of label files that are .xlsx or .mat, it says how to convert them.")]
 pub struct ImportArgs {
     /// Layout of the label file.
     #[arg(long, value_parser = format())]
@@ -133,12 +132,11 @@ fn print(summary: &Summary) {
         UsedSplit::Seeded { seed, fractions } => format!("{fractions} by reference, seed {seed}"),
     };
     println!("  split       {split}");
-    let splits: Vec<_> = counts.splits.iter().map(|(name, images)| format!("{images} {name}")).collect();
+    let of = |split: Split| counts.splits.get(split.name()).copied().unwrap_or_default();
+    let [train, val, test] = [Split::Train, Split::Val, Split::Test].map(of);
+    let (images, references) = (counts.images, counts.references);
     println!(
-        "  good        {} images ({}) of {} references",
-        counts.images,
-        splits.join(", "),
-        counts.references
+        "  good        {images} images ({train} train, {val} val, {test} test) of {references} references"
     );
     if summary.converted > 0 {
         println!("  converted   {} of them have another extension than in the label file", summary.converted);

@@ -1,10 +1,12 @@
 //! `qponder dataset stats`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 use qponder_pipeline::dataset::manifest::Manifest;
 use qponder_shared::dataset::Counts;
+use qponder_shared::manifest::Split;
 
 /// Widest bar of the histogram, in characters.
 const WIDTH: usize = 40;
@@ -45,8 +47,9 @@ fn print(counts: &Counts) {
     println!("  labels      {} MOS, {} proxy", counts.mos, counts.proxy);
     println!("  answers     {}", counts.answers);
     println!("\n{:28}{:>8}{:>8}{:>8}", "source", "train", "val", "test");
-    let of = |splits: &std::collections::BTreeMap<&'static str, usize>| {
-        ["train", "val", "test"].map(|split| splits.get(split).copied().unwrap_or_default())
+    let of = |splits: &BTreeMap<&str, usize>| {
+        [Split::Train, Split::Val, Split::Test]
+            .map(|split| splits.get(split.name()).copied().unwrap_or_default())
     };
     for (source, splits) in &counts.sources {
         let [train, val, test] = of(splits);
@@ -66,7 +69,8 @@ fn print(counts: &Counts) {
     println!("\nlabel");
     let most = counts.histogram.iter().copied().max().unwrap_or_default();
     for (low, images) in counts.bins() {
-        println!("{low:.1} to {:.1} {images:>8} {}", low + 0.5, bar(images, most));
+        let line = format!("{low:.1} to {:.1} {images:>8} {}", low + 0.5, bar(images, most));
+        println!("{}", line.trim_end());
     }
     if counts.outside > 0 {
         println!("outside    {:>8}: no labels from 1 to 5, see `qponder dataset verify`", counts.outside);

@@ -7,9 +7,6 @@ use clap::Args;
 use qponder_pipeline::dataset::verify::verify;
 
 /// Arguments of `qponder dataset verify`.
-///
-/// Every image decodes, ids are unique, labels are from 1 to 5, no reference and no image is in two splits,
-/// and images are what hashes.sha256 beside the manifest says, where that is there.
 #[derive(Args)]
 #[command(after_help = "Examples:
   qponder dataset verify koniq/manifest.jsonl
