@@ -1,17 +1,25 @@
 //! Degraded images with proxy labels: on disk with a manifest ([`make`]), and in memory as fast as
-//! training asks for them ([`Gallery`]).
+//! training asks for them ([`Gallery`]). Published datasets with opinions of people are imported
+//! ([`mod@import`]), and manifests of either are verified and exported.
 //!
-//! Everything is a function of the photographs and a seed, whatever the number of threads and however
+//! Everything that is made is a function of the photographs and a seed, whatever the number of threads and however
 //! often the work was interrupted. Photographs are shrunk to at most three quarters first, because most
 //! were compressed with loss, which shrinking hides.
 
+pub mod export;
 mod gallery;
+pub mod hashes;
+pub mod import;
+pub mod inspect;
 mod make;
+pub mod manifest;
 mod sample;
 mod sources;
+pub mod verify;
 
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use qponder_kernels::pixels::{DecodeError, EncodeError};
 
@@ -50,4 +58,12 @@ impl DatasetError {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
+}
+
+/// Writes a file under another name and then gives it its own, so that there is all of it or none.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    fs::write(&part, text)?;
+    fs::rename(part, path)
 }

@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod attribute;
+pub mod dataset;
 pub mod distortion;
 pub mod grammar;
 pub mod ids;

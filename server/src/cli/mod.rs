@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod assess;
+mod dataset;
 mod degrade;
 mod evaluate;
 mod grpo;
@@ -30,6 +31,8 @@ enum Command {
     Assess(assess::AssessArgs),
     /// Make degraded images with known distortions, and a manifest of them.
     Degrade(degrade::DegradeArgs),
+    /// Import, count, verify and export labelled images.
+    Dataset(dataset::DatasetArgs),
     /// Train a model as a recipe says.
     Sft(sft::SftArgs),
     /// Improve a trained model by reinforcement learning.
@@ -49,6 +52,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Assess(args) => assess::run(&args),
         Command::Degrade(args) => degrade::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Dataset(args) => dataset::run(&args),
         Command::Sft(args) => sft::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Grpo(args) => grpo::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Recipe(args) => recipe::run(args).map(|()| ExitCode::SUCCESS),
