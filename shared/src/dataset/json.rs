@@ -9,11 +9,14 @@ use serde_json::{Map, Value};
 
 use super::{Direction, Entry, Labels, ParseError, Place, Range, StdScale};
 
+/// An object of the list and where it stands.
+type Item = (Place, Map<String, Value>);
+
 /// DeQA-Score: labels on 1 to 5, whose direction its authors have already turned.
 pub(super) fn deqa(text: &str) -> Result<Labels, ParseError> {
     let items = items(text)?;
     let factor = std_factor(&items);
-    let entry = |(place, item): &(Place, Map<String, Value>)| {
+    let entry = |(place, item): &Item| {
         let entry = Entry::new(*place, image(*place, item)?, required(*place, item, "gt_score_norm")?)?;
         let std = match (optional(*place, item, "std_norm")?, optional(*place, item, "std")?, factor) {
             (Some(norm), ..) => Some(norm),
@@ -34,7 +37,7 @@ pub(super) fn deqa(text: &str) -> Result<Labels, ParseError> {
 
 /// Q-Align: labels as the dataset has them; DMOS for some.
 pub(super) fn q_align(text: &str) -> Result<Labels, ParseError> {
-    let entry = |(place, item): &(Place, Map<String, Value>)| {
+    let entry = |(place, item): &Item| {
         let entry = Entry::new(*place, image(*place, item)?, required(*place, item, "gt_score")?)?;
         entry.with_std(optional(*place, item, "std")?)
     };
@@ -43,7 +46,7 @@ pub(super) fn q_align(text: &str) -> Result<Labels, ParseError> {
 }
 
 /// What makes a `std` one on 1 to 5: how far `gt_score_norm` moves for each unit of `gt_score`.
-fn std_factor(items: &[(Place, Map<String, Value>)]) -> Option<f64> {
+fn std_factor(items: &[Item]) -> Option<f64> {
     let number = |item: &Map<String, Value>, key| item.get(key).and_then(Value::as_f64);
     let pairs = items.iter().filter_map(|(_, i)| Some((number(i, "gt_score")?, number(i, "gt_score_norm")?)));
     let pairs: Vec<_> = pairs.collect();
@@ -53,7 +56,7 @@ fn std_factor(items: &[(Place, Map<String, Value>)]) -> Option<f64> {
     factor.is_finite().then_some(factor)
 }
 
-fn items(text: &str) -> Result<Vec<(Place, Map<String, Value>)>, ParseError> {
+fn items(text: &str) -> Result<Vec<Item>, ParseError> {
     let text = text.trim_start_matches('\u{feff}');
     let items: Vec<Map<String, Value>> =
         serde_json::from_str(text).map_err(|error| ParseError::Json { reason: error.to_string() })?;
