@@ -4,6 +4,7 @@
 mod answers;
 pub mod checkpoint;
 pub mod data;
+mod dropout;
 pub mod grpo;
 mod learner;
 pub mod objective;
@@ -21,6 +22,7 @@ use serde::Serialize;
 pub use sft::sft;
 pub use validate::ValidationReport;
 
+use crate::adapter::AdapterError;
 use crate::processor::PromptError;
 use crate::qwen2_5_vl::LoadError;
 
@@ -31,6 +33,8 @@ pub enum TrainError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Prompt(#[from] PromptError),
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{path} line {line}: {reason}")]

@@ -3,6 +3,7 @@
 mod assess;
 mod degrade;
 mod evaluate;
+mod export;
 mod grpo;
 mod places;
 mod serve;
@@ -35,6 +36,8 @@ enum Command {
     Grpo(grpo::GrpoArgs),
     /// Measure a model against the labels of a dataset.
     Evaluate(evaluate::EvaluateArgs),
+    /// Write a model as other programs read it.
+    Export(export::ExportArgs),
 }
 
 /// Runs the command that was asked for.
@@ -49,5 +52,6 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Sft(args) => sft::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Grpo(args) => grpo::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Evaluate(args) => evaluate::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }
