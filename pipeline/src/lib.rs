@@ -4,10 +4,12 @@
 //! Plain Rust on the outside: callers hand over images and paths and get answers, never tensors.
 //! Nothing here knows of HTTP or SQL.
 
+pub mod adapter;
 pub mod assess;
 pub mod dataset;
 pub mod degrade;
 pub mod evaluate;
+pub mod export;
 pub mod generate;
 pub mod nano;
 pub mod ops;

@@ -4,6 +4,7 @@
 pub mod answers;
 pub mod checkpoint;
 pub mod data;
+mod dropout;
 pub mod grpo;
 mod learner;
 mod memory;
@@ -23,6 +24,7 @@ pub use memory::Estimate;
 pub use sft::sft;
 pub use validate::ValidationReport;
 
+use crate::adapter::AdapterError;
 use crate::processor::PromptError;
 use crate::qwen2_5_vl::LoadError;
 
@@ -33,6 +35,8 @@ pub enum TrainError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Prompt(#[from] PromptError),
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{path} line {line}: {reason}")]

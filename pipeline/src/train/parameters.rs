@@ -1,21 +1,41 @@
 //! Which tensors of a model are in training.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use candle_core::{Result, Tensor, Var};
+use qponder_shared::recipe::{Lora, Part, Target};
 
-use crate::qwen2_5_vl::Weights;
+use super::TrainError;
+use super::learner::part;
+use crate::adapter::{Adapter, is_adapter};
+use crate::qwen2_5_vl::{Adaptation, Config, Weights};
+use crate::save::{self, Layout};
 
 /// A model's tensors, some of which are variables.
 pub struct Parameters {
-    /// All of them; those in training share their storage with the variables.
+    /// All of them, with adapters switched on; those in training share their storage with the variables.
     pub weights: Weights,
     pub variables: BTreeMap<String, Var>,
 }
 
+/// Whether a recipe trains a tensor: one of its parts, or with adapters these, the pooled heads, and of
+/// the parts that `lora` names all but the adapted modules.
+pub fn trains(name: &str, parts: &[Part], lora: Option<&Lora>) -> bool {
+    let Some(lora) = lora else { return parts.contains(&part(name)) };
+    let module = name.rsplit_once('.').map_or(name, |(module, _)| module);
+    let is_target = Target::of(module).is_some_and(|target| lora.targets.contains(&target));
+    is_adapter(name) || name.starts_with("heads.") || (lora.parts.contains(&part(name)) && !is_target)
+}
+
 impl Parameters {
-    /// Makes variables of the tensors that `trains` accepts by name.
-    pub fn new(mut tensors: BTreeMap<String, Tensor>, trains: impl Fn(&str) -> bool) -> Result<Self> {
+    /// Makes variables of the tensors that `trains` accepts by name; the adapters among the tensors are
+    /// those of `lora`.
+    pub fn new(
+        mut tensors: BTreeMap<String, Tensor>,
+        lora: Option<&Lora>,
+        trains: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
         let mut variables = BTreeMap::new();
         for (name, tensor) in &mut tensors {
             if trains(name) {
@@ -24,11 +44,30 @@ impl Parameters {
                 variables.insert(name.clone(), variable);
             }
         }
-        Ok(Self { weights: Weights::new(tensors), variables })
+        let adaptation = lora.map(|lora| Adaptation { scale: lora.scale(), dropout: None });
+        Ok(Self { weights: Weights::new(tensors).adapted(adaptation), variables })
     }
 
     /// How many numbers are in training.
     pub fn trained(&self) -> u64 {
         self.variables.values().map(|variable| variable.elem_count() as u64).sum()
     }
+}
+
+/// Saves a finished run's model into `out`. Adapters are merged into it; where nothing else was trained,
+/// `out/adapter` gets them for PEFT as well.
+pub fn save(
+    out: &Path,
+    config: &Config,
+    weights: &Weights,
+    base: Option<&Path>,
+    lora: Option<&Lora>,
+) -> std::result::Result<(), TrainError> {
+    let Some(lora) = lora else { return save::model(out, config, weights, base, Layout::default()) };
+    let adapter = Adapter::trained(weights, lora);
+    if lora.parts.is_empty() {
+        let base = base.unwrap_or(Path::new("")).to_string_lossy();
+        adapter.write(&out.join("adapter"), &base)?;
+    }
+    save::model(out, config, &adapter.merge(weights)?, base, Layout::default())
 }

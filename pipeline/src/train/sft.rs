@@ -10,15 +10,16 @@ use qponder_shared::recipe::{Objective, Part, SftRecipe};
 
 use super::checkpoint::Checkpoint;
 use super::data::{Examples, Item, Order, read_manifests, spread};
+use super::dropout::AdapterDropout;
 use super::learner::{self, Gradients, Learner, part};
 use super::objective::{Losses, PooledHeads, gradients, loss};
-use super::parameters::Parameters;
+use super::parameters::{self, Parameters, trains};
 use super::session::{Session, Training};
 use super::validate::validate;
 use super::{Progress, TrainError, ValidationReport};
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, Qwen2_5Vl, Weights};
-use crate::{nano, save};
+use crate::{adapter, nano, save};
 
 /// Trains as the recipe says, from the newest checkpoint in `recipe.out` if there is one, and saves
 /// the model into `recipe.out` at the end.
@@ -62,11 +63,15 @@ pub fn sft(
         .map_err(|e| TrainError::Checkpoint { path: recipe.out.clone().into(), reason: e.to_string() })?;
     let out = Path::new(&recipe.out);
     let checkpoint = Checkpoint::newest(out, &identity)?.unwrap_or_default();
+    let lora = recipe.lora.as_ref();
+    if let Some(lora) = lora {
+        tensors.extend(adapter::initial(&tensors, lora, train.seed)?);
+    }
     tensors.extend(checkpoint.weights);
 
-    let parameters = Parameters::new(tensors, |name| {
+    let parameters = Parameters::new(tensors, lora, |name| {
         let is_reached = train.objective == Objective::Answer || part(name) == Part::Vision;
-        train.parts.contains(&part(name)) && is_reached
+        trains(name, &train.parts, lora) && is_reached
     })?;
     let weights = &parameters.weights;
     let model = Qwen2_5Vl::new(config.clone(), weights, &Device::Cpu)?.with_recompute(train.recompute);
@@ -90,6 +95,7 @@ pub fn sft(
     };
     let mut trainer = Trainer {
         recipe,
+        dropout: AdapterDropout::new(&model, weights, lora, train.seed, train.recompute),
         model,
         heads,
         processor: &processor,
@@ -100,12 +106,14 @@ pub fn sft(
         validation,
     };
     session.run(&mut trainer, started, stop, progress)?;
-    save::model(out, &trainer.model.config, weights, if fresh { None } else { Some(base) })
+    parameters::save(out, &trainer.model.config, weights, if fresh { None } else { Some(base) }, lora)
 }
 
 struct Trainer<'a> {
     recipe: &'a SftRecipe,
     model: Qwen2_5Vl,
+    /// Makes the micro-batches' models where adapters have dropout.
+    dropout: Option<AdapterDropout>,
     heads: Option<PooledHeads>,
     processor: &'a Processor,
     examples: Examples<'a>,
@@ -171,7 +179,10 @@ impl Trainer<'_> {
             .iter()
             .map(|&(draw, item)| self.examples.make(&self.training[item], draw))
             .collect::<Result<Vec<_>, _>>()?;
-        let (total, losses) = loss(&self.model, self.heads.as_ref(), &examples, &self.recipe.train)?;
+        let first_draw = draws.first().map_or(0, |&(draw, _)| draw);
+        let dropped = self.dropout.as_ref().map(|dropout| dropout.model(first_draw)).transpose()?;
+        let model = dropped.as_ref().unwrap_or(&self.model);
+        let (total, losses) = loss(model, self.heads.as_ref(), &examples, &self.recipe.train)?;
         Ok((losses, gradients(&total, &self.learner.variables)?))
     }
 }

@@ -4,6 +4,7 @@ mod assess;
 mod dataset;
 mod degrade;
 mod evaluate;
+mod export;
 mod grpo;
 mod places;
 mod recipe;
@@ -41,6 +42,8 @@ enum Command {
     Recipe(recipe::RecipeArgs),
     /// Measure a model against the labels of a dataset.
     Evaluate(evaluate::EvaluateArgs),
+    /// Write a model as other programs read it.
+    Export(export::ExportArgs),
 }
 
 /// Runs the command that was asked for.
@@ -57,5 +60,6 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Grpo(args) => grpo::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Recipe(args) => recipe::run(args).map(|()| ExitCode::SUCCESS),
         Command::Evaluate(args) => evaluate::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

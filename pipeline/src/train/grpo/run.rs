@@ -17,17 +17,18 @@ use serde::Serialize;
 
 use super::policy::{self, Advantages, PolicyLoss, PolicyStats, advantages};
 use super::rewards::{Group, Judge, LevelMap, Sampled, Terms};
+use crate::adapter;
 use crate::degrade::Rng;
 use crate::generate::{Flow, Generated, generate};
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, Inputs, Qwen2_5Vl, Weights};
-use crate::save;
 use crate::train::answers::{Head, Packed, TokenLosses};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::data::{Item, Order, Tokens, read_manifests, spread};
+use crate::train::dropout::AdapterDropout;
 use crate::train::learner::{self, Gradients, Learner, part};
 use crate::train::objective::gradients;
-use crate::train::parameters::Parameters;
+use crate::train::parameters::{self, Parameters, trains};
 use crate::train::session::{Session, Training, append};
 use crate::train::validate::validate;
 use crate::train::{Progress, TrainError, ValidationReport};
@@ -68,8 +69,12 @@ pub fn grpo(
     let identity = serde_json::to_string(recipe)
         .map_err(|e| TrainError::Checkpoint { path: out.to_owned(), reason: e.to_string() })?;
     let checkpoint = Checkpoint::newest(out, &identity)?.unwrap_or_default();
+    let lora = recipe.lora.as_ref();
+    if let Some(lora) = lora {
+        tensors.extend(adapter::initial(&tensors, lora, train.seed)?);
+    }
     tensors.extend(checkpoint.weights);
-    let parameters = Parameters::new(tensors, |name| train.parts.contains(&part(name)))?;
+    let parameters = Parameters::new(tensors, lora, |name| trains(name, &train.parts, lora))?;
     let weights = &parameters.weights;
     let validation = spread(&held_out, recipe.validation.images);
     let started = Progress::Started {
@@ -88,9 +93,11 @@ pub fn grpo(
         validate_every: recipe.validation.every,
         validate_first: true,
     };
+    let model = Qwen2_5Vl::new(config, weights, &Device::Cpu)?.with_recompute(train.recompute);
     let mut trainer = Trainer {
         recipe,
-        model: Qwen2_5Vl::new(config, weights, &Device::Cpu)?.with_recompute(train.recompute),
+        dropout: AdapterDropout::new(&model, weights, lora, train.seed, train.recompute),
+        model,
         reference,
         processor: &processor,
         judge: Judge {
@@ -105,12 +112,14 @@ pub fn grpo(
         completions: append(&out.join("completions.jsonl"))?,
     };
     session.run(&mut trainer, started, stop, progress)?;
-    save::model(out, &trainer.model.config, weights, Some(base))
+    parameters::save(out, &trainer.model.config, weights, Some(base), lora)
 }
 
 struct Trainer<'a> {
     recipe: &'a GrpoRecipe,
     model: Qwen2_5Vl,
+    /// Makes the micro-batches' models where adapters have dropout.
+    dropout: Option<AdapterDropout>,
     reference: Option<Qwen2_5Vl>,
     processor: &'a Processor,
     judge: Judge,
@@ -182,12 +191,17 @@ impl Training for Trainer<'_> {
         let go_on = AtomicBool::new(false);
         for epoch in 0..train.epochs {
             let stop = if epoch == 0 { stop } else { &go_on };
+            let update = (step - 1) * train.epochs + epoch + 1;
             let indices: Vec<usize> = (0..rolled.len()).collect();
             let group = self.recipe.rollout.group;
             let (mut stats, mut entropy, mut gradients) = (PolicyStats::default(), 0.0, Gradients::new());
             let work = |&index: &usize| {
                 let advantages = &advantages.values[index * group..][..group];
-                self.micro_batch(&loss, &rolled[index], advantages, old.as_ref().map(|old| &old[index]))
+                let old = old.as_ref().map(|old| &old[index]);
+                let micro_batch = ((update - 1) * train.images + index) as u64;
+                let dropped = self.dropout.as_ref().map(|dropout| dropout.model(micro_batch)).transpose()?;
+                let model = dropped.as_ref().unwrap_or(&self.model);
+                self.micro_batch(model, &loss, &rolled[index], advantages, old)
             };
             self.learner.each(&indices, stop, step, work, |part| {
                 stats.add(part.stats);
@@ -197,7 +211,6 @@ impl Training for Trainer<'_> {
             if !stats.loss.is_finite() {
                 return Err(TrainError::NotANumber { step });
             }
-            let update = (step - 1) * train.epochs + epoch + 1;
             let (norm, rate) = self.learner.update(step, update, gradients)?;
             let tokens = stats.tokens.max(1) as f64;
             metrics.extend([
@@ -282,7 +295,7 @@ impl Trainer<'_> {
         let (count, values) = (rolled.patches.count(), &rolled.patches.values);
         let patches = Tensor::from_slice(values, (count, values.len() / count), model.device())?;
         let mut images = model.vision.forward(&patches, &[rolled.patches.grid])?;
-        if !self.recipe.train.parts.iter().any(|part| matches!(part, Part::Vision | Part::Merger)) {
+        if !self.learner.variables.keys().any(|name| part(name) != Part::Language) {
             images = images.detach();
         }
         let answers = rolled.answers.iter().map(|answer| Tokens {
@@ -313,12 +326,13 @@ impl Trainer<'_> {
     /// The policy loss of one image's answers.
     fn micro_batch(
         &self,
+        model: &Qwen2_5Vl,
         loss: &PolicyLoss,
         rolled: &Rolled,
         advantages: &[f64],
         old: Option<&Vec<Vec<f64>>>,
     ) -> Result<MicroBatch, TrainError> {
-        let TokenLosses { losses, entropies } = self.losses(&self.model, rolled, true)?;
+        let TokenLosses { losses, entropies } = self.losses(model, rolled, true)?;
         let new = by_answer(&losses, rolled)?;
         let reference = match &self.reference {
             Some(model) => by_answer(&self.losses(model, rolled, false)?.losses, rolled)?,

@@ -1,6 +1,8 @@
 //! Our numbers against those that transformers recorded in `fixtures/transformers/`.
 
-use std::collections::HashMap;
+mod adapter;
+
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -216,23 +218,19 @@ fn pixel_values_match() {
     assert!(compared >= 5, "only {compared} fixtures");
 }
 
-#[test]
-fn loss_and_every_gradient_match() {
-    for name in ["flat-f32-untied-sharded", "nested-f32-tied"] {
-        let dir = fixtures().join(name);
-        let config = Config::read(&dir).expect("a configuration");
+/// The training batch of a checkpoint, packed: its inputs, the rows that predict, and their targets.
+struct TrainBatch {
+    inputs: Inputs,
+    rows: Tensor,
+    targets: Vec<u32>,
+    /// As recorded, without an adapter.
+    loss: f32,
+}
+
+impl TrainBatch {
+    fn read(dir: &Path, config: &Config) -> Self {
         let batch = tensors(&dir.join("train_batch.safetensors"));
         let facts = json(&dir.join("train_batch.json"));
-        let loaded = Weights::read(&dir, DType::F32, &Device::Cpu).expect("weights");
-        let variables: std::collections::BTreeMap<String, Var> = loaded
-            .tensors()
-            .iter()
-            .map(|(n, t)| (n.clone(), Var::from_tensor(t).expect("a variable")))
-            .collect();
-        let weights =
-            Weights::new(variables.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone())).collect());
-        let model = Qwen2_5Vl::new(config.clone(), &weights, &Device::Cpu).expect("a model");
-
         let rows = |part: &str| batch[part].to_vec2::<i64>().expect("integers");
         let (all_ids, mask, labels) = (rows("input_ids"), rows("attention_mask"), rows("labels"));
         let grids: Vec<[usize; 3]> =
@@ -260,29 +258,57 @@ fn loss_and_every_gradient_match() {
                 targets.push(label as u32);
                 target_rows.push((inputs.ids.len() + index - 1) as u32);
             }
-            inputs.positions.extend(positions(&ids, &grids[next_grid..next_grid + images], &config));
+            inputs.positions.extend(positions(&ids, &grids[next_grid..next_grid + images], config));
             next_grid += images;
             inputs.lengths.push(length);
             inputs.ids.extend(ids);
         }
-        let hidden = model.forward(&inputs).expect("hidden states");
-        let target_rows = Tensor::new(target_rows.as_slice(), &Device::Cpu).expect("rows");
-        let logits = model.text.logits(&hidden.index_select(&target_rows, 0).expect("rows")).expect("logits");
-        let loss =
-            ops::negative_log_likelihood(&logits, &targets).and_then(|l| l.mean_all()).expect("a loss");
-        let expected: f32 = floats(&batch["loss"])[0];
-        let found = loss.to_scalar::<f32>().expect("a number");
-        assert!(
-            (found - expected).abs() < 1e-5 * expected.abs(),
-            "{name}: loss {found}, expected {expected}"
-        );
+        let rows = Tensor::new(target_rows.as_slice(), &Device::Cpu).expect("rows");
+        Self { inputs, rows, targets, loss: floats(&batch["loss"])[0] }
+    }
 
-        let ours = gradients(&loss, &variables).expect("gradients of all parameters");
+    /// The mean negative log-likelihood of the targets.
+    fn loss(&self, model: &Qwen2_5Vl) -> Tensor {
+        let hidden = model.forward(&self.inputs).expect("hidden states");
+        let logits = model.text.logits(&hidden.index_select(&self.rows, 0).expect("rows")).expect("logits");
+        ops::negative_log_likelihood(&logits, &self.targets).and_then(|l| l.mean_all()).expect("a loss")
+    }
+}
+
+/// Compares a loss and the gradients of all variables with recorded ones.
+fn check_gradients(
+    name: &str,
+    loss: &Tensor,
+    expected: f32,
+    variables: &BTreeMap<String, Var>,
+    theirs: &HashMap<String, Tensor>,
+) {
+    let found = loss.to_scalar::<f32>().expect("a number");
+    assert!((found - expected).abs() < 1e-5 * expected.abs(), "{name}: loss {found}, expected {expected}");
+    let ours = gradients(loss, variables).expect("gradients of all parameters");
+    assert_eq!(ours.len(), theirs.len(), "{name}");
+    for (parameter, expected) in theirs {
+        let error = relative(&ours[parameter], &floats(expected));
+        assert!(error < 1e-3, "{name}: gradient of {parameter} differs by {error:e}");
+    }
+}
+
+#[test]
+fn loss_and_every_gradient_match() {
+    for name in ["flat-f32-untied-sharded", "nested-f32-tied"] {
+        let dir = fixtures().join(name);
+        let config = Config::read(&dir).expect("a configuration");
+        let batch = TrainBatch::read(&dir, &config);
+        let loaded = Weights::read(&dir, DType::F32, &Device::Cpu).expect("weights");
+        let variables: BTreeMap<String, Var> = loaded
+            .tensors()
+            .iter()
+            .map(|(n, t)| (n.clone(), Var::from_tensor(t).expect("a variable")))
+            .collect();
+        let weights =
+            Weights::new(variables.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone())).collect());
+        let model = Qwen2_5Vl::new(config, &weights, &Device::Cpu).expect("a model");
         let theirs = tensors(&dir.join("gradients.safetensors"));
-        assert_eq!(ours.len(), theirs.len(), "{name}");
-        for (parameter, expected) in &theirs {
-            let error = relative(&ours[parameter], &floats(expected));
-            assert!(error < 1e-3, "{name}: gradient of {parameter} differs by {error:e}");
-        }
+        check_gradients(name, &batch.loss(&model), batch.loss, &variables, &theirs);
     }
 }

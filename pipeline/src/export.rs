@@ -1,0 +1,100 @@
+//! Models for other programs: a Hugging Face directory in any precision, cut into files, with or without
+//! an adapter merged into it.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device};
+
+use crate::adapter::{Adapter, AdapterError};
+use crate::processor::Processor;
+use crate::qwen2_5_vl::{Config, LoadError, Qwen2_5Vl, Weights};
+use crate::save;
+pub use crate::save::{Layout, Precision};
+use crate::train::TrainError;
+
+/// Why nothing was exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    #[error(transparent)]
+    Save(#[from] TrainError),
+    #[error("{dir} is not empty; choose another directory, or --force to replace the model in it")]
+    NotEmpty { dir: PathBuf },
+    #[error("{dir} is the model itself; choose another directory")]
+    Itself { dir: PathBuf },
+    #[error("cannot read {dir}: {source}")]
+    Io { dir: PathBuf, source: std::io::Error },
+}
+
+/// Where a model goes, and how.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    pub dir: PathBuf,
+    pub layout: Layout,
+    /// Whether a directory that holds files is written into.
+    pub force: bool,
+}
+
+impl Destination {
+    /// Refuses to overwrite the source, or anything without being told to.
+    fn check(&self, source: &Path) -> Result<(), ExportError> {
+        let dir = &self.dir;
+        let mut entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(ExportError::Io { dir: dir.clone(), source }),
+        };
+        if let (Ok(to), Ok(from)) = (dir.canonicalize(), source.canonicalize())
+            && to == from
+        {
+            return Err(ExportError::Itself { dir: dir.clone() });
+        }
+        if entries.next().is_some() && !self.force {
+            return Err(ExportError::NotEmpty { dir: dir.clone() });
+        }
+        Ok(())
+    }
+}
+
+/// Writes the model of a checkpoint directory as transformers and others read it. What training keeps
+/// beside a model, such as pooled heads and checkpoints, stays behind.
+///
+/// # Errors
+/// Names what the model lacks or why the destination is refused; nothing is written then.
+pub fn export(model: &Path, to: &Destination) -> Result<(), ExportError> {
+    to.check(model)?;
+    let config = read_config(model)?;
+    let weights = Weights::read(model, to.layout.precision.dtype(), &Device::Cpu)?;
+    write(&config, &weights, model, to)
+}
+
+/// As [`export`], with an adapter merged into the weights of its base.
+///
+/// # Errors
+/// Also when the adapter cannot be used or is of another model.
+pub fn merge(base: &Path, adapter: &Path, to: &Destination) -> Result<(), ExportError> {
+    to.check(base)?;
+    let config = read_config(base)?;
+    let adapter = Adapter::read(adapter)?;
+    let weights = adapter.merge(&Weights::read(base, DType::F32, &Device::Cpu)?)?;
+    write(&config, &weights, base, to)
+}
+
+/// The configuration of a directory whose tokenizer and processor can be read too.
+fn read_config(dir: &Path) -> Result<Config, ExportError> {
+    if !dir.is_dir() {
+        return Err(LoadError::NoDirectory { dir: dir.to_owned() }.into());
+    }
+    let config = Config::read(dir)?;
+    Processor::read(dir, &config)?;
+    Ok(config)
+}
+
+fn write(config: &Config, weights: &Weights, source: &Path, to: &Destination) -> Result<(), ExportError> {
+    // Building the model finds what is missing before anything is written.
+    Qwen2_5Vl::new(config.clone(), weights, &Device::Cpu)?;
+    Ok(save::model(&to.dir, config, weights, Some(source), to.layout)?)
+}

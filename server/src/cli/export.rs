@@ -1,0 +1,145 @@
+//! `qponder export`: a model for other programs.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand, ValueEnum};
+use qponder_pipeline::export::{Destination, Layout, Precision, export, merge};
+
+/// Write a model as other programs read it.
+///
+/// The directory has the Hugging Face layout: transformers, vLLM and SGLang load it. Recipes with a
+/// [lora] section leave a PEFT adapter in `adapter` beside the merged model; `export merge` merges such
+/// an adapter, or one that PEFT saved, into its base.
+#[derive(Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:
+  qponder export --model models/nano --out nano-f32 --dtype f32
+  qponder export --model data/7b/rl --out q-ponder-7b --dtype bf16 --shard-size 5GB
+  qponder export merge --model Qwen2.5-VL-7B-Instruct --adapter data/7b/ci/adapter --out q-ponder-7b"
+)]
+pub struct ExportArgs {
+    #[command(subcommand)]
+    command: Option<ExportCommand>,
+    /// Model directory.
+    #[arg(long, value_name = "DIR", required = true)]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    to: Option<DestinationArgs>,
+}
+
+#[derive(Subcommand)]
+enum ExportCommand {
+    /// Merge an adapter into its base model.
+    Merge(MergeArgs),
+}
+
+#[derive(Args)]
+struct MergeArgs {
+    /// Model directory that the adapter was trained on.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// PEFT adapter: adapter_config.json and adapter_model.safetensors.
+    #[arg(long, value_name = "DIR")]
+    adapter: PathBuf,
+    #[command(flatten)]
+    to: DestinationArgs,
+}
+
+#[derive(Args)]
+struct DestinationArgs {
+    /// Directory that gets the model.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// What the directory looks like.
+    #[arg(long, value_enum, default_value = "hf")]
+    format: FormatArg,
+    /// How the weights are stored.
+    #[arg(long, value_enum, default_value = "f16")]
+    dtype: DtypeArg,
+    /// Most bytes of weights a file, such as 5GB or 500MB; powers of 1000.
+    #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = bytes)]
+    shard_size: u64,
+    /// Write into a directory that is not empty.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FormatArg {
+    /// Hugging Face: config.json, safetensors, tokenizer and processor.
+    Hf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DtypeArg {
+    F32,
+    F16,
+    Bf16,
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size such as 5GB, 500MB or 100000");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).filter(|&bytes| bytes > 0).ok_or_else(wrong)
+}
+
+impl DestinationArgs {
+    fn destination(&self) -> Destination {
+        let precision = match self.dtype {
+            DtypeArg::F32 => Precision::F32,
+            DtypeArg::F16 => Precision::F16,
+            DtypeArg::Bf16 => Precision::Bf16,
+        };
+        let FormatArg::Hf = self.format;
+        let layout = Layout { precision, shard_bytes: self.shard_size };
+        Destination { dir: self.out.clone(), layout, force: self.force }
+    }
+}
+
+/// Exports or merges.
+///
+/// # Errors
+/// Names what the model or the adapter lacks, or why the destination is refused.
+pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
+    let to = match &args.command {
+        Some(ExportCommand::Merge(args)) => {
+            let to = args.to.destination();
+            merge(&args.model, &args.adapter, &to).context("could not merge the adapter")?;
+            to
+        }
+        None => {
+            let model = args.model.as_ref().context("--model is missing")?;
+            let to = args.to.as_ref().context("--out is missing")?.destination();
+            export(model, &to).context("could not export the model")?;
+            to
+        }
+    };
+    println!("model in {}", to.dir.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, expected) in [("5GB", 5_000_000_000), ("20mb", 20_000_000), ("3KB", 3000), ("77", 77)] {
+            assert_eq!(bytes(text), Ok(expected));
+        }
+        for text in ["", "GB", "0", "-1GB", "5TB", "1.5GB", "99999999999GB", "5é"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+}
