@@ -40,6 +40,19 @@ pub struct Generated {
     pub finish: Finish,
 }
 
+impl Generated {
+    /// The new tokens, the one that ended the sequence included.
+    pub fn tokens(&self) -> impl Iterator<Item = u32> {
+        self.ids.iter().copied().chain(self.end)
+    }
+
+    /// How many tokens that is.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.ids.len() + usize::from(self.end.is_some())
+    }
+}
+
 /// Chooses tokens of one sequence.
 struct Sampler {
     sampling: Sampling,

@@ -36,9 +36,16 @@ def open_rgb(path: Path) -> Image.Image:
         return picture.convert("RGB")
 
 
-def question(prompt: str) -> list[dict]:
-    """A user's message of one picture and the prompt."""
-    return [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
+def question(prompt: str, system: str | None = None) -> list[dict]:
+    """A user's message of one picture and the prompt, after the system's where there is one."""
+    asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
+    return ([{"role": "system", "content": system}] if system else []) + asked
+
+
+def peak_resident_mib() -> float:
+    """The most memory that this process ever had, as the kernel counts it."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def synchronize(device: str) -> None:

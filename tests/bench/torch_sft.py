@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import resource
 import time
 from pathlib import Path
 
@@ -96,7 +95,7 @@ def main() -> None:
                 "prepare_seconds": prepare_seconds,
                 "first_loss": losses[0],
                 "last_loss": losses[-1],
-                "peak_resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "peak_resident_mib": peer.peak_resident_mib(),
             }
         )
     )

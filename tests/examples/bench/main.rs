@@ -5,13 +5,18 @@
 //! |---|---|
 //! | `assess --model DIR --images DIR --prompt FILE --batch N --max-new-tokens N --limit N --threads N` | `transformers_assess.py --ignore-end` |
 //! | `sft --model DIR --images DIR --samples FILE --batch N --steps N --threads N` | `torch_sft.py` |
+//! | `rollout --model DIR --images DIR --system FILE --prompt FILE --group N --max-new-tokens N --limit N --threads N` | `transformers_rollout.py` |
+//! | `grpo` with the same options and `--steps N` | `trl_grpo.py` |
 //! | `degrade --images DIR --threads N` | `degrade_peer.py` |
 //!
 //! `samples --images DIR --out FILE` writes the samples for the peer of `sft`.
 
 mod assess;
 mod degrade;
+mod grpo;
+mod memory;
 mod options;
+mod rollout;
 mod sft;
 
 use anyhow::{Result, bail};
@@ -26,8 +31,10 @@ fn main() -> Result<()> {
         "assess" => assess::run(&options)?,
         "sft" => sft::run(&options)?,
         "samples" => sft::write_samples(&options)?,
+        "rollout" => rollout::run(&options)?,
+        "grpo" => grpo::run(&options)?,
         "degrade" => degrade::run(&options)?,
-        other => bail!("there is no benchmark `{other}`: assess, sft, samples or degrade"),
+        other => bail!("there is no benchmark `{other}`: assess, sft, samples, rollout, grpo or degrade"),
     };
     println!("{line}");
     Ok(())

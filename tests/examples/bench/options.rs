@@ -1,4 +1,4 @@
-//! Options of the form `--name value`, and the pictures that they name.
+//! Options of the form `--name value`, the pictures that they name, and what is made of many times.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use qponder_kernels::pixels::{Limits, RgbImage, decode};
+use serde_json::json;
 
 /// Named values.
 pub struct Options(BTreeMap<String, String>);
@@ -54,6 +55,30 @@ impl Options {
         }
         Ok(found)
     }
+}
+
+/// The middle one, or the mean of the middle two; no number where there is none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        count => (sorted[(count - 1) / 2] + sorted[count / 2]) / 2.0,
+    }
+}
+
+/// A manifest of some pictures, pristine, all with the same label.
+pub fn manifest(pictures: &[PathBuf], label: f64) -> Result<String> {
+    let mut lines = String::new();
+    for picture in pictures {
+        let path = picture.canonicalize().with_context(|| format!("cannot find {}", picture.display()))?;
+        let name = picture.file_name().unwrap_or_default().to_string_lossy();
+        let row = json!({
+            "id": name, "image": path, "proxy": label, "reference": name, "split": "train", "source": "benchmark",
+        });
+        lines.push_str(&format!("{row}\n"));
+    }
+    Ok(lines)
 }
 
 /// Reads and decodes a picture.

@@ -16,7 +16,8 @@ use qponder_shared::recipe::SftRecipe;
 use qponder_shared::{Score, prompt};
 use serde_json::{Value, json};
 
-use super::options::Options;
+use super::memory::peak_resident_mib;
+use super::options::{Options, manifest};
 
 /// What an image is said to be worth; the answers' lengths hardly depend on it.
 const LABEL: f64 = 4.0;
@@ -27,8 +28,8 @@ pub fn run(options: &Options) -> Result<Value> {
     let steps: usize = options.number("steps", 8)?;
     let threads: usize = options.number("threads", 1)?;
     let folder = tempfile::tempdir().context("no temporary folder")?;
-    let manifest = folder.path().join("manifest.jsonl");
-    fs::write(&manifest, manifest_of(options)?).context("cannot write the manifest")?;
+    let rows = folder.path().join("manifest.jsonl");
+    fs::write(&rows, manifest(&options.pictures()?, LABEL)?).context("cannot write the manifest")?;
     let recipe = SftRecipe::parse(&format!(
         "base = {base:?}\nout = {out:?}\n[data]\nmanifests = [{manifest:?}]\naugment = false\n\
          [train]\nsteps = {all_steps}\nbatch = {images}\nmicro_batch = {micro_batch}\nwarmup = 0\n\
@@ -36,7 +37,7 @@ pub fn run(options: &Options) -> Result<Value> {
          [validation]\nimages = 0\nreasoning_images = 0\n",
         base = options.text("model")?,
         out = folder.path().join("out").display().to_string(),
-        manifest = manifest.display().to_string(),
+        manifest = rows.display().to_string(),
         all_steps = steps + 1,
         micro_batch = images.div_ceil(threads).max(1),
         never = steps + 1,
@@ -62,6 +63,7 @@ pub fn run(options: &Options) -> Result<Value> {
         "seconds": seconds,
         "first_loss": losses.first(),
         "last_loss": losses.last(),
+        "peak_resident_mib": peak_resident_mib()?,
     }))
 }
 
@@ -80,20 +82,6 @@ pub fn write_samples(options: &Options) -> Result<Value> {
     let out = options.text("out")?;
     fs::write(out, &lines).with_context(|| format!("cannot write {out}"))?;
     Ok(json!({ "samples": lines.lines().count(), "out": out }))
-}
-
-/// A manifest of all pictures, pristine.
-fn manifest_of(options: &Options) -> Result<String> {
-    let mut lines = String::new();
-    for picture in options.pictures()? {
-        let path = picture.canonicalize().with_context(|| format!("cannot find {}", picture.display()))?;
-        let name = file_name(&picture);
-        let row = json!({
-            "id": name, "image": path, "proxy": LABEL, "reference": name, "split": "train", "source": "benchmark",
-        });
-        lines.push_str(&format!("{row}\n"));
-    }
-    Ok(lines)
 }
 
 fn file_name(path: &Path) -> String {

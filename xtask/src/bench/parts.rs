@@ -22,6 +22,8 @@ const MODEL: &str = "models/nano";
 const IMAGES: &str = "tests/fixtures/photographs";
 /// The question that assessments ask.
 const PROMPT: &str = "shared/prompts/reason-1.txt";
+/// The system's words before it, for the peers of training.
+const SYSTEM: &str = "shared/prompts/system-1.txt";
 /// Both sides write exactly this many tokens, so that their work is equal.
 const NEW_TOKENS: &str = "64";
 
@@ -32,6 +34,8 @@ pub struct Rate {
     pub key: &'static str,
     /// What the table calls it.
     pub label: &'static str,
+    /// Whether less is better: the ratio is then the other way round.
+    pub less: bool,
     /// The ratio to the peer that we want to reach.
     pub aim: Option<f64>,
 }
@@ -86,22 +90,35 @@ fn binary(workspace: &Workspace) -> PathBuf {
 }
 
 const ASSESS_ALONE: &[Rate] = &[
-    Rate { key: "/assessments_per_second", label: "assessments/s", aim: Some(2.0) },
-    Rate { key: "/prefill_tokens_per_second", label: "prefill tokens/s", aim: None },
-    Rate { key: "/decode_tokens_per_second", label: "decode tokens/s", aim: None },
+    Rate { key: "/assessments_per_second", label: "assessments/s", less: false, aim: Some(2.0) },
+    Rate { key: "/prefill_tokens_per_second", label: "prefill tokens/s", less: false, aim: None },
+    Rate { key: "/decode_tokens_per_second", label: "decode tokens/s", less: false, aim: None },
 ];
 const ASSESS_BATCH: &[Rate] = &[
-    Rate { key: "/assessments_per_second", label: "assessments/s", aim: Some(1.5) },
-    Rate { key: "/prefill_tokens_per_second", label: "prefill tokens/s", aim: None },
-    Rate { key: "/decode_tokens_per_second", label: "decode tokens/s", aim: None },
+    Rate { key: "/assessments_per_second", label: "assessments/s", less: false, aim: Some(1.5) },
+    Rate { key: "/prefill_tokens_per_second", label: "prefill tokens/s", less: false, aim: None },
+    Rate { key: "/decode_tokens_per_second", label: "decode tokens/s", less: false, aim: None },
 ];
-const SFT: &[Rate] = &[Rate { key: "/samples_per_second", label: "samples/s", aim: Some(0.8) }];
+/// What a run of either side needs at most, the program and its libraries included.
+const MEMORY: Rate =
+    Rate { key: "/peak_resident_mib", label: "peak resident memory, MiB", less: true, aim: Some(1.0) };
+const SFT: &[Rate] =
+    &[Rate { key: "/samples_per_second", label: "samples/s", less: false, aim: Some(1.0) }, MEMORY];
+const ROLLOUT: &[Rate] =
+    &[Rate { key: "/tokens_per_second", label: "tokens/s", less: false, aim: Some(2.0) }, MEMORY];
+const GRPO: &[Rate] = &[
+    Rate { key: "/steps_per_minute", label: "steps/min", less: false, aim: Some(2.0) },
+    Rate { key: "/answer_tokens_per_second", label: "answer tokens/s", less: false, aim: None },
+    Rate { key: "/mean_length", label: "tokens an answer", less: false, aim: None },
+    MEMORY,
+];
 /// One row of the table for each operation that the peer's libraries have.
 macro_rules! operation {
     ($name:literal) => {
         Rate {
             key: concat!("/megapixels_per_second/", $name),
             label: concat!($name, ", megapixels/s"),
+            less: false,
             aim: Some(1.0),
         }
     };
@@ -144,11 +161,22 @@ pub fn all(workspace: &Workspace, work: &Work) -> Result<Vec<Part>> {
     let mut sft: Vec<OsString> = vec!["--model".into(), path(MODEL), "--images".into(), path(IMAGES)];
     sft.extend(["--samples".into(), work.samples.clone().into_os_string()]);
     sft.extend(["--batch", "4", "--steps", "8", "--threads", &threads].map(OsString::from));
+    let grouped = |options: &[&str]| {
+        let mut all = vec!["--model".into(), path(MODEL), "--images".into(), path(IMAGES)];
+        all.extend(["--system".into(), path(SYSTEM), "--prompt".into(), path(PROMPT)]);
+        all.extend(["--limit", "4", "--group", "8", "--threads", &threads].map(OsString::from));
+        all.extend(options.iter().map(OsString::from));
+        all
+    };
+    let rollout = grouped(&["--max-new-tokens", "96", "--rounds", "7"]);
+    let grpo = grouped(&["--max-new-tokens", "192", "--steps", "7"]);
     let degrade = vec!["--images".into(), path(IMAGES), "--threads".into(), threads.clone().into()];
     Ok(vec![
         part("assess, batch 1", ASSESS_ALONE, "assess", "transformers_assess.py", assess("1")),
         part("assess, batch 8", ASSESS_BATCH, "assess", "transformers_assess.py", assess("8")),
         part("supervised fine-tuning, batch 4", SFT, "sft", "torch_sft.py", sft),
+        part("rollout, 4 images × 8", ROLLOUT, "rollout", "transformers_rollout.py", rollout),
+        part("GRPO step, 4 images × 8", GRPO, "grpo", "trl_grpo.py", grpo),
         part("degrade", DEGRADE, "degrade", "degrade_peer.py", degrade),
     ])
 }

@@ -6,6 +6,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::{process, workspace::Workspace};
 
+/// What the fixtures were made with, and so what the peers are.
+const REQUIREMENTS: [&str; 2] = ["tests/fixtures/requirements.txt", "tests/fixtures/trl/requirements.txt"];
+
 /// A ready environment.
 #[derive(Debug)]
 pub struct Environment {
@@ -17,9 +20,10 @@ pub struct Environment {
 pub fn prepare(workspace: &Workspace) -> Result<Environment> {
     let folder = workspace.path(".venv");
     let interpreter = folder.join("bin/python");
-    let wanted = workspace.path("tests/fixtures/requirements.txt");
-    let requirements =
-        fs::read_to_string(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
+    let wanted = REQUIREMENTS.map(|relative| workspace.path(relative));
+    let read =
+        |path: &PathBuf| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    let requirements = wanted.iter().map(read).collect::<Result<String>>()?;
     let stamp = folder.join("requirements.installed");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == requirements) {
         return Ok(Environment { interpreter });
@@ -31,7 +35,9 @@ pub fn prepare(workspace: &Workspace) -> Result<Environment> {
     process::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
         .context("python3 cannot make an environment (on Debian, install python3-venv)")?;
     let mut pip = Command::new(&interpreter);
-    process::run(pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&wanted))?;
+    pip.args(["-m", "pip", "install", "--quiet"]);
+    wanted.iter().for_each(|path| drop(pip.arg("--requirement").arg(path)));
+    process::run(&mut pip)?;
     fs::write(&stamp, requirements).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(Environment { interpreter })
 }

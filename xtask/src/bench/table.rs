@@ -15,6 +15,7 @@ pub struct Row {
     label: &'static str,
     ours: Option<f64>,
     peer: Option<f64>,
+    less: bool,
     aim: Option<f64>,
     peer_name: Option<String>,
 }
@@ -28,13 +29,16 @@ impl Row {
             label: rate.label,
             ours: figure(ours),
             peer: peer.and_then(figure),
+            less: rate.less,
             aim: rate.aim,
             peer_name: peer.and_then(|line| line["peer"].as_str()).map(str::to_owned),
         }
     }
 
+    /// By how much ours is better.
     fn ratio(&self) -> Option<f64> {
-        Some(self.ours? / self.peer?)
+        let (ours, peer) = (self.ours?, self.peer?);
+        Some(if self.less { peer / ours } else { ours / peer })
     }
 }
 
@@ -48,7 +52,7 @@ pub fn render(workspace: &Workspace, rows: &[Row]) -> Result<String> {
     let commit = commit.map_or(String::new(), |commit| format!(", commit {commit}"));
     writeln!(text, "Measured by `cargo xtask bench` on {date}{commit}; {}.", hardware())?;
     writeln!(text, "Both sides run in the same run, one after the other, with the same number of threads.")?;
-    writeln!(text, "Ratios above 1 mean that ours is faster.\n")?;
+    writeln!(text, "Ratios above 1 mean that ours is faster, or needs less.\n")?;
     writeln!(text, "| work | rate | ours | peer | ratio | aim |\n|---|---|---:|---:|---:|---:|")?;
     for row in rows {
         let ratio = row.ratio().map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}×"));
@@ -86,7 +90,22 @@ fn hardware() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::{Row, shown};
+
+    #[test]
+    fn ratios_above_one_are_ours_to_boast_of() {
+        let row = |less| Row {
+            part: "part",
+            label: "label",
+            ours: Some(2.0),
+            peer: Some(8.0),
+            less,
+            aim: None,
+            peer_name: None,
+        };
+        assert_eq!(row(false).ratio(), Some(0.25));
+        assert_eq!(row(true).ratio(), Some(4.0));
+    }
 
     #[test]
     fn rates_have_three_figures() {

@@ -1,11 +1,13 @@
 //! GRPO: reinforcement learning from groups of sampled answers (Shao et al., 2024).
 //!
 //! For each image of a step the model samples a group of answers; each is rewarded, and the policy
-//! moves towards those that are better than their group. `policy` is the arithmetic, `rewards` says
-//! what an answer is worth, `run` is the loop.
+//! moves towards those that are better than their group. `rollout` samples, `rewards` says what an answer
+//! is worth, `policy` is the arithmetic, `update` makes gradients of it, `run` is the loop.
 
 pub mod policy;
 pub mod rewards;
+pub mod rollout;
 mod run;
+pub mod update;
 
 pub use run::grpo;

@@ -7,27 +7,27 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 use qponder_kernels::pixels::Patches;
-use qponder_shared::api::{Mode, Sampling};
+use qponder_shared::api::Mode;
 use qponder_shared::manifest::Split;
 use qponder_shared::prompt;
-use qponder_shared::recipe::{GrpoRecipe, Objective, Part};
+use qponder_shared::recipe::{GrpoRecipe, Objective};
 use serde::Serialize;
 
 use super::policy::{self, Advantages, PolicyLoss, PolicyStats, advantages};
 use super::rewards::{Group, Judge, LevelMap, Sampled, Terms};
+use super::rollout::Rollout;
+use super::update::{Known, MicroBatch, Update};
 use crate::adapter;
 use crate::degrade::Rng;
-use crate::generate::{Flow, Generated, generate};
+use crate::generate::Generated;
 use crate::processor::Processor;
-use crate::qwen2_5_vl::{Config, Inputs, Qwen2_5Vl, Weights};
-use crate::train::answers::{Head, Packed, TokenLosses};
+use crate::qwen2_5_vl::{Config, Qwen2_5Vl, Weights};
 use crate::train::checkpoint::Checkpoint;
-use crate::train::data::{Item, Order, Tokens, read_manifests, spread};
+use crate::train::data::{Item, Order, read_manifests, spread};
 use crate::train::dropout::AdapterDropout;
-use crate::train::learner::{self, Gradients, Learner, part};
-use crate::train::objective::gradients;
+use crate::train::learner::{self, Gradients, Learner};
 use crate::train::parameters::{self, Parameters, trains};
 use crate::train::session::{Session, Training, append};
 use crate::train::validate::validate;
@@ -100,6 +100,7 @@ pub fn grpo(
         model,
         reference,
         processor: &processor,
+        update: Update::new(recipe),
         judge: Judge {
             rewards: recipe.reward.clone(),
             levels: LevelMap::of_items(&spread(&training, FITTED)),
@@ -122,6 +123,7 @@ struct Trainer<'a> {
     dropout: Option<AdapterDropout>,
     reference: Option<Qwen2_5Vl>,
     processor: &'a Processor,
+    update: Update,
     judge: Judge,
     learner: Learner,
     order: Order,
@@ -133,17 +135,8 @@ struct Trainer<'a> {
 /// An image with its group of answers.
 struct Rolled {
     item: usize,
-    patches: Patches,
-    prompt: Inputs,
-    answers: Vec<Generated>,
+    rollout: Rollout,
     texts: Vec<String>,
-}
-
-/// What one update's micro-batch gives.
-struct MicroBatch {
-    stats: PolicyStats,
-    entropy: f64,
-    gradients: Gradients,
 }
 
 /// A line of `completions.jsonl`.
@@ -176,14 +169,14 @@ impl Training for Trainer<'_> {
         // With one update the sampling policy is the one in training, and its log-probabilities are known.
         let old = if train.epochs > 1 { Some(self.log_probabilities(&rolled, stop, step)?) } else { None };
         let mut metrics = BTreeMap::new();
-        let counted = rolled.iter().flat_map(|r| &r.answers).filter(|a| self.counts(a));
+        let counted = rolled.iter().flat_map(|r| &r.rollout.answers).filter(|a| self.update.counts(a));
         let loss = PolicyLoss {
             kind: train.loss,
             beta: train.beta,
             epsilon_low: train.epsilon_low,
             epsilon_high: train.epsilon_high,
             answers: rewards.len(),
-            tokens: counted.map(answer_length).sum(),
+            tokens: counted.map(Generated::length).sum(),
             micro_batches: rolled.len(),
             max_length: self.recipe.rollout.max_new_tokens,
         };
@@ -197,11 +190,11 @@ impl Training for Trainer<'_> {
             let (mut stats, mut entropy, mut gradients) = (PolicyStats::default(), 0.0, Gradients::new());
             let work = |&index: &usize| {
                 let advantages = &advantages.values[index * group..][..group];
-                let old = old.as_ref().map(|old| &old[index]);
+                let old = old.as_ref().map(|old| old[index].as_slice());
                 let micro_batch = ((update - 1) * train.images + index) as u64;
                 let dropped = self.dropout.as_ref().map(|dropout| dropout.model(micro_batch)).transpose()?;
                 let model = dropped.as_ref().unwrap_or(&self.model);
-                self.micro_batch(model, &loss, &rolled[index], advantages, old)
+                self.micro_batch(model, &loss, &rolled[index].rollout, advantages, old)
             };
             self.learner.each(&indices, stop, step, work, |part| {
                 stats.add(part.stats);
@@ -254,30 +247,18 @@ impl Trainer<'_> {
         let text = self.processor.chat(prompt::SYSTEM, prompt::current(Mode::Reason).text, 1)?;
         let patches = Patches::new(&image, self.processor.patches())
             .map_err(|e| TrainError::Image { path: item_of.path.clone(), reason: e.to_string() })?;
-        let prompt = self.processor.inputs_of_patches(&text, std::slice::from_ref(&patches))?;
         let outline = Patches { values: Vec::new(), grid: patches.grid };
-        let bare = self.processor.inputs_of_patches(&text, &[outline])?;
-        let group = recipe.rollout.group;
-        let rollout = &recipe.rollout;
-        let samplings: Vec<Sampling> = (0..group)
-            .map(|_| Sampling {
-                temperature: rollout.temperature,
-                top_p: rollout.top_p,
-                top_k: rollout.top_k,
-                max_new_tokens: rollout.max_new_tokens,
-                seed: rng.next_u64(),
-                ..Sampling::default()
-            })
-            .collect();
+        let prompt = self.processor.inputs_of_patches(&text, &[outline])?;
+        let seeds: Vec<u64> = (0..recipe.rollout.group).map(|_| rng.next_u64()).collect();
         let ends = self.processor.end_of_text();
-        let answers = generate(&self.model, &prompt, &samplings, ends, &mut |_, _| Flow::Continue)?;
-        let texts = answers.iter().map(|a| self.processor.text(&a.ids)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Rolled { item, patches, prompt: bare, answers, texts })
+        let rollout = Rollout::sample(&self.model, prompt, patches, &recipe.rollout, &seeds, ends)?;
+        let texts = rollout.answers.iter().map(|a| self.processor.text(&a.ids)).collect::<Result<_, _>>()?;
+        Ok(Rolled { item, rollout, texts })
     }
 
     fn group<'a>(&'a self, rolled: &'a Rolled) -> Group<'a> {
         let row = &self.training[rolled.item].row;
-        let answers = rolled.texts.iter().zip(&rolled.answers);
+        let answers = rolled.texts.iter().zip(&rolled.rollout.answers);
         Group {
             label: row.label.value(),
             distortions: row.distortions_known().then_some(&row.distortions),
@@ -285,89 +266,31 @@ impl Trainer<'_> {
         }
     }
 
-    /// Whether an answer teaches.
-    fn counts(&self, answer: &Generated) -> bool {
-        answer.end.is_some() || !self.recipe.train.mask_truncated
-    }
-
-    /// The losses of the tokens of a group's answers.
-    fn losses(&self, model: &Qwen2_5Vl, rolled: &Rolled, entropy: bool) -> Result<TokenLosses, TrainError> {
-        let (count, values) = (rolled.patches.count(), &rolled.patches.values);
-        let patches = Tensor::from_slice(values, (count, values.len() / count), model.device())?;
-        let mut images = model.vision.forward(&patches, &[rolled.patches.grid])?;
-        if !self.learner.variables.keys().any(|name| part(name) != Part::Language) {
-            images = images.detach();
-        }
-        let answers = rolled.answers.iter().map(|answer| Tokens {
-            prompt: rolled.prompt.clone(),
-            answer: answer.ids.iter().copied().chain(answer.end).collect(),
-        });
-        let answers: Vec<Tokens> = answers.collect();
-        let mut packed = Packed::default();
-        packed.push(&answers.iter().collect::<Vec<_>>(), model.config.image_token_id, 0);
-        let (temperature, tokens) = (self.recipe.rollout.temperature, self.recipe.train.head_tokens);
-        Ok(packed.losses(model, &images, Head { temperature, tokens, entropy })?)
-    }
-
-    /// Log-probabilities of every answer's tokens, by image and answer.
+    /// Log-probabilities under the sampling policy of every answer's tokens, by image and answer.
     fn log_probabilities(
         &self,
         rolled: &[Rolled],
         stop: &AtomicBool,
         step: usize,
     ) -> Result<Vec<Vec<Vec<f64>>>, TrainError> {
-        let indices: Vec<usize> = (0..rolled.len()).collect();
-        self.learner.map(&indices, stop, step, |&index| {
-            let losses = self.losses(&self.model, &rolled[index], false)?.losses;
-            Ok(by_answer(&losses, &rolled[index])?)
+        self.learner.map(rolled, stop, step, |rolled| {
+            Ok(self.update.log_probabilities(&self.model, &rolled.rollout)?)
         })
     }
 
-    /// The policy loss of one image's answers.
+    /// What one image's answers add to the update.
     fn micro_batch(
         &self,
         model: &Qwen2_5Vl,
         loss: &PolicyLoss,
-        rolled: &Rolled,
+        rollout: &Rollout,
         advantages: &[f64],
-        old: Option<&Vec<Vec<f64>>>,
+        old: Option<&[Vec<f64>]>,
     ) -> Result<MicroBatch, TrainError> {
-        let TokenLosses { losses, entropies } = self.losses(model, rolled, true)?;
-        let new = by_answer(&losses, rolled)?;
-        let reference = match &self.reference {
-            Some(model) => by_answer(&self.losses(model, rolled, false)?.losses, rolled)?,
-            None => vec![Vec::new(); new.len()],
-        };
-        let answers: Vec<policy::Tokens<'_>> = (0..new.len())
-            .map(|i| policy::Tokens {
-                new: &new[i],
-                old: old.map_or(&new[i], |old| &old[i]),
-                reference: &reference[i],
-                advantage: advantages[i],
-                counts: self.counts(&rolled.answers[i]),
-            })
-            .collect();
-        let (stats, slopes) = loss.of(&answers);
-        let weights: Vec<f32> = slopes.iter().flatten().map(|slope| -slope as f32).collect();
-        let entropy = self.entropy(&entropies, rolled);
-        let weights = Tensor::from_vec(weights, losses.dims1()?, losses.device())?;
-        let surrogate = (losses * weights)?.sum_all()?;
-        let gradients = gradients(&surrogate, &self.learner.variables)?;
-        Ok(MicroBatch { stats, entropy, gradients })
-    }
-
-    /// The sum of the entropies, in nats, at the tokens of the answers that count.
-    fn entropy(&self, entropies: &[f32], rolled: &Rolled) -> f64 {
-        let mut rest = entropies;
-        let mut sum = 0.0;
-        for answer in &rolled.answers {
-            let (own, others) = rest.split_at(answer_length(answer).min(rest.len()));
-            rest = others;
-            if self.counts(answer) {
-                sum += own.iter().copied().map(f64::from).sum::<f64>();
-            }
-        }
-        sum
+        let reference = self.reference.as_ref();
+        let reference = reference.map(|frozen| self.update.log_probabilities(frozen, rollout)).transpose()?;
+        let known = Known { advantages, old, reference: reference.as_deref() };
+        Ok(self.update.of(model, &self.learner.variables, rollout, known, loss)?)
     }
 
     fn keep(
@@ -419,29 +342,11 @@ impl Trainer<'_> {
             metrics.insert(format!("rewards/{name}/mean"), mean);
             metrics.insert(format!("rewards/{name}/std"), deviation);
         }
-        let answers: Vec<&Generated> = rolled.iter().flat_map(|rolled| &rolled.answers).collect();
+        let answers: Vec<&Generated> = rolled.iter().flat_map(|rolled| &rolled.rollout.answers).collect();
         let count = answers.len() as f64;
-        let length: usize = answers.iter().map(|a| answer_length(a)).sum();
+        let length: usize = answers.iter().map(|a| a.length()).sum();
         let cut = answers.iter().filter(|a| a.end.is_none()).count();
         metrics.insert("completions/mean_length".to_owned(), length as f64 / count);
         metrics.insert("completions/clipped_ratio".to_owned(), cut as f64 / count);
     }
-}
-
-/// Tokens of an answer, with the one that ends it.
-fn answer_length(answer: &Generated) -> usize {
-    answer.ids.len() + usize::from(answer.end.is_some())
-}
-
-/// Log-probabilities from negative log-likelihoods, cut into answers.
-fn by_answer(losses: &Tensor, rolled: &Rolled) -> candle_core::Result<Vec<Vec<f64>>> {
-    let all: Vec<f32> = losses.detach().to_vec1()?;
-    let mut rest = all.as_slice();
-    let mut answers = Vec::with_capacity(rolled.answers.len());
-    for answer in &rolled.answers {
-        let (own, others) = rest.split_at(answer_length(answer).min(rest.len()));
-        answers.push(own.iter().map(|loss| -f64::from(*loss)).collect());
-        rest = others;
-    }
-    Ok(answers)
 }
