@@ -105,6 +105,26 @@ pub fn rmse(x: &[f64], y: &[f64]) -> Option<f64> {
     (!x.is_empty()).then(|| (sum / x.len() as f64).sqrt())
 }
 
+/// Cohen's κ with quadratic weights (Cohen, 1968) of two raters' categories, as pairs of numbers below
+/// `categories`: 1 is full agreement, 0 what chance gives. `None` of nothing, and where both raters know
+/// one and the same category only.
+#[must_use]
+pub fn quadratic_kappa(pairs: &[(usize, usize)], categories: usize) -> Option<f64> {
+    let mut counts = (vec![0.0; categories], vec![0.0; categories]);
+    let distance = |a: usize, b: usize| (a.abs_diff(b) as f64).powi(2);
+    let mut found = 0.0;
+    for &(a, b) in pairs {
+        *counts.0.get_mut(a)? += 1.0;
+        *counts.1.get_mut(b)? += 1.0;
+        found += distance(a, b);
+    }
+    let first = counts.0.iter().enumerate();
+    let by_chance: f64 = first
+        .map(|(a, m)| m * counts.1.iter().enumerate().map(|(b, n)| n * distance(a, b)).sum::<f64>())
+        .sum();
+    (by_chance > 0.0).then(|| 1.0 - found * pairs.len() as f64 / by_chance)
+}
+
 /// The 4-parameter logistic that predictions are mapped through before PLCC and RMSE (VQEG, 2000):
 /// `(high − low) / (1 + exp(−(x − centre) / |width|)) + low`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -261,6 +281,19 @@ mod tests {
         assert_eq!(plcc(&[1.0, 1.0], &[2.0, 3.0]), None);
         assert_eq!(krcc(&[1.0, 1.0], &[2.0, 3.0]), None);
         assert_eq!(rmse(&[], &[]), None);
+    }
+
+    #[test]
+    fn kappa_forgives_near_misses_and_corrects_for_chance() {
+        assert_eq!(quadratic_kappa(&[(0, 0), (4, 4), (2, 2)], 5), Some(1.0));
+        assert_eq!(quadratic_kappa(&[(0, 4), (4, 0)], 5), Some(-1.0));
+        assert_eq!(quadratic_kappa(&[(0, 2), (4, 2)], 5), Some(0.0));
+        // By the definition: squared distances of 3 in all, 27 expected by chance.
+        let near = [(0, 0), (1, 2), (2, 2), (3, 4), (4, 4), (1, 0)];
+        assert!((quadratic_kappa(&near, 5).expect("spread") - 8.0 / 9.0).abs() < 1e-12);
+        assert_eq!(quadratic_kappa(&[], 5), None);
+        assert_eq!(quadratic_kappa(&[(3, 3); 4], 5), None);
+        assert_eq!(quadratic_kappa(&[(0, 7)], 5), None);
     }
 
     #[test]
