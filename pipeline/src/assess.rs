@@ -116,16 +116,37 @@ impl Assessor {
         &self.processor
     }
 
+    /// As [`Self::answer`], where each answer goes on from a given beginning: the text of [`Answer`] begins
+    /// with it, the streamed text and the count of new tokens do not. Quick mode takes no beginning.
+    pub fn answer_from(&self, forced: Vec<Forced>, sink: &mut dyn FnMut(usize, Event) -> Flow) {
+        let (requests, beginnings): (Vec<Request>, Vec<String>) =
+            forced.into_iter().map(|forced| (forced.request, forced.beginning)).unzip();
+        self.run(&requests, &beginnings, sink);
+    }
+
     /// Answers a batch together. `sink(index, event)` is called on this thread as things happen;
     /// [`Flow::Cancel`] ends that request, which then gets `Done` with [`Finish::Cancelled`].
     pub fn answer(&self, requests: &[Request], sink: &mut dyn FnMut(usize, Event) -> Flow) {
+        self.run(requests, &[], sink);
+    }
+
+    fn run(&self, requests: &[Request], beginnings: &[String], sink: &mut dyn FnMut(usize, Event) -> Flow) {
         match Engine::new(&self.model, &self.processor) {
-            Ok(engine) => engine.answer(requests, sink),
+            Ok(engine) => engine.answer(requests, beginnings, sink),
             Err(error) => (0..requests.len()).for_each(|index| {
                 sink(index, Event::Failed(error.to_string()));
             }),
         }
     }
+}
+
+/// A request in reasoning mode whose answer begins with words that are put into the model's mouth.
+#[derive(Clone, Debug)]
+pub struct Forced {
+    pub request: Request,
+    /// How the answer begins. It should end where a token of an unforced answer ends, such as after the
+    /// line break behind `</think>`.
+    pub beginning: String,
 }
 
 /// Assesses with a model that is in memory, such as one in training; see [`Assessor::answer`].
@@ -138,7 +159,7 @@ pub fn assess_with(
     requests: &[Request],
     sink: &mut dyn FnMut(usize, Event) -> Flow,
 ) -> Result<(), LoadError> {
-    Engine::new(model, processor)?.answer(requests, sink);
+    Engine::new(model, processor)?.answer(requests, &[], sink);
     Ok(())
 }
 
@@ -169,11 +190,21 @@ impl<'a> Engine<'a> {
         Ok(Self { model, processor, level_tokens })
     }
 
-    fn answer(&self, requests: &[Request], sink: &mut dyn FnMut(usize, Event) -> Flow) {
+    /// Answers go on from `beginnings`, or from nothing where there is none.
+    fn answer(
+        &self,
+        requests: &[Request],
+        beginnings: &[String],
+        sink: &mut dyn FnMut(usize, Event) -> Flow,
+    ) {
         let started = Instant::now();
         let mut prompts = Vec::with_capacity(requests.len());
+        let beginning = |index: usize| match requests[index].mode {
+            Mode::Quick => "",
+            Mode::Reason => beginnings.get(index).map_or("", String::as_str),
+        };
         for (index, request) in requests.iter().enumerate() {
-            match self.prompt(&request.image, request.mode) {
+            match self.prompt(&request.image, request.mode, beginning(index)) {
                 Ok(inputs) => prompts.push((index, inputs)),
                 Err(error) => {
                     sink(index, Event::Failed(error.to_string()));
@@ -191,7 +222,10 @@ impl<'a> Engine<'a> {
             part.into_iter().for_each(|(_, one)| inputs.extend(one));
             let result = match mode {
                 Mode::Quick => self.quick(&indices, &inputs, started, sink),
-                Mode::Reason => self.reason(&indices, requests, &inputs, started, sink),
+                Mode::Reason => {
+                    let answers = indices.iter().map(|&index| Partial::new(beginning(index))).collect();
+                    self.reason(&indices, answers, requests, &inputs, started, sink)
+                }
             };
             if let Err((open, error)) = result {
                 for index in open {
@@ -203,9 +237,14 @@ impl<'a> Engine<'a> {
         batch(reason, Mode::Reason);
     }
 
-    fn prompt(&self, image: &RgbImage, mode: Mode) -> Result<Inputs, PromptError> {
+    /// The prompt of a mode, then the beginning of the answer. They are tokenised apart, as in training.
+    fn prompt(&self, image: &RgbImage, mode: Mode, beginning: &str) -> Result<Inputs, PromptError> {
         let text = self.processor.chat(prompt::SYSTEM, prompt::current(mode).text, 1)?;
-        self.processor.inputs(&text, &[image])
+        let mut inputs = self.processor.inputs(&text, &[image])?;
+        if !beginning.is_empty() {
+            inputs.say(&self.processor.tokenise(beginning)?);
+        }
+        Ok(inputs)
     }
 
     /// One forward pass: the expectation over the level words.
@@ -268,6 +307,7 @@ impl<'a> Engine<'a> {
     fn reason(
         &self,
         indices: &[usize],
+        mut answers: Vec<Partial>,
         requests: &[Request],
         inputs: &Inputs,
         started: Instant,
@@ -276,7 +316,6 @@ impl<'a> Engine<'a> {
         let samplings: Vec<Sampling> = indices.iter().map(|&index| requests[index].sampling).collect();
         let tokenizer = self.processor.tokenizer();
         let mut streams: Vec<_> = indices.iter().map(|_| tokenizer.decode_stream(true)).collect();
-        let mut answers: Vec<Partial> = indices.iter().map(|_| Partial::default()).collect();
         let result =
             generate(self.model, inputs, &samplings, self.processor.end_of_text(), &mut |sequence, step| {
                 let answer = &mut answers[sequence];
@@ -317,6 +356,10 @@ struct Partial {
 }
 
 impl Partial {
+    fn new(beginning: &str) -> Self {
+        Self { text: beginning.to_owned(), ..Self::default() }
+    }
+
     fn finish(&mut self, finish: Finish, prompt_tokens: usize, started: Instant) -> Answer {
         self.done = true;
         let response = grammar::parse(&self.text);

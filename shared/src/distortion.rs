@@ -51,6 +51,33 @@ pub enum DistortionGroup {
     SharpnessContrast,
 }
 
+impl DistortionGroup {
+    /// All groups in KADID-10k's order.
+    pub const ALL: [DistortionGroup; 7] = [
+        DistortionGroup::Blur,
+        DistortionGroup::Colour,
+        DistortionGroup::Compression,
+        DistortionGroup::Noise,
+        DistortionGroup::Brightness,
+        DistortionGroup::Spatial,
+        DistortionGroup::SharpnessContrast,
+    ];
+
+    /// The name in JSON and in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            DistortionGroup::Blur => "blur",
+            DistortionGroup::Colour => "colour",
+            DistortionGroup::Compression => "compression",
+            DistortionGroup::Noise => "noise",
+            DistortionGroup::Brightness => "brightness",
+            DistortionGroup::Spatial => "spatial",
+            DistortionGroup::SharpnessContrast => "sharpness_contrast",
+        }
+    }
+}
+
 impl DistortionKind {
     /// All kinds in KADID-10k's order: the index plus one is its distortion number.
     pub const ALL: [DistortionKind; 25] = [

@@ -65,6 +65,16 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// Appends words to the last prompt.
+    pub fn say(&mut self, ids: &[u32]) {
+        let Some(length) = self.lengths.last_mut() else { return };
+        let own = &self.positions[self.positions.len() - *length..];
+        let next = own.iter().flatten().max().map_or(0, |p| p + 1);
+        *length += ids.len();
+        self.positions.extend((0..ids.len()).map(|i| [next + i as u32; 3]));
+        self.ids.extend(ids);
+    }
+
     /// Appends another batch.
     pub fn extend(&mut self, other: Inputs) {
         self.ids.extend(other.ids);

@@ -98,10 +98,7 @@ impl Tokens {
     #[must_use]
     pub fn sequence(&self) -> Inputs {
         let mut inputs = self.prompt.clone();
-        let next = inputs.positions.iter().flatten().max().map_or(0, |p| p + 1);
-        inputs.positions.extend((0..self.answer.len()).map(|i| [next + i as u32; 3]));
-        inputs.ids.extend(&self.answer);
-        inputs.lengths = vec![inputs.ids.len()];
+        inputs.say(&self.answer);
         inputs
     }
 }

@@ -136,7 +136,9 @@ impl LevelMap {
     }
 }
 
-fn worst(response: &Response) -> Option<Level> {
+/// The level of the attribute that is judged worst.
+#[must_use]
+pub fn worst(response: &Response) -> Option<Level> {
     let levels = response.attributes.iter().filter_map(|observation| observation.level);
     levels.min_by(|a, b| a.value().total_cmp(&b.value()))
 }

@@ -1,0 +1,56 @@
+//! How good a model is on labelled images.
+//!
+//! [`cases`] reads what is judged, [`evaluate()`] asks one model in one mode and measures its scores
+//! ([`Statistics`]) and its words ([`DescriptionReport`]). A [`Suite`] holds that of several models and sets them
+//! against each other: the model × dataset [`Matrix`] and the paired [`Comparison`] of stages.
+//! [`check_determinism`] asks for the same answers twice, [`swap()`] whether the reasoning decides the score, and
+//! [`report`] puts it all on one page.
+//!
+//! Every interval is the 95 % percentile bootstrap over reference photographs: distorted copies of one photograph
+//! are no independent evidence.
+
+mod answers;
+mod cases;
+mod compare;
+mod describe;
+mod determinism;
+mod estimate;
+mod matrix;
+mod mode;
+pub mod report;
+mod statistics;
+mod suite;
+mod swap;
+
+use std::path::PathBuf;
+
+pub use answers::Scored;
+pub use cases::{Case, Consistency, cases, consistency};
+pub use compare::{CompareError, Comparison, compare};
+pub use describe::{Agreement, AttributeAgreement, Confusion, DescriptionReport, Naming, Support};
+pub use determinism::{Determinism, Difference, check_determinism};
+pub use estimate::{Estimate, Interval, RESAMPLES};
+pub use matrix::{Cell, Matrix, MatrixRow};
+pub use mode::{ModeReport, Plan, evaluate};
+pub use statistics::{Fitted, FittedOn, Statistics};
+pub use suite::{ManifestUsed, ModelReport, Provenance, Stages, Suite};
+pub use swap::{Effect, SwapReport, swap};
+
+use crate::train::TrainError;
+
+/// Why an evaluation cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    #[error(transparent)]
+    Data(#[from] TrainError),
+    #[error("{manifest} has no {split} rows; choose another split")]
+    NoRows { manifest: PathBuf, split: &'static str },
+    #[error("{manifest} is given twice; its images would count twice")]
+    Repeated { manifest: PathBuf },
+    #[error("{id}: the model failed: {reason}")]
+    Model { id: String, reason: String },
+    #[error("{id}: its picture cannot be drawn: {reason}")]
+    Picture { id: String, reason: String },
+    #[error("scores of models cannot be compared: {0}")]
+    Compare(#[from] CompareError),
+}
