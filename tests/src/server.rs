@@ -36,7 +36,8 @@ pub fn binary() -> &'static Path {
             return PathBuf::from(named);
         }
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "-p", "qponder-server"])
+            // The selection of `cargo xtask`: another one gives dependencies other features and builds them anew.
+            .args(["build", "--quiet", "--workspace", "--exclude", "qponder-frontend", "--exclude", "xtask"])
             .current_dir(root())
             .status()
             .expect("cargo runs");
