@@ -2,6 +2,7 @@
 //!
 //! Unknown keys are refused, and every range is checked before any long work begins.
 
+mod distil;
 mod grpo;
 mod learning;
 mod sft;
@@ -10,6 +11,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+pub use distil::{
+    Ask, DistilData, DistilRecipe, EndpointRecipe, Filter, Filters, SpendLimits, TeacherPrompt,
+};
 pub use grpo::{GrpoRecipe, GrpoTrain, LossKind, RewardScale, Rewards, Rollout, ScoreReward};
 pub use learning::{Learning, Optimiser, Part, Schedule};
 pub use sft::{Objective, SftRecipe, Train};
@@ -107,7 +111,7 @@ impl Validation {
 
 #[cfg(test)]
 mod tests {
-    use super::{GrpoRecipe, SftRecipe};
+    use super::{DistilRecipe, GrpoRecipe, SftRecipe};
 
     #[test]
     fn the_recipes_that_ship_are_valid() {
@@ -118,5 +122,11 @@ mod tests {
             SftRecipe::parse(text).expect("a recipe of the cold start");
         }
         GrpoRecipe::parse(include_str!("../../../models/recipes/nano-rl.toml")).expect("a recipe of GRPO");
+        for text in [
+            include_str!("../../../models/recipes/nano-distil.toml"),
+            include_str!("../../../models/recipes/teacher-distil.toml"),
+        ] {
+            DistilRecipe::parse(text).expect("a recipe of distillation");
+        }
     }
 }
