@@ -7,6 +7,7 @@
 pub mod assess;
 pub mod dataset;
 pub mod degrade;
+pub mod distil;
 pub mod endpoint;
 pub mod evaluate;
 pub mod generate;

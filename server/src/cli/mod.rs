@@ -2,6 +2,7 @@
 
 mod assess;
 mod degrade;
+mod distil;
 mod evaluate;
 mod grpo;
 mod places;
@@ -29,6 +30,8 @@ enum Command {
     Assess(assess::AssessArgs),
     /// Make degraded images with known distortions, and a manifest of them.
     Degrade(degrade::DegradeArgs),
+    /// Ask a teacher about labelled images and keep its good answers.
+    Distil(distil::DistilArgs),
     /// Train a model as a recipe says.
     Sft(sft::SftArgs),
     /// Improve a trained model by reinforcement learning.
@@ -46,6 +49,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Assess(args) => assess::run(&args),
         Command::Degrade(args) => degrade::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Distil(args) => distil::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Sft(args) => sft::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Grpo(args) => grpo::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Evaluate(args) => evaluate::run(&args).map(|()| ExitCode::SUCCESS),
