@@ -25,15 +25,31 @@ pub struct Request {
     pub image: RgbImage,
     pub mode: Mode,
     pub sampling: Sampling,
+    /// What the model is asked, where it is not the mode's prompt.
+    pub wording: Option<Wording>,
 }
 
-/// What happens to a request. Each gets exactly one `Done` or `Failed`, and nothing after it.
+/// A caller's own words around the image, in reasoning mode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wording {
+    /// The system turn.
+    pub system: String,
+    /// What the user turn says after the image.
+    pub user: String,
+}
+
+/// The prompt version of an answer to a caller's own words.
+const OWN_WORDS: &str = "own";
+
+/// What happens to a request. Each gets exactly one `Done`, `Refused` or `Failed`, and nothing after it.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one `Done` a request, moved once")]
 pub enum Event {
     /// Newly written text.
     Text(String),
     Done(Answer),
+    /// The request cannot be answered as it is: why its image or its words do not fit the model.
+    Refused(String),
     /// Why it cannot be answered.
     Failed(String),
 }
@@ -173,8 +189,11 @@ impl<'a> Engine<'a> {
         let started = Instant::now();
         let mut prompts = Vec::with_capacity(requests.len());
         for (index, request) in requests.iter().enumerate() {
-            match self.prompt(&request.image, request.mode) {
+            match self.prompt(request) {
                 Ok(inputs) => prompts.push((index, inputs)),
+                Err(error @ (PromptError::ImageCount { .. } | PromptError::Patches(_))) => {
+                    sink(index, Event::Refused(error.to_string()));
+                }
                 Err(error) => {
                     sink(index, Event::Failed(error.to_string()));
                 }
@@ -203,9 +222,13 @@ impl<'a> Engine<'a> {
         batch(reason, Mode::Reason);
     }
 
-    fn prompt(&self, image: &RgbImage, mode: Mode) -> Result<Inputs, PromptError> {
-        let text = self.processor.chat(prompt::SYSTEM, prompt::current(mode).text, 1)?;
-        self.processor.inputs(&text, &[image])
+    fn prompt(&self, request: &Request) -> Result<Inputs, PromptError> {
+        let own = request.wording.as_ref();
+        let (system, user) = own.map_or((prompt::SYSTEM, prompt::current(request.mode).text), |wording| {
+            (wording.system.as_str(), wording.user.as_str())
+        });
+        let text = self.processor.chat(system, user, 1)?;
+        self.processor.inputs(&text, &[&request.image])
     }
 
     /// One forward pass: the expectation over the level words.
@@ -276,7 +299,11 @@ impl<'a> Engine<'a> {
         let samplings: Vec<Sampling> = indices.iter().map(|&index| requests[index].sampling).collect();
         let tokenizer = self.processor.tokenizer();
         let mut streams: Vec<_> = indices.iter().map(|_| tokenizer.decode_stream(true)).collect();
-        let mut answers: Vec<Partial> = indices.iter().map(|_| Partial::default()).collect();
+        let version = |index: &usize| match requests[*index].wording {
+            None => prompt::current(Mode::Reason).version,
+            Some(_) => OWN_WORDS,
+        };
+        let mut answers: Vec<Partial> = indices.iter().map(|index| Partial::new(version(index))).collect();
         let result =
             generate(self.model, inputs, &samplings, self.processor.end_of_text(), &mut |sequence, step| {
                 let answer = &mut answers[sequence];
@@ -307,8 +334,8 @@ impl<'a> Engine<'a> {
 }
 
 /// An answer while it is written.
-#[derive(Default)]
 struct Partial {
+    prompt_version: &'static str,
     text: String,
     tokens: usize,
     /// It reached the end of the grammar, so that it was ended on purpose.
@@ -317,6 +344,10 @@ struct Partial {
 }
 
 impl Partial {
+    fn new(prompt_version: &'static str) -> Self {
+        Self { prompt_version, text: String::new(), tokens: 0, complete: false, done: false }
+    }
+
     fn finish(&mut self, finish: Finish, prompt_tokens: usize, started: Instant) -> Answer {
         self.done = true;
         let response = grammar::parse(&self.text);
@@ -328,7 +359,7 @@ impl Partial {
             finish: if self.complete { Finish::Stop } else { finish },
             prompt_tokens,
             new_tokens: self.tokens,
-            prompt_version: prompt::current(Mode::Reason).version.to_owned(),
+            prompt_version: self.prompt_version.to_owned(),
             ms: started.elapsed().as_millis() as u64,
         }
     }

@@ -194,14 +194,14 @@ pub fn evaluate(
         let sampling = Sampling { max_new_tokens: LONGEST, ..Sampling::default() };
         let requests = batch
             .iter()
-            .map(|item| Ok(Request { image: item.image()?, mode, sampling }))
+            .map(|item| Ok(Request { image: item.image()?, mode, sampling, wording: None }))
             .collect::<Result<Vec<_>, TrainError>>()?;
         let mut results: Vec<Result<Answer, String>> = vec![Err("it gave no answer".into()); batch.len()];
         assessor.answer(&requests, &mut |index, event| {
             match event {
                 Event::Text(_) => {}
                 Event::Done(answer) => results[index] = Ok(answer),
-                Event::Failed(reason) => results[index] = Err(reason),
+                Event::Refused(reason) | Event::Failed(reason) => results[index] = Err(reason),
             }
             Flow::Continue
         });
