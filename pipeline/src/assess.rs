@@ -25,15 +25,31 @@ pub struct Request {
     pub image: RgbImage,
     pub mode: Mode,
     pub sampling: Sampling,
+    /// What the model is asked, where it is not the mode's prompt.
+    pub wording: Option<Wording>,
 }
 
-/// What happens to a request. Each gets exactly one `Done` or `Failed`, and nothing after it.
+/// A caller's own words around the image, in reasoning mode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wording {
+    /// The system turn.
+    pub system: String,
+    /// What the user turn says after the image.
+    pub user: String,
+}
+
+/// The prompt version of an answer to a caller's own words.
+const OWN_WORDS: &str = "own";
+
+/// What happens to a request. Each gets exactly one `Done`, `Refused` or `Failed`, and nothing after it.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one `Done` a request, moved once")]
 pub enum Event {
     /// Newly written text.
     Text(String),
     Done(Answer),
+    /// The request cannot be answered as it is: why its image or its words do not fit the model.
+    Refused(String),
     /// Why it cannot be answered.
     Failed(String),
 }
@@ -199,13 +215,20 @@ impl<'a> Engine<'a> {
     ) {
         let started = Instant::now();
         let mut prompts = Vec::with_capacity(requests.len());
+        let version = |index: usize| match requests[index].wording {
+            None => prompt::current(Mode::Reason).version,
+            Some(_) => OWN_WORDS,
+        };
         let beginning = |index: usize| match requests[index].mode {
             Mode::Quick => "",
             Mode::Reason => beginnings.get(index).map_or("", String::as_str),
         };
         for (index, request) in requests.iter().enumerate() {
-            match self.prompt(&request.image, request.mode, beginning(index)) {
+            match self.prompt(request, beginning(index)) {
                 Ok(inputs) => prompts.push((index, inputs)),
+                Err(error @ (PromptError::ImageCount { .. } | PromptError::Patches(_))) => {
+                    sink(index, Event::Refused(error.to_string()));
+                }
                 Err(error) => {
                     sink(index, Event::Failed(error.to_string()));
                 }
@@ -223,7 +246,8 @@ impl<'a> Engine<'a> {
             let result = match mode {
                 Mode::Quick => self.quick(&indices, &inputs, started, sink),
                 Mode::Reason => {
-                    let answers = indices.iter().map(|&index| Partial::new(beginning(index))).collect();
+                    let partial = |&index: &usize| Partial::new(version(index), beginning(index));
+                    let answers = indices.iter().map(partial).collect();
                     self.reason(&indices, answers, requests, &inputs, started, sink)
                 }
             };
@@ -237,10 +261,14 @@ impl<'a> Engine<'a> {
         batch(reason, Mode::Reason);
     }
 
-    /// The prompt of a mode, then the beginning of the answer. They are tokenised apart, as in training.
-    fn prompt(&self, image: &RgbImage, mode: Mode, beginning: &str) -> Result<Inputs, PromptError> {
-        let text = self.processor.chat(prompt::SYSTEM, prompt::current(mode).text, 1)?;
-        let mut inputs = self.processor.inputs(&text, &[image])?;
+    /// The prompt of a request, then the beginning of the answer. They are tokenised apart, as in training.
+    fn prompt(&self, request: &Request, beginning: &str) -> Result<Inputs, PromptError> {
+        let own = request.wording.as_ref();
+        let (system, user) = own.map_or((prompt::SYSTEM, prompt::current(request.mode).text), |wording| {
+            (wording.system.as_str(), wording.user.as_str())
+        });
+        let text = self.processor.chat(system, user, 1)?;
+        let mut inputs = self.processor.inputs(&text, &[&request.image])?;
         if !beginning.is_empty() {
             inputs.say(&self.processor.tokenise(beginning)?);
         }
@@ -346,8 +374,8 @@ impl<'a> Engine<'a> {
 }
 
 /// An answer while it is written.
-#[derive(Default)]
 struct Partial {
+    prompt_version: &'static str,
     text: String,
     tokens: usize,
     /// It reached the end of the grammar, so that it was ended on purpose.
@@ -356,8 +384,8 @@ struct Partial {
 }
 
 impl Partial {
-    fn new(beginning: &str) -> Self {
-        Self { text: beginning.to_owned(), ..Self::default() }
+    fn new(prompt_version: &'static str, beginning: &str) -> Self {
+        Self { prompt_version, text: beginning.to_owned(), tokens: 0, complete: false, done: false }
     }
 
     fn finish(&mut self, finish: Finish, prompt_tokens: usize, started: Instant) -> Answer {
@@ -371,7 +399,7 @@ impl Partial {
             finish: if self.complete { Finish::Stop } else { finish },
             prompt_tokens,
             new_tokens: self.tokens,
-            prompt_version: prompt::current(Mode::Reason).version.to_owned(),
+            prompt_version: self.prompt_version.to_owned(),
             ms: started.elapsed().as_millis() as u64,
         }
     }

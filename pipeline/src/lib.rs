@@ -8,6 +8,8 @@ pub mod adapter;
 pub mod assess;
 pub mod dataset;
 pub mod degrade;
+pub mod distil;
+pub mod endpoint;
 pub mod evaluate;
 pub mod export;
 pub mod generate;

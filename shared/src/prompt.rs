@@ -3,6 +3,7 @@
 //! Every assessment stores the version that it was asked with. A wording is never edited once a
 //! model was trained on it: a new wording is a new version.
 
+use crate::Score;
 use crate::api::Mode;
 
 /// A versioned prompt: what the user turn says after the image.
@@ -26,6 +27,45 @@ pub fn current(mode: Mode) -> Prompt {
     }
 }
 
+/// The prompt that a teacher is asked with, which sees the image alone.
+pub const DISTIL_BLIND: Prompt =
+    Prompt { version: "distil-blind-1", text: trim(include_str!("../prompts/distil-blind-1.txt")) };
+
+/// The prompt that a teacher is asked with who also knows the label and the distortions; its text has
+/// places for both, see [`conditioned`].
+pub const DISTIL_CONDITIONED: Prompt = Prompt {
+    version: "distil-conditioned-1",
+    text: trim(include_str!("../prompts/distil-conditioned-1.txt")),
+};
+
+/// Fills in what the teacher may know. The place is called a label, since it holds a MOS or a proxy.
+#[must_use]
+pub fn conditioned(label: Score, distortions: &str) -> String {
+    DISTIL_CONDITIONED.text.replace("{label}", &label.to_string()).replace("{distortions}", distortions)
+}
+
 const fn trim(text: &'static str) -> &'static str {
     text.trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grammar;
+
+    #[test]
+    fn a_teachers_prompt_shows_a_whole_answer_and_what_is_known() {
+        let score = Score::clamped(2.4).unwrap_or(Score::MIN);
+        let known = conditioned(score, "obvious gaussian blur");
+        assert!(known.contains("picture: 2.40 on") && known.contains("picture: obvious gaussian blur"));
+        for text in [known.as_str(), DISTIL_BLIND.text] {
+            assert!(!text.contains(['{', '}']), "a place was left open");
+            let example = text.find("<think>").and_then(|start| {
+                let end = text.find("</answer>")? + "</answer>".len();
+                text.get(start..end)
+            });
+            let response = grammar::parse(example.unwrap_or_default());
+            assert!(response.is_well_formed(), "{:?}", response.faults);
+        }
+    }
 }

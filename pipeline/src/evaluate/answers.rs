@@ -56,7 +56,7 @@ pub(super) fn ask(
     sampling: Sampling,
     beginning: &str,
 ) -> Result<Forced, EvaluateError> {
-    let request = Request { image: case.item.image()?, mode, sampling };
+    let request = Request { image: case.item.image()?, mode, sampling, wording: None };
     Ok(Forced { request, beginning: beginning.to_owned() })
 }
 
@@ -71,7 +71,7 @@ pub(super) fn answer(
         match event {
             Event::Text(_) => {}
             Event::Done(answer) => results[index] = Ok(answer),
-            Event::Failed(reason) => results[index] = Err(reason),
+            Event::Refused(reason) | Event::Failed(reason) => results[index] = Err(reason),
         }
         Flow::Continue
     });

@@ -108,7 +108,7 @@ fn answers(
         let sampling = Sampling { max_new_tokens: 200, ..Sampling::default() };
         let requests = batch
             .iter()
-            .map(|item| Ok(Request { image: item.image()?, mode, sampling }))
+            .map(|item| Ok(Request { image: item.image()?, mode, sampling, wording: None }))
             .collect::<Result<Vec<_>, TrainError>>()?;
         let mut results = vec![None; batch.len()];
         assess_with(model, processor, &requests, &mut |index, event| {

@@ -11,7 +11,7 @@ use qponder_shared::{AssessmentId, ImageId, prompt};
 use super::extract::{Json, Path, Query};
 use super::images::{check_limit, find};
 use super::problem::ApiError;
-use crate::inference::{Inference, Job};
+use crate::inference::{Inference, Job, Picture};
 use crate::store::Store;
 use crate::store::assessments::{Added, NewAssessment};
 
@@ -91,9 +91,10 @@ pub async fn create(
         Added::Created(assessment) => {
             slot.submit(Job {
                 id: assessment.id,
-                image_id: assessment.image_id,
+                picture: Picture::Stored(assessment.image_id),
                 mode: assessment.mode,
                 sampling: assessment.sampling,
+                wording: None,
                 cancel_on_disconnect: new.cancel_on_disconnect,
             });
             let location = format!("/api/v1/assessments/{}", assessment.id);

@@ -124,7 +124,7 @@ impl Events {
         };
         match phase {
             Phase::Final(assessment) => return self.finish(*assessment),
-            Phase::Gone => return,
+            Phase::Unrecorded(_) | Phase::Gone => return,
             Phase::Queued => {
                 let ahead = live.inference.ahead_of(live.id);
                 if live.ahead.replace(ahead) != Some(ahead) {

@@ -1,6 +1,7 @@
 //! The HTTP interface: one file a noun. A handler parses, calls one function, and shapes the answer.
 
 mod assessments;
+mod chat;
 mod docs;
 mod events;
 mod extract;
@@ -94,6 +95,14 @@ fn v1() -> OpenApiRouter<App> {
         .fallback(no_such_route)
 }
 
+/// Everything under `/v1`: the OpenAI dialect.
+fn openai() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(chat::models))
+        .routes(routes!(chat::complete))
+        .layer(DefaultBodyLimit::max(chat::MAX_REQUEST_BYTES))
+}
+
 fn description() -> OpenApi {
     let about = "Q-Ponder looks at a photograph, reasons about its visual quality, and ends with a score from 1.00 \
         to 5.00. Errors are application/problem+json (RFC 9457). Times are UTC, ids are UUIDv7.";
@@ -109,11 +118,13 @@ fn description() -> OpenApi {
 
 /// The whole server: API, documentation, health, and the page in `web`.
 pub fn router(app: App, exposure: Exposure, web: &Path) -> Router {
-    let (api, document) = OpenApiRouter::with_openapi(description()).nest("/api/v1", v1()).split_for_parts();
+    let described = OpenApiRouter::with_openapi(description()).nest("/api/v1", v1()).nest("/v1", openai());
+    let (api, document) = described.split_for_parts();
     let observed = Arc::clone(&app.metrics);
     api.merge(docs::router(&document))
         .route("/api", any(no_such_route))
         .route("/api/{*rest}", any(no_such_route))
+        .route("/v1/{*rest}", any(chat::no_such_route))
         .route("/healthz", get(info::healthz))
         .route("/readyz", get(info::readyz))
         .route("/metrics", get(info::metrics))

@@ -142,7 +142,7 @@ fn answer(
         names.push(file);
         match image {
             Ok(image) => {
-                requests.push(Request { image, mode, sampling });
+                requests.push(Request { image, mode, sampling, wording: None });
                 positions.push(position);
                 results.push(Err("the model ended without an answer".to_owned()));
             }
@@ -154,7 +154,7 @@ fn answer(
         match event {
             Event::Text(text) => printed = report.text(&text),
             Event::Done(answer) => results[positions[index]] = Ok(answer),
-            Event::Failed(reason) => results[positions[index]] = Err(reason),
+            Event::Refused(reason) | Event::Failed(reason) => results[positions[index]] = Err(reason),
         }
         if printed.is_err() { Flow::Cancel } else { Flow::Continue }
     });

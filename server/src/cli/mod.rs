@@ -3,6 +3,7 @@
 mod assess;
 mod dataset;
 mod degrade;
+mod distil;
 mod evaluate;
 mod export;
 mod grpo;
@@ -34,6 +35,8 @@ enum Command {
     Degrade(degrade::DegradeArgs),
     /// Import, count, verify and export labelled images.
     Dataset(dataset::DatasetArgs),
+    /// Ask a teacher about labelled images and keep its good answers.
+    Distil(distil::DistilArgs),
     /// Train a model as a recipe says.
     Sft(sft::SftArgs),
     /// Improve a trained model by reinforcement learning.
@@ -56,6 +59,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Assess(args) => assess::run(&args),
         Command::Degrade(args) => degrade::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Dataset(args) => dataset::run(&args),
+        Command::Distil(args) => distil::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Sft(args) => sft::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Grpo(args) => grpo::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Recipe(args) => recipe::run(args).map(|()| ExitCode::SUCCESS),

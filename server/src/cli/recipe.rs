@@ -23,7 +23,8 @@ pub struct RecipeArgs {
 enum RecipeCommand {
     /// Say what is wrong with recipes, and how much memory each will need at most.
     ///
-    /// The kind of a recipe is seen from its sections: only grpo has [rollout] and [reward].
+    /// The kind of a recipe is seen from its sections: only distil has [endpoint], only grpo [rollout] and
+    /// [reward].
     Check {
         /// Recipes, TOML files.
         #[arg(required = true, value_name = "FILE")]
@@ -41,6 +42,7 @@ enum RecipeCommand {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum KindArg {
+    Distil,
     Sft,
     Grpo,
 }
@@ -48,6 +50,7 @@ enum KindArg {
 impl From<KindArg> for Kind {
     fn from(kind: KindArg) -> Self {
         match kind {
+            KindArg::Distil => Kind::Distil,
             KindArg::Sft => Kind::Sft,
             KindArg::Grpo => Kind::Grpo,
         }
@@ -84,13 +87,17 @@ fn check(path: &PathBuf, kind: Option<Kind>) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(path).context("cannot be read")?;
     let kind = kind.map_or_else(|| Kind::of(&text), Ok)?;
     let estimate = match Recipe::parse(kind, &text)? {
-        Recipe::Sft(recipe) => Estimate::sft(&recipe),
-        Recipe::Grpo(recipe) => Estimate::grpo(&recipe),
+        Recipe::Distil(_) => None,
+        Recipe::Sft(recipe) => Some(Estimate::sft(&recipe)),
+        Recipe::Grpo(recipe) => Some(Estimate::grpo(&recipe)),
     };
-    let memory = match estimate {
-        Ok(estimate) => describe_memory(&estimate),
-        Err(error) => format!("how much memory it needs cannot be said before its base is there: {error}"),
-    };
-    println!("{}: a valid recipe of {}\n  {memory}", path.display(), kind.name());
+    println!("{}: a valid recipe of {}", path.display(), kind.name());
+    match estimate {
+        Some(Ok(estimate)) => println!("  {}", describe_memory(&estimate)),
+        Some(Err(error)) => {
+            println!("  how much memory it needs cannot be said before its base is there: {error}");
+        }
+        None => {}
+    }
     Ok(())
 }

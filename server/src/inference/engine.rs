@@ -8,6 +8,7 @@ use qponder_pipeline::assess::{Answer, Assessor, Event, Finish, Flow, Request};
 use qponder_shared::api::AssessmentStatus;
 use tokio::sync::{mpsc, watch};
 
+use super::Job;
 use super::feed::{Feed, Phase};
 use super::prepare::Ready;
 use super::recorder::Report;
@@ -75,7 +76,8 @@ fn answer(
     let mut requests = Vec::with_capacity(batch.len());
     let mut pixels = Vec::with_capacity(batch.len());
     for Ready { watched, image, _pixels } in batch {
-        requests.push(Request { image, mode: watched.job.mode, sampling: watched.job.sampling });
+        let Job { mode, sampling, wording, .. } = watched.job;
+        requests.push(Request { image, mode, sampling, wording });
         feeds.push(watched.feed);
         pixels.push(_pixels);
     }
@@ -86,7 +88,7 @@ fn answer(
 
     let mut open: Vec<Option<Arc<Feed>>> = feeds.into_iter().map(Some).collect();
     let finish = |feed: Arc<Feed>, outcome: Outcome| {
-        let _ = report.send(Report::Finished { feed, outcome: Box::new(outcome) });
+        let _ = report.send(Report::Finished { feed, outcome: Arc::new(outcome) });
     };
     // A bug in the model's code must not take the queue down: its batch fails, the next one runs.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -108,6 +110,14 @@ fn answer(
                         if !(matches!(answer.finish, Finish::Cancelled) && *stopping.borrow()) {
                             finish(feed, outcome_of(answer));
                         }
+                    }
+                    Flow::Continue
+                }
+                Event::Refused(reason) => {
+                    if let Some(feed) = slot.take() {
+                        let status = AssessmentStatus::Failed;
+                        let outcome = Outcome::without_answer(status, String::new(), Some(reason));
+                        finish(feed, Outcome { refused: true, ..outcome });
                     }
                     Flow::Continue
                 }
@@ -154,6 +164,7 @@ fn outcome_of(answer: Answer) -> Outcome {
         level_probabilities: answer.level_probabilities.filter(|_| done),
         parse_ok: done.then_some(answer.score.is_some()),
         error: None,
+        refused: false,
         finish: Some(finish),
         prompt_version: Some(answer.prompt_version),
         prompt_tokens: Some(answer.prompt_tokens),

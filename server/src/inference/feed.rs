@@ -7,6 +7,8 @@ use qponder_shared::AssessmentId;
 use qponder_shared::api::{Assessment, AssessmentStatus};
 use tokio::sync::watch;
 
+use crate::store::assessments::Outcome;
+
 /// How far an assessment is.
 #[derive(Clone, Debug)]
 pub enum Phase {
@@ -16,9 +18,18 @@ pub enum Phase {
     Running,
     /// It is final, and its row says so.
     Final(Box<Assessment>),
+    /// It is final and has no row; this is its end.
+    Unrecorded(Arc<Outcome>),
     /// Nothing more will come here: it was deleted, or the server stops and will answer it when
     /// it runs again.
     Gone,
+}
+
+impl Phase {
+    /// Whether nothing follows it.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Phase::Final(_) | Phase::Unrecorded(_) | Phase::Gone)
+    }
 }
 
 /// What a listener sees.
@@ -37,17 +48,20 @@ pub struct Feed {
     progress: watch::Sender<Progress>,
     cancelled: AtomicBool,
     cancel_on_disconnect: bool,
+    /// It has a row, which the recorder writes.
+    pub(super) recorded: bool,
     listeners: AtomicUsize,
 }
 
 impl Feed {
-    pub(super) fn new(id: AssessmentId, cancel_on_disconnect: bool) -> Self {
+    pub(super) fn new(id: AssessmentId, cancel_on_disconnect: bool, recorded: bool) -> Self {
         let (progress, _) = watch::channel(Progress { phase: Phase::Queued, text: String::new() });
         Self {
             id,
             progress,
             cancelled: AtomicBool::new(false),
             cancel_on_disconnect,
+            recorded,
             listeners: AtomicUsize::new(0),
         }
     }
@@ -71,7 +85,7 @@ impl Feed {
     /// Waits until the assessment is final; `None` when it is gone.
     pub async fn finished(&self) -> Option<Assessment> {
         let mut progress = self.progress.subscribe();
-        let last = progress.wait_for(|now| matches!(now.phase, Phase::Final(_) | Phase::Gone)).await.ok()?;
+        let last = progress.wait_for(|now| now.phase.is_last()).await.ok()?;
         match &last.phase {
             Phase::Final(assessment) => Some((**assessment).clone()),
             _ => None,
@@ -89,7 +103,7 @@ impl Feed {
                     crate::store::assessments::response(assessment.mode, &progress.text, None);
                 assessment.text.clone_from(&progress.text);
             }
-            Phase::Queued | Phase::Gone => {}
+            Phase::Queued | Phase::Unrecorded(_) | Phase::Gone => {}
         }
     }
 
@@ -117,7 +131,7 @@ pub struct Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         let last = self.feed.listeners.fetch_sub(1, Ordering::AcqRel) == 1;
-        let running = !matches!(self.progress.borrow().phase, Phase::Final(_) | Phase::Gone);
+        let running = !self.progress.borrow().phase.is_last();
         if last && running && self.feed.cancel_on_disconnect {
             tracing::info!(assessment = %self.feed.id, "the last listener has gone");
             self.feed.cancel();

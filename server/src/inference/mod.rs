@@ -18,7 +18,8 @@ mod recorder;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qponder_pipeline::assess::Assessor;
+use bytes::Bytes;
+use qponder_pipeline::assess::{Assessor, Wording};
 use qponder_shared::api::{Mode, ModelInfo, Sampling};
 use qponder_shared::{AssessmentId, ImageId};
 use tokio::sync::{mpsc, watch};
@@ -43,13 +44,28 @@ pub struct Job {
     /// Its id.
     pub id: AssessmentId,
     /// The image to look at.
-    pub image_id: ImageId,
+    pub picture: Picture,
     /// How the model is asked.
     pub mode: Mode,
     /// How tokens are sampled.
     pub sampling: Sampling,
+    /// A caller's own words; else the mode's prompt.
+    pub wording: Option<Wording>,
     /// Stop when the last listener has gone.
     pub cancel_on_disconnect: bool,
+}
+
+/// Where the pixels of a job come from.
+pub enum Picture {
+    /// An uploaded image; the job has a row.
+    Stored(ImageId),
+    /// The request itself, which has been examined; there is no row, and nothing is kept.
+    Sent {
+        /// The file.
+        bytes: Bytes,
+        /// How many pixels it has.
+        pixels: u64,
+    },
 }
 
 /// A [`Job`] that others can watch.
@@ -76,7 +92,8 @@ pub struct Slot<'a> {
 impl Slot<'_> {
     /// Takes the place.
     pub fn submit(self, job: Job) -> Arc<Feed> {
-        let feed = Arc::new(Feed::new(job.id, job.cancel_on_disconnect));
+        let recorded = matches!(job.picture, Picture::Stored(_));
+        let feed = Arc::new(Feed::new(job.id, job.cancel_on_disconnect, recorded));
         self.feeds.insert(&feed);
         self.permit.send(Watched { job, feed: Arc::clone(&feed) });
         feed
@@ -196,9 +213,10 @@ impl Inference {
             }
             let job = Job {
                 id: earlier.id,
-                image_id: earlier.image_id,
+                picture: Picture::Stored(earlier.image_id),
                 mode: earlier.mode,
                 sampling: earlier.sampling,
+                wording: None,
                 cancel_on_disconnect: earlier.cancel_on_disconnect,
             };
             match self.queue.reserve().await {

@@ -7,12 +7,12 @@ use qponder_kernels::pixels::RgbImage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::recorder::Report;
-use super::{Job, Watched};
+use super::{Job, Picture, Watched};
 use crate::decoding::Decoder;
 use crate::store::Store;
 use crate::store::assessments::Outcome;
 use crate::store::objects::{Kind, Objects};
-use qponder_shared::api::{AssessmentStatus, Image};
+use qponder_shared::api::AssessmentStatus;
 
 /// How many images are read and decoded at once.
 const AHEAD: usize = 4;
@@ -66,7 +66,7 @@ pub(super) async fn run(
                 }
             }
             Some(Err((watched, outcome))) => {
-                let _ = report.send(Report::Finished { feed: watched.feed, outcome: Box::new(outcome) });
+                let _ = report.send(Report::Finished { feed: watched.feed, outcome: Arc::new(outcome) });
             }
         }
     }
@@ -96,9 +96,19 @@ async fn pixels(
     budget: Arc<Semaphore>,
     job: &Job,
 ) -> Result<(RgbImage, OwnedSemaphorePermit), String> {
-    let image = sources.store.image(job.image_id).await.map_err(|error| error.to_string())?;
+    let image_id = match &job.picture {
+        Picture::Stored(id) => *id,
+        Picture::Sent { bytes, pixels } => {
+            let permit =
+                budget.acquire_many_owned(share(*pixels)).await.map_err(|error| error.to_string())?;
+            let decoded = sources.decoder.decode(bytes.clone()).await.map_err(|error| error.to_string())?;
+            return Ok((decoded.image, permit));
+        }
+    };
+    let image = sources.store.image(image_id).await.map_err(|error| error.to_string())?;
     let image = image.ok_or("the image was deleted")?;
-    let permit = budget.acquire_many_owned(share(&image)).await.map_err(|error| error.to_string())?;
+    let share = share(u64::from(image.width) * u64::from(image.height));
+    let permit = budget.acquire_many_owned(share).await.map_err(|error| error.to_string())?;
     let bytes =
         sources.objects.get(Kind::Original, &image.sha256).await.map_err(|error| error.to_string())?;
     let bytes = bytes.ok_or("the original file is missing from the object store")?;
@@ -107,7 +117,7 @@ async fn pixels(
 }
 
 /// An image's share of the budget; never more than all of it, or it would wait for ever.
-fn share(image: &Image) -> u32 {
-    let units = (u64::from(image.width) * u64::from(image.height)).div_ceil(UNIT);
+fn share(pixels: u64) -> u32 {
+    let units = pixels.div_ceil(UNIT);
     u32::try_from(units.clamp(1, BUDGET as u64)).unwrap_or(BUDGET as u32)
 }

@@ -25,7 +25,7 @@ pub(super) enum Report {
         /// Who listens to it.
         feed: Arc<Feed>,
         /// How it ends.
-        outcome: Box<Outcome>,
+        outcome: Arc<Outcome>,
     },
 }
 
@@ -56,7 +56,12 @@ pub(super) async fn run(
                 }
             }
             Report::Finished { feed, outcome } => {
-                let written = write(&store, feed.id, &outcome).await;
+                let last = if feed.recorded {
+                    let written = write(&store, feed.id, &outcome).await;
+                    written.map_or(Phase::Gone, |assessment| Phase::Final(Box::new(assessment)))
+                } else {
+                    Phase::Unrecorded(Arc::clone(&outcome))
+                };
                 tracing::info!(
                     assessment = %feed.id,
                     status = ?outcome.status,
@@ -70,7 +75,7 @@ pub(super) async fn run(
                 metrics.assessment(&outcome);
                 // Out of the map first: who asks from now on reads the row.
                 inference.feeds.remove(feed.id);
-                feed.set_phase(written.map_or(Phase::Gone, |assessment| Phase::Final(Box::new(assessment))));
+                feed.set_phase(last);
                 inference.finished.send_modify(|count| *count += 1);
             }
         }

@@ -59,6 +59,7 @@ pub struct Unfinished {
 }
 
 /// The end of an assessment.
+#[derive(Debug)]
 pub struct Outcome {
     /// Done, failed or cancelled.
     pub status: AssessmentStatus,
@@ -72,6 +73,8 @@ pub struct Outcome {
     pub parse_ok: Option<bool>,
     /// Why it failed.
     pub error: Option<String>,
+    /// It failed because of what was asked: asking the same again is of no use.
+    pub refused: bool,
     /// `stop`, `length` or `cancelled`.
     pub finish: Option<&'static str>,
     /// The prompt that the model was really asked with.
@@ -94,6 +97,7 @@ impl Outcome {
             level_probabilities: None,
             parse_ok: None,
             error,
+            refused: false,
             finish: None,
             prompt_version: None,
             prompt_tokens: None,

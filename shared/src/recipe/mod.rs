@@ -2,6 +2,7 @@
 //!
 //! Unknown keys are refused, and every range is checked before any long work begins.
 
+mod distil;
 mod grpo;
 mod learning;
 mod lora;
@@ -11,6 +12,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+pub use distil::{
+    Ask, DistilData, DistilRecipe, EndpointRecipe, Filter, Filters, SpendLimits, TeacherPrompt,
+};
 pub use grpo::{GrpoRecipe, GrpoTrain, LossKind, RewardScale, Rewards, Rollout, ScoreReward};
 pub use learning::{Learning, Optimiser, Part, Schedule};
 pub use lora::{Lora, Target};
@@ -28,6 +32,7 @@ pub enum RecipeError {
 /// A recipe of any kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Recipe {
+    Distil(DistilRecipe),
     Sft(SftRecipe),
     Grpo(GrpoRecipe),
 }
@@ -35,18 +40,20 @@ pub enum Recipe {
 /// What a recipe is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    Distil,
     Sft,
     Grpo,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Sft, Self::Grpo];
+    pub const ALL: [Self; 3] = [Self::Distil, Self::Sft, Self::Grpo];
 
     /// The name of the command that takes such a recipe.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Distil => "distil",
             Self::Sft => "sft",
             Self::Grpo => "grpo",
         }
@@ -59,13 +66,20 @@ impl Kind {
     pub fn of(toml: &str) -> Result<Self, RecipeError> {
         let table: toml::Table = toml::from_str(toml).map_err(|e| RecipeError::Syntax(e.to_string()))?;
         let has = |sections: &[&str]| sections.iter().any(|section| table.contains_key(*section));
-        Ok(if has(&["rollout", "reward"]) { Self::Grpo } else { Self::Sft })
+        Ok(if has(&["endpoint", "ask", "filters"]) {
+            Self::Distil
+        } else if has(&["rollout", "reward"]) {
+            Self::Grpo
+        } else {
+            Self::Sft
+        })
     }
 
     /// A recipe of this kind with every key, its default and what it means.
     #[must_use]
     pub fn defaults(self) -> &'static str {
         match self {
+            Self::Distil => include_str!("defaults/distil.toml"),
             Self::Sft => include_str!("defaults/sft.toml"),
             Self::Grpo => include_str!("defaults/grpo.toml"),
         }
@@ -79,6 +93,7 @@ impl Recipe {
     /// Names the line of a syntax error or the first key that is out of its range.
     pub fn parse(kind: Kind, toml: &str) -> Result<Self, RecipeError> {
         match kind {
+            Kind::Distil => DistilRecipe::parse(toml).map(Self::Distil),
             Kind::Sft => SftRecipe::parse(toml).map(Self::Sft),
             Kind::Grpo => GrpoRecipe::parse(toml).map(Self::Grpo),
         }
@@ -169,11 +184,13 @@ impl Validation {
 
 #[cfg(test)]
 mod tests {
-    use super::{Data, GrpoRecipe, Kind, Recipe, SftRecipe};
+    use super::{Data, DistilRecipe, GrpoRecipe, Kind, Recipe, SftRecipe};
 
     #[test]
     fn the_recipes_that_ship_are_valid_and_their_kinds_are_seen() {
         for (kind, text) in [
+            (Kind::Distil, include_str!("../../../models/recipes/nano-distil.toml")),
+            (Kind::Distil, include_str!("../../../models/recipes/teacher-distil.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/nano-tower.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/nano-ci.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/nano-rl.toml")),
@@ -221,7 +238,13 @@ mod tests {
             lora: None,
             validation: Default::default(),
         };
+        let distil = DistilRecipe::parse(
+            "out = 'data/distilled'\n[data]\nmanifests = ['data/set/manifest.jsonl']\n\
+             [endpoint]\nbase_url = 'http://127.0.0.1:8000/v1'\nmodel = 'Qwen/Qwen2.5-VL-72B-Instruct'\n",
+        )
+        .expect("the least that a recipe says");
         for (kind, recipe, table) in [
+            (Kind::Distil, Recipe::Distil(distil.clone()), toml::Table::try_from(&distil)),
             (Kind::Sft, Recipe::Sft(sft.clone()), toml::Table::try_from(&sft)),
             (Kind::Grpo, Recipe::Grpo(grpo.clone()), toml::Table::try_from(&grpo)),
         ] {
@@ -233,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_adapters_that_are_shown_are_the_defaults() {
-        for kind in Kind::ALL {
+        for kind in [Kind::Sft, Kind::Grpo] {
             let section = kind.defaults().split("# [lora]").nth(1).expect("a section");
             let lines = section.lines().skip(1).take_while(|line| !line.is_empty());
             let text: String = lines.flat_map(|line| [line.trim_start_matches("# "), "\n"]).collect();

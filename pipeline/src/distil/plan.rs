@@ -1,0 +1,197 @@
+//! What is to be asked: the images of the manifests, each so many times, and what that may cost.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use qponder_shared::api::Sampling;
+use qponder_shared::manifest::Label;
+use qponder_shared::recipe::{DistilRecipe, TeacherPrompt};
+use qponder_shared::{Score, prompt};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::budget::Budget;
+use super::journal::{self, Outcome};
+use super::{DistilError, Entry};
+use crate::endpoint::{Picture, Question, Usage};
+use crate::teacher;
+use crate::train::TrainError;
+use crate::train::data::{Item, read_manifests};
+
+/// The images to ask about, each once.
+pub(super) struct Plan {
+    pub items: Vec<Item>,
+    /// Rows that stand more than once.
+    pub repeated: usize,
+}
+
+/// One request: an image, and which of its answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub item: usize,
+    pub answer: u32,
+}
+
+impl Plan {
+    /// Reads the manifests.
+    pub(super) fn read(recipe: &DistilRecipe) -> Result<Self, DistilError> {
+        let rows = read_manifests(&recipe.data.manifests, recipe.data.split)?;
+        let (mut items, mut repeated) = (Vec::new(), 0);
+        let mut seen: HashMap<String, PathBuf> = HashMap::new();
+        for item in rows {
+            let label = item.row.label.value();
+            if Score::new(label).is_err() {
+                return Err(DistilError::Label { id: item.row.id, label });
+            }
+            match seen.get(&item.row.id) {
+                None => {
+                    seen.insert(item.row.id.clone(), item.path.clone());
+                    items.push(item);
+                }
+                Some(path) if *path == item.path => repeated += 1,
+                Some(_) => return Err(DistilError::AmbiguousId { id: item.row.id }),
+            }
+        }
+        if items.is_empty() {
+            return Err(TrainError::NoRows { split: recipe.data.split.name() }.into());
+        }
+        Ok(Self { items, repeated })
+    }
+
+    /// All requests: first one answer to every image, then the second ones.
+    pub(super) fn wanted(&self, recipe: &DistilRecipe) -> Vec<Wanted> {
+        let items = self.items.len();
+        (0..recipe.ask.answers)
+            .flat_map(|answer| (0..items).map(move |item| Wanted { item, answer }))
+            .collect()
+    }
+}
+
+/// A request with its words and its image.
+pub(super) struct Asked {
+    pub id: String,
+    pub digest: String,
+    user: String,
+    picture: Picture,
+    sampling: Sampling,
+}
+
+impl Asked {
+    /// Reads the image and writes the question. The error is about the image.
+    pub(super) fn new(recipe: &DistilRecipe, item: &Item, answer: u32) -> Result<Self, String> {
+        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", item.path.display());
+        let bytes = std::fs::read(&item.path).map_err(|error| named(&error))?;
+        let picture = Picture::new(bytes).map_err(|error| named(&error))?;
+        let (version, user) = words(recipe.ask.prompt, item);
+        let sampling = recipe.ask.sampling(answer);
+        let id = format!("{}/{answer}@{version}", item.row.id);
+        let mut hash = Sha256::new();
+        let exactly = serde_json::to_string(&(&recipe.endpoint.model, prompt::SYSTEM, &user, sampling));
+        hash.update(exactly.map_err(|error| named(&error))?);
+        hash.update(picture.bytes());
+        let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { id, digest, user, picture, sampling })
+    }
+
+    /// As the endpoint takes it.
+    pub(super) fn question(&self) -> Question<'_> {
+        Question { system: prompt::SYSTEM, user: &self.user, picture: &self.picture, sampling: self.sampling }
+    }
+
+    /// Tokens that the call takes at worst. Text is counted at three bytes a token, which is more than
+    /// English needs.
+    pub(super) fn worst(&self) -> Usage {
+        const BYTES: usize = 3;
+        let text = (prompt::SYSTEM.len() + self.user.len()).div_ceil(BYTES) as u64;
+        Usage {
+            prompt_tokens: text + self.picture.estimated_tokens(),
+            completion_tokens: self.sampling.max_new_tokens as u64,
+        }
+    }
+}
+
+/// Prompt version and user turn for an image.
+fn words(prompt: TeacherPrompt, item: &Item) -> (&'static str, String) {
+    match prompt {
+        TeacherPrompt::Blind => (prompt::DISTIL_BLIND.version, prompt::DISTIL_BLIND.text.to_owned()),
+        TeacherPrompt::Conditioned => {
+            let score = Score::clamped(item.row.label.value()).unwrap_or(Score::MIN);
+            let text = prompt::conditioned(score, &known_distortions(item));
+            (prompt::DISTIL_CONDITIONED.version, text)
+        }
+    }
+}
+
+/// The distortions in words, under the names by which [`teacher::named_distortion`] finds them again.
+fn known_distortions(item: &Item) -> String {
+    let named = item.row.distortions.iter().map(|d| format!("{} {}", d.level.word(), teacher::name(d.kind)));
+    let named = named.collect::<Vec<_>>().join(", ");
+    match (named.is_empty(), item.row.label) {
+        (false, _) => named,
+        (true, Label::Proxy(_)) => "none was added".to_owned(),
+        (true, Label::Mos(_)) => "nothing is known of them".to_owned(),
+    }
+}
+
+/// What a run would do, found out without a call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Images of the manifests.
+    pub images: usize,
+    /// Answers that the recipe asks for.
+    pub wanted: usize,
+    /// Of these, answers that the journal has.
+    pub known: usize,
+    /// Calls that are still to be made, if none is repeated.
+    pub calls: usize,
+    /// Tokens that these read, about.
+    pub prompt_tokens: u64,
+    /// Tokens that these write at most.
+    pub completion_tokens: u64,
+    /// What these cost at most, if none is repeated.
+    pub worst_cost: f64,
+    /// What earlier calls cost.
+    pub spent: f64,
+    /// Images that cannot be read, with the reason.
+    pub unreadable: Vec<String>,
+}
+
+/// Finds out what a run would do: reads manifests, images and journal, and makes no call.
+///
+/// # Errors
+/// What is wrong with the manifests or the journal.
+pub fn estimate(recipe: &DistilRecipe) -> Result<Estimate, DistilError> {
+    let plan = Plan::read(recipe)?;
+    let entries = journal::peek(std::path::Path::new(&recipe.out))?;
+    let answered = answered(&entries);
+    let wanted = plan.wanted(recipe);
+    let spent = entries.iter().map(|entry| entry.cost).sum();
+    let mut estimate =
+        Estimate { images: plan.items.len(), wanted: wanted.len(), spent, ..Estimate::default() };
+    for Wanted { item, answer } in wanted {
+        match Asked::new(recipe, &plan.items[item], answer) {
+            Err(reason) if answer == 0 => estimate.unreadable.push(reason),
+            Err(_) => {}
+            Ok(asked) if answered.contains_key(&(asked.id.as_str(), asked.digest.as_str())) => {
+                estimate.known += 1;
+            }
+            Ok(asked) => {
+                let worst = asked.worst();
+                estimate.calls += 1;
+                estimate.prompt_tokens += worst.prompt_tokens;
+                estimate.completion_tokens += worst.completion_tokens;
+                estimate.worst_cost += Budget::price(&recipe.limits, worst);
+            }
+        }
+    }
+    Ok(estimate)
+}
+
+/// The answers of a journal by id and digest.
+pub(super) fn answered(entries: &[Entry]) -> HashMap<(&str, &str), &str> {
+    let answers = entries.iter().filter_map(|entry| match &entry.outcome {
+        Outcome::Answered { text, .. } => Some(((entry.id.as_str(), entry.digest.as_str()), text.as_str())),
+        Outcome::Failed { .. } => None,
+    });
+    answers.collect()
+}

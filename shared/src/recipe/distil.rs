@@ -1,0 +1,378 @@
+//! Distillation: a teacher's answers, asked for and filtered.
+
+use serde::{Deserialize, Serialize};
+
+use super::{RecipeError, Rule, first_broken};
+use crate::api::Sampling;
+use crate::manifest::Split;
+
+/// Distillation: which teacher is asked what about which images, and which answers are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DistilRecipe {
+    /// Directory that gets the replies, the manifest of accepted answers and the report.
+    pub out: String,
+    pub endpoint: EndpointRecipe,
+    pub data: DistilData,
+    #[serde(default)]
+    pub ask: Ask,
+    #[serde(default)]
+    pub limits: SpendLimits,
+    #[serde(default)]
+    pub filters: Filters,
+}
+
+/// A teacher: an OpenAI-compatible endpoint that takes images, and how hard it may be pressed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointRecipe {
+    /// Where `/chat/completions` is, such as `http://127.0.0.1:8000/v1`.
+    pub base_url: String,
+    /// The model's name at that endpoint.
+    pub model: String,
+    /// Name of the environment variable that holds the key. The key itself is never written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_env: Option<String>,
+    /// Have the answer streamed, so that slow answers keep the connection busy.
+    #[serde(default)]
+    pub stream: bool,
+    /// Calls that run at once.
+    #[serde(default = "default_concurrency")]
+    pub concurrency: usize,
+    /// Calls that begin in a minute at most, all threads together; without it there is no such limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<f64>,
+    /// Seconds until a connection is given up.
+    #[serde(default = "default_connect_timeout")]
+    pub connect_timeout: f64,
+    /// Seconds until a call is given up.
+    #[serde(default = "default_timeout")]
+    pub timeout: f64,
+    /// How often a call that may succeed later is made again.
+    #[serde(default = "default_retries")]
+    pub retries: u32,
+    /// Seconds of the first wait before a call is made again; it doubles each time.
+    #[serde(default = "default_first_wait")]
+    pub first_wait: f64,
+    /// Seconds of the longest wait. An endpoint that asks for a longer one gets it.
+    #[serde(default = "default_longest_wait")]
+    pub longest_wait: f64,
+}
+
+fn default_concurrency() -> usize {
+    4
+}
+fn default_connect_timeout() -> f64 {
+    10.0
+}
+fn default_timeout() -> f64 {
+    120.0
+}
+fn default_retries() -> u32 {
+    5
+}
+fn default_first_wait() -> f64 {
+    1.0
+}
+fn default_longest_wait() -> f64 {
+    60.0
+}
+
+/// Which images the teacher is asked about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DistilData {
+    /// Manifests of labelled images.
+    pub manifests: Vec<String>,
+    /// Which of their rows.
+    #[serde(default = "train")]
+    pub split: Split,
+}
+
+fn train() -> Split {
+    Split::Train
+}
+
+/// What the teacher is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TeacherPrompt {
+    /// The image alone: the answer is the teacher's own judgement.
+    #[default]
+    Blind,
+    /// The image with its label and known distortions: the answer explains them.
+    Conditioned,
+}
+
+/// How the teacher is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ask {
+    pub prompt: TeacherPrompt,
+    /// Answers to each image.
+    pub answers: u32,
+    /// 0 takes the most likely token.
+    pub temperature: f64,
+    /// Keep the smallest set of tokens whose probability reaches it.
+    pub top_p: f64,
+    /// Longest answer in tokens.
+    pub max_tokens: usize,
+    /// Of the first answer to an image; later ones count up. Not every endpoint heeds it.
+    pub seed: u64,
+}
+
+impl Default for Ask {
+    fn default() -> Self {
+        Self {
+            prompt: TeacherPrompt::Blind,
+            answers: 1,
+            temperature: 0.7,
+            top_p: 1.0,
+            max_tokens: 512,
+            seed: 0,
+        }
+    }
+}
+
+impl Ask {
+    /// How the tokens of an answer are sampled; each answer to an image has a seed of its own.
+    #[must_use]
+    pub fn sampling(&self, answer: u32) -> Sampling {
+        Sampling {
+            temperature: self.temperature,
+            top_p: self.top_p,
+            max_new_tokens: self.max_tokens,
+            seed: self.seed.wrapping_add(u64::from(answer)),
+            ..Sampling::default()
+        }
+    }
+}
+
+/// What may be spent, over all sittings that write into one directory.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpendLimits {
+    /// Calls at most, repeated ones included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_calls: Option<u64>,
+    /// Most that the calls may cost, in the currency of the prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_cost: Option<f64>,
+    /// Price of a million tokens that the teacher reads.
+    pub prompt_price: f64,
+    /// Price of a million tokens that the teacher writes.
+    pub completion_price: f64,
+}
+
+/// A check that an answer must pass. That it follows the grammar is always checked: an answer that does
+/// not cannot be learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    /// Each attribute is judged once, with a level.
+    Attributes,
+    /// The score is near the label.
+    Score,
+    /// No level contradicts its words.
+    Wording,
+    /// Nothing in the reasoning shows that the label was known.
+    Leak,
+    /// It is neither too short nor too long.
+    Length,
+    /// No earlier answer says nearly the same.
+    NearDuplicate,
+}
+
+impl Filter {
+    /// All, in the order in which they are reported.
+    pub const ALL: [Filter; 6] = [
+        Filter::Attributes,
+        Filter::Score,
+        Filter::Wording,
+        Filter::Leak,
+        Filter::Length,
+        Filter::NearDuplicate,
+    ];
+}
+
+/// Which answers are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Filters {
+    /// The filters that are applied.
+    pub on: Vec<Filter>,
+    /// Largest difference between score and label, in points.
+    pub tolerance: f64,
+    /// Shortest reasoning in characters.
+    pub min_characters: usize,
+    /// Longest reasoning in characters.
+    pub max_characters: usize,
+    /// Jaccard similarity of the sets of word trigrams from which two answers are nearly the same.
+    pub near_duplicate: f64,
+}
+
+impl Default for Filters {
+    fn default() -> Self {
+        Self {
+            on: Filter::ALL.to_vec(),
+            tolerance: 0.75,
+            min_characters: 200,
+            max_characters: 2500,
+            near_duplicate: 0.8,
+        }
+    }
+}
+
+impl DistilRecipe {
+    /// Reads and checks a recipe.
+    ///
+    /// # Errors
+    /// Names the line of a syntax error or the first key that is out of its range.
+    pub fn parse(toml: &str) -> Result<Self, RecipeError> {
+        let recipe: Self = toml::from_str(toml).map_err(|e| RecipeError::Syntax(e.to_string()))?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// # Errors
+    /// Names the first key that is out of its range.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        self.check_words()?;
+        let (endpoint, ask, limits, filters) = (&self.endpoint, &self.ask, &self.limits, &self.filters);
+        let manifests = self.data.manifests.len();
+        let priced = limits.prompt_price > 0.0 || limits.completion_price > 0.0;
+        let cost = limits.max_cost.unwrap_or(1.0);
+        first_broken([
+            Rule::new("data.manifests", manifests as f64, manifests > 0, "name at least one manifest"),
+            Rule::between("endpoint.concurrency", endpoint.concurrency as f64, 1.0, 1024.0),
+            Rule::between(
+                "endpoint.requests_per_minute",
+                endpoint.requests_per_minute.unwrap_or(1.0),
+                0.01,
+                1e6,
+            ),
+            Rule::between("endpoint.connect_timeout", endpoint.connect_timeout, 0.01, 3600.0),
+            Rule::between("endpoint.timeout", endpoint.timeout, 0.01, 86_400.0),
+            Rule::between("endpoint.retries", f64::from(endpoint.retries), 0.0, 100.0),
+            Rule::between("endpoint.first_wait", endpoint.first_wait, 0.0, 3600.0),
+            Rule::new(
+                "endpoint.longest_wait",
+                endpoint.longest_wait,
+                (endpoint.first_wait..=86_400.0).contains(&endpoint.longest_wait),
+                "it must be between endpoint.first_wait and 86400",
+            ),
+            Rule::between("ask.answers", f64::from(ask.answers), 1.0, 64.0),
+            Rule::between("ask.temperature", ask.temperature, 0.0, 2.0),
+            Rule::new(
+                "ask.temperature",
+                ask.temperature,
+                ask.answers == 1 || ask.temperature > 0.0,
+                "at 0 every answer to an image is the same; raise it, or set ask.answers to 1",
+            ),
+            Rule::rate("ask.top_p", ask.top_p),
+            Rule::between("ask.max_tokens", ask.max_tokens as f64, 1.0, 1e6),
+            // Endpoints read the seed as a signed number.
+            Rule::between("ask.seed", ask.seed as f64, 0.0, 1e15),
+            Rule::at_least_one("limits.max_calls", limits.max_calls.map_or(1, |calls| calls as usize)),
+            Rule::between("limits.prompt_price", limits.prompt_price, 0.0, 1e6),
+            Rule::between("limits.completion_price", limits.completion_price, 0.0, 1e6),
+            Rule::new("limits.max_cost", cost, cost > 0.0, "it must be above 0"),
+            Rule::new(
+                "limits.max_cost",
+                cost,
+                limits.max_cost.is_none() || priced,
+                "without limits.prompt_price and limits.completion_price nothing can be counted against it",
+            ),
+            Rule::between("filters.tolerance", filters.tolerance, 0.0, 4.0),
+            Rule::new(
+                "filters.max_characters",
+                filters.max_characters as f64,
+                filters.max_characters >= filters.min_characters,
+                "it must be at least filters.min_characters",
+            ),
+            Rule::rate("filters.near_duplicate", filters.near_duplicate),
+        ])
+    }
+
+    fn check_words(&self) -> Result<(), RecipeError> {
+        let bad = |key, value: &str, expected: &'static str| {
+            Err(RecipeError::Range { key, value: format!("{value:?}"), expected: expected.into() })
+        };
+        let EndpointRecipe { base_url, model, api_key_env, .. } = &self.endpoint;
+        let host = base_url.strip_prefix("http://").or_else(|| base_url.strip_prefix("https://"));
+        if host.is_none_or(|host| host.is_empty() || host.contains(char::is_whitespace)) {
+            return bad("endpoint.base_url", base_url, "it must begin with http:// or https://");
+        }
+        if host.is_some_and(|host| host.split('/').next().is_some_and(|authority| authority.contains('@'))) {
+            let expected = "a key does not belong into a recipe; name its variable in endpoint.api_key_env";
+            return bad("endpoint.base_url", "<address with a password>", expected);
+        }
+        if base_url.trim_end_matches('/').ends_with("/chat/completions") {
+            return bad("endpoint.base_url", base_url, "leave /chat/completions out; it is added");
+        }
+        if model.is_empty() {
+            return bad("endpoint.model", model, "name the model");
+        }
+        // What is no variable's name may be a key: it is not shown.
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && !name.starts_with(|c: char| c.is_ascii_digit())
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        if api_key_env.as_ref().is_some_and(|name| !is_name(name)) {
+            let expected =
+                "it must be the name of an environment variable that holds the key, such as TEACHER_KEY";
+            return bad("endpoint.api_key_env", "<hidden>", expected);
+        }
+        if self.out.is_empty() {
+            return bad("out", "", "name a directory");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "out = 'out'\n[endpoint]\nbase_url = 'http://localhost:1/v1'\nmodel = 'm'\n\
+                         [data]\nmanifests = ['m.jsonl']\n";
+
+    #[test]
+    fn defaults_fill_in_and_errors_name_the_key() {
+        let recipe = DistilRecipe::parse(LEAST).expect("the least recipe");
+        assert_eq!((recipe.ask, recipe.filters), (Ask::default(), Filters::default()));
+        for (extra, named) in [
+            ("[ask]\nanswer = 3\n", "answer"),
+            ("[ask]\nanswers = 0\n", "ask.answers"),
+            ("[ask]\nanswers = 2\ntemperature = 0.0\n", "ask.temperature"),
+            ("[limits]\nmax_cost = 5.0\n", "limits.prompt_price"),
+            ("[limits]\nmax_calls = 0\n", "limits.max_calls"),
+            ("[filters]\nmin_characters = 9000\n", "filters.max_characters"),
+            ("[filters]\non = ['grammar']\n", "grammar"),
+            ("[filters]\nnear_duplicate = nan\n", "filters.near_duplicate"),
+        ] {
+            let error =
+                DistilRecipe::parse(&format!("{LEAST}{extra}")).map(|_| ()).expect_err(extra).to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_an_address_and_never_a_secret() {
+        for (from, to, named) in [
+            ("http://localhost:1/v1", "localhost:1/v1", "endpoint.base_url"),
+            (
+                "http://localhost:1/v1",
+                "http://localhost:1/v1/chat/completions",
+                "leave /chat/completions out",
+            ),
+            ("http://localhost:1/v1", "https://me:sk-secret@host/v1", "api_key_env"),
+            ("model = 'm'", "model = 'm'\napi_key_env = 'sk-secret'", "api_key_env"),
+            ("model = 'm'", "model = ''", "endpoint.model"),
+        ] {
+            let error = DistilRecipe::parse(&LEAST.replace(from, to)).map(|_| ()).expect_err(to).to_string();
+            assert!(error.contains(named) && !error.contains("sk-secret"), "{error}");
+        }
+    }
+}
