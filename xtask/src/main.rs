@@ -8,6 +8,7 @@ mod check;
 mod process;
 mod setup;
 mod test;
+mod toy;
 mod train;
 mod up;
 mod wasm;
@@ -38,6 +39,8 @@ Tasks:
       Measure our commands against their peers, or only the parts whose names contain NAME
   train-nano [--dry-run]
       Train the shipped model again, from photographs to the card
+  train-toy [--dry-run]
+      The whole path at toy size: distil, cold start, GRPO, evaluation, in minutes
   web
       Build only the page, into target/web
 
@@ -71,21 +74,25 @@ fn run() -> Result<()> {
         "test" => test::run(&workspace, &test::Options::parse(&mut arguments)?),
         "bench" => bench::run(&workspace, &bench::Options::parse(&mut arguments)?),
         "check" => check::run(&workspace, &check::Options::parse(&mut arguments)?),
-        "train-nano" => {
-            let dry_run = match arguments.next()? {
-                None => false,
-                Some(Arg::Long("dry-run")) => true,
-                Some(other) => return Err(other.unexpected().into()),
-            };
-            no_options(&mut arguments)?;
-            train::run(&workspace, dry_run)
-        }
+        "train-nano" => train::run(&workspace, dry_run(&mut arguments)?),
+        "train-toy" => toy::run(&workspace, dry_run(&mut arguments)?),
         "web" => {
             no_options(&mut arguments)?;
             web::build(&workspace)
         }
         other => bail!("there is no task `{other}`; `cargo xtask --help` lists them"),
     }
+}
+
+/// For tasks that take no other option.
+fn dry_run(arguments: &mut Parser) -> Result<bool> {
+    let dry_run = match arguments.next()? {
+        None => return Ok(false),
+        Some(Arg::Long("dry-run")) => true,
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    no_options(arguments)?;
+    Ok(dry_run)
 }
 
 /// For tasks that take none: a misspelt option is an error, not something to ignore.

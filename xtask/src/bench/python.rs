@@ -36,7 +36,9 @@ pub fn prepare(workspace: &Workspace) -> Result<Environment> {
         .context("python3 cannot make an environment (on Debian, install python3-venv)")?;
     let mut pip = Command::new(&interpreter);
     pip.args(["-m", "pip", "install", "--quiet"]);
-    wanted.iter().for_each(|path| drop(pip.arg("--requirement").arg(path)));
+    for path in &wanted {
+        pip.arg("--requirement").arg(path);
+    }
     process::run(&mut pip)?;
     fs::write(&stamp, requirements).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(Environment { interpreter })
