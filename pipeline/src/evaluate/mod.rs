@@ -28,7 +28,7 @@ pub use answers::Scored;
 pub use cases::{Case, Consistency, cases, consistency};
 pub use compare::{CompareError, Comparison, compare};
 pub use describe::{Agreement, AttributeAgreement, Confusion, DescriptionReport, Naming, Support};
-pub use determinism::{Determinism, Difference, check_determinism};
+pub use determinism::{Determinism, Difference, TOLERANCE, check_determinism};
 pub use estimate::{Estimate, Interval, RESAMPLES};
 pub use matrix::{Cell, Matrix, MatrixRow};
 pub use mode::{ModeReport, Plan, evaluate};

@@ -68,7 +68,7 @@ mod tests {
         let honest: Vec<String> = [1.0, 2.0, 3.0, 4.0].map(|score| said(&blur, score)).into();
         let found = of(&honest);
         assert!((found.consistency.expect("answers").value - 1.0).abs() < 1e-9, "{found:?}");
-        assert_eq!(found.level_srcc.map(|srcc| srcc.value), Some(1.0));
+        assert!((found.level_srcc.expect("spread").value - 1.0).abs() < 1e-9);
         let torn: Vec<String> = honest.iter().map(|text| text.replace("<answer>1", "<answer>5")).collect();
         assert_ne!(torn, honest);
         assert!(of(&torn).consistency.expect("answers").value < 0.9);

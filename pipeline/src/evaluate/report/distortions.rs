@@ -18,10 +18,12 @@ pub(super) fn table(html: &mut Html, distortions: &BTreeMap<&'static str, Statis
     } else {
         "By distortion. Bars: SRCC from 0 to 1 with its interval"
     };
-    let columns = ["Distortion", "Images", "Parse failures", "", "SRCC", "PLCC (raw)", "KRCC", "RMSE"];
+    let columns =
+        ["Distortion", "Images", "Parse failures", "SRCC, drawn", "SRCC", "PLCC (raw)", "KRCC", "RMSE"];
     html.table(caption, &columns, |html| {
         for (name, found) in distortions {
-            html.row(name.replace('_', " ")).cell(found.images).cell(found.parse_failures).raw("<td>");
+            let name = if *name == "none" { "pristine".into() } else { name.replace('_', " ") };
+            html.row(name).cell(found.images).cell(found.parse_failures).raw("<td>");
             bar(html, found.srcc, left);
             html.raw("</td>").estimate(found.srcc).estimate(found.plcc).estimate(found.krcc);
             html.estimate(found.rmse).raw("</tr>\n");

@@ -104,17 +104,18 @@ pub(super) fn stages(html: &mut Html, stages: &Stages) {
 
 /// Whether equal seeds gave equal answers.
 pub(super) fn determinism(html: &mut Html, found: &Determinism) {
-    let Determinism { images, temperature, differences } = found;
+    let Determinism { images, temperature, largest_change, differences } = found;
+    html.raw("<p>").text(images).raw(" images were asked about again with equal seeds (temperature ");
+    html.text(temperature).raw(" in reasoning mode), in the same batch and in others. ");
     if differences.is_empty() {
-        html.raw("<p>Of ")
-            .text(images)
-            .raw(" images, asked again with equal seeds and in other batches (temperature ");
-        html.text(temperature).raw("), every answer was the same to the last bit, in both modes.</p>\n");
+        html.raw("Every answer was the same: to the last bit in the same batch, in others the same text and a score within ");
+        html.text(format_args!("{largest_change:.1e}")).raw(" points.</p>\n");
         return;
     }
-    html.raw("<p class=\"alarm\">Answers of ")
-        .text(images)
-        .raw(" images differ although their seeds are equal:</p>\n");
+    html.raw("</p>\n");
+    html.raw("<p class=\"alarm\">")
+        .text(differences.len())
+        .raw(" answers differ although their seeds are equal:</p>\n");
     html.table("Answers that differ", &["Image", "Mode", "Asked again", "First", "Second"], |html| {
         for found in differences {
             let how = if found.in_another_batch { "in another batch" } else { "in the same batch" };

@@ -90,9 +90,12 @@ fn agreement(found: &AttributeAgreement) {
 
 fn determinism(found: &Determinism) {
     match found.differences.as_slice() {
-        [] => println!("equal seeds give equal answers: {} images asked again in both modes", found.images),
+        [] => println!(
+            "equal seeds give equal answers: {} images asked again in both modes; in other batches scores within {:.0e}",
+            found.images, found.largest_change
+        ),
         differences => {
-            println!("EQUAL SEEDS GIVE OTHER ANSWERS, of {} images:", found.images);
+            println!("equal seeds gave other answers, of {} images:", found.images);
             for found in differences {
                 let batch = if found.in_another_batch { "another" } else { "the same" };
                 println!("  {} in {} mode, in {batch} batch", found.id, found.mode.name());

@@ -1,0 +1,183 @@
+//! Evaluation end to end with nano: what is measured, what is repeated, and what the page makes of hostile text.
+
+use std::path::{Path, PathBuf};
+
+use qponder_kernels::pixels::{RgbImage, encode_png};
+use qponder_pipeline::assess::{Assessor, Event, Flow, Forced, Request};
+use qponder_pipeline::degrade::degrade;
+use qponder_pipeline::evaluate::{
+    Case, EvaluateError, FittedOn, ModelReport, Plan, Provenance, Scored, Suite, cases, check_determinism,
+    consistency, evaluate, report, swap,
+};
+use qponder_shared::api::{Mode, Sampling};
+use qponder_shared::manifest::{Label, Row, Split};
+use qponder_shared::{Distortion, DistortionKind, Severity};
+
+fn nano() -> Assessor {
+    Assessor::load(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../models/nano-ci")).expect("nano")
+}
+
+const HOSTILE: &str = "<script>alert(1)</script>\"'&";
+
+/// Small pictures, each as it is, blurred and noisy; one of three in the training split.
+fn dataset(dir: &Path, name: &str) -> PathBuf {
+    let dir = dir.join(name);
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let mut lines = String::new();
+    for picture in 0..6_usize {
+        let pixel =
+            |x: usize, y: usize, c: usize| ((x * (picture + 2) + y * (c + 3) * 5) ^ (x * y / 3)) as u8;
+        let data = (0..56 * 56).flat_map(|i| (0..3).map(move |c| pixel(i % 56, i / 56, c))).collect();
+        let image = RgbImage::new(56, 56, data).expect("56 x 56");
+        let kinds = [None, Some(DistortionKind::GaussianBlur), Some(DistortionKind::WhiteNoise)];
+        for (index, kind) in kinds.into_iter().enumerate() {
+            let distortion = kind.map(|kind| Distortion { kind, level: Severity::ALL[picture % 5] });
+            let image = distortion.map_or_else(|| image.clone(), |d| degrade(&image, d, 1));
+            let row = Row {
+                image: format!("{picture}-{index}.png"),
+                label: Label::Proxy([5.0, 2.0, 3.0][index] - 0.1 * picture as f64),
+                mos_std: None,
+                reference: picture.to_string(),
+                distortions: distortion.into_iter().collect(),
+                split: [Split::Train, Split::Val, Split::Test][picture % 3],
+                source: "synthetic".into(),
+                metrics: None,
+                answer: None,
+                id: format!("{picture}-{index}{HOSTILE}"),
+            };
+            std::fs::write(dir.join(&row.image), encode_png(&image).expect("encodes")).expect("writes");
+            lines.push_str(&serde_json::to_string(&row).expect("serialises"));
+            lines.push('\n');
+        }
+    }
+    let manifest = dir.join("manifest.jsonl");
+    std::fs::write(&manifest, lines).expect("writes");
+    manifest
+}
+
+fn suite(manifests: &[PathBuf], cases: &[Case], models: usize) -> (Suite, Vec<Vec<Scored>>) {
+    let assessor = nano();
+    let validation = self::cases(manifests, Split::Val, None).expect("rows");
+    let consistency = consistency(manifests).expect("rows");
+    let plan = Plan { cases, fit_on: Some(&validation), consistency };
+    let (mut modes, mut scored) = (Vec::new(), Vec::new());
+    for mode in [Mode::Quick, Mode::Reason] {
+        let mut done = 0;
+        let (report, rows) = evaluate(&assessor, &plan, mode, &mut |count| done = count).expect("evaluates");
+        assert_eq!(done, plan.images());
+        modes.push(report);
+        scored.extend(rows);
+    }
+    let model = |index: usize| ModelReport {
+        name: format!("nano {index} {HOSTILE}"),
+        model: assessor.info().clone(),
+        modes: modes.clone(),
+        determinism: None,
+    };
+    let models: Vec<ModelReport> = (0..models).map(model).collect();
+    let scored = vec![scored; models.len()];
+    let provenance = Provenance::of(manifests, cases, "test", "today".into()).expect("manifests");
+    (Suite::new(provenance, models, &scored).expect("the same images"), scored)
+}
+
+#[test]
+fn models_are_measured_on_each_dataset_and_against_each_other() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let manifests = [dataset(dir.path(), "one"), dataset(dir.path(), "two")];
+    let cases = cases(&manifests, Split::Test, None).expect("rows");
+    let (suite, mut scored) = suite(&manifests, &cases, 2);
+
+    let [quick, reason] = suite.models[0].modes.as_slice() else { panic!("two modes") };
+    assert_eq!((quick.overall.images, quick.overall.references), (12, 4), "photographs of each dataset");
+    assert_eq!(quick.datasets.keys().collect::<Vec<_>>(), ["one", "two"]);
+    assert!(quick.datasets.values().all(|found| found.images == 6));
+    assert_eq!(
+        quick.distortions.iter().map(|(name, found)| (*name, found.images)).collect::<Vec<_>>(),
+        [("gaussian_blur", 4), ("none", 4), ("white_noise", 4)]
+    );
+    assert_eq!(quick.overall.fitted.map(|fitted| fitted.on), Some(FittedOn::ValidationSplit));
+    assert!(quick.overall.krcc.expect("spread").interval.is_some() && quick.description.is_none());
+    let description = reason.description.as_ref().expect("of the reasoning");
+    let naming = description.naming.as_ref().expect("known distortions");
+    assert_eq!((naming.images, naming.pristine), (8, 4));
+    assert_eq!(naming.confusion.counts.iter().flatten().sum::<usize>(), 12);
+    assert_eq!(description.support.expect("answers").fitted_rows, 12, "the training rows");
+
+    let matrix = &suite.matrices[0];
+    assert_eq!((matrix.datasets.len(), matrix.rows.len()), (2, 2));
+    assert_eq!(matrix.rows[0].cells[0].expect("asked").srcc, quick.datasets["one"].srcc);
+    let [stages] = suite.stages.as_slice() else { panic!("one pair of models") };
+    assert_eq!(stages.comparisons[0].srcc.map(|difference| difference.value), Some(0.0));
+
+    let last = scored[0].last_mut().expect("scores");
+    (last.score, last.text) = (None, format!("{HOSTILE} no answer"));
+    let page = report::page(&suite, &cases, &scored).expect("a page");
+    assert!(!page.contains("<script") && page.contains("&lt;script&gt;alert(1)"), "hostile text is shown");
+    assert!(
+        page.contains("there is no &lt;answer&gt;") && page.contains("no answer</pre>"),
+        "a parse failure"
+    );
+    assert!(page.contains("data:image/png;base64,iVBOR"), "pictures are within");
+    let outside = ["http:", "https:", "url(", "<link", "<iframe", "@import"];
+    assert!(outside.iter().all(|from| !page.contains(from)), "nothing comes from elsewhere");
+    for tag in ["section", "table", "figure", "svg", "article", "details", "tr", "td", "th", "div"] {
+        let [opened, bare, closed] =
+            [format!("<{tag} "), format!("<{tag}>"), format!("</{tag}>")].map(|t| page.matches(&t).count());
+        assert_eq!(opened + bare, closed, "every <{tag}> is closed");
+    }
+}
+
+#[test]
+fn equal_seeds_give_equal_answers_and_own_reasoning_its_own_score() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let cases = cases(&[dataset(dir.path(), "set")], Split::Val, None).expect("rows");
+    let assessor = nano();
+    let checked = check_determinism(&assessor, &cases, 4).expect("answers");
+    assert_eq!((checked.images, checked.differences), (4, vec![]));
+
+    let swapped = swap(&assessor, &cases, 1, &mut |_| {}).expect("answers");
+    assert_eq!(swapped.images + swapped.without_donor + swapped.unreadable, cases.len());
+    assert!(swapped.images > 0, "{swapped:?}");
+    assert_eq!(swapped.own.map(|own| own.value), Some(1.0), "{swapped:?}");
+}
+
+#[test]
+fn a_forced_beginning_stands_at_the_start_of_the_answer() {
+    let image = RgbImage::new(56, 56, vec![90; 3 * 56 * 56]).expect("56 x 56");
+    let sampling = Sampling { max_new_tokens: 200, ..Sampling::default() };
+    let forced = |mode, beginning: &str| Forced {
+        request: Request { image: image.clone(), mode, sampling },
+        beginning: beginning.into(),
+    };
+    let beginning = "<think>\nsharpness: all is smeared (bad)\nIt is bad.\n</think>\n";
+    let requests = vec![forced(Mode::Reason, beginning), forced(Mode::Reason, ""), forced(Mode::Quick, "x")];
+    let mut found = vec![None; 3];
+    let mut streamed = String::new();
+    nano().answer_from(requests, &mut |index, event| {
+        match event {
+            Event::Text(text) if index == 0 => streamed.push_str(&text),
+            Event::Done(answer) => found[index] = Some(answer),
+            Event::Failed(reason) => panic!("{reason}"),
+            Event::Text(_) => {}
+        }
+        Flow::Continue
+    });
+    let [forced, free, quick] = found.as_slice() else { panic!("three answers") };
+    let (forced, free) = (forced.as_ref().expect("done"), free.as_ref().expect("done"));
+    assert_eq!(forced.text, format!("{beginning}{streamed}"), "only what is new is streamed");
+    assert!(forced.prompt_tokens > free.prompt_tokens && forced.new_tokens < free.new_tokens);
+    assert_eq!(forced.response.attributes.len(), 1);
+    assert!(quick.as_ref().is_some_and(|answer| answer.level_probabilities.is_some()));
+}
+
+#[test]
+fn what_is_wrong_with_the_data_is_named_before_any_work() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let manifest = dataset(dir.path(), "set");
+    let twice = cases(&[manifest.clone(), manifest.clone()], Split::Val, None);
+    assert!(matches!(twice, Err(EvaluateError::Repeated { .. })), "{twice:?}");
+    let text = std::fs::read_to_string(&manifest).expect("rows");
+    std::fs::write(&manifest, text.replace("\"test\"", "\"val\"")).expect("writes");
+    let none = cases(&[manifest], Split::Test, None).expect_err("no rows").to_string();
+    assert!(none.contains("has no test rows"), "{none}");
+}
