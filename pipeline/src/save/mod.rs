@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use crate::nano;
 use crate::qwen2_5_vl::{Config, LoadError, Weights};
 use crate::train::TrainError;
-use crate::train::checkpoint::{write_through, write_whole};
+use crate::train::checkpoint::write_whole;
 
 /// Pooled heads that training may go on with; no part of the model.
 const HEADS: &str = "heads.safetensors";
@@ -142,9 +142,8 @@ pub fn write_tensors(
     // transformers refuses a file that does not say which framework's layout it has.
     let facts = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let views = converted.iter().map(|(name, tensor)| (name.as_str(), tensor));
-    write_through(path, |temporary| {
-        safetensors::serialize_to_file(views, Some(facts), temporary).map_err(std::io::Error::other)
-    })
+    let bytes = safetensors::serialize(views, Some(facts)).map_err(|e| refused(e.to_string()))?;
+    write_whole(path, &bytes)
 }
 
 /// Whether f16 made numbers infinite.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -31,19 +32,12 @@ pub struct Checkpoint {
 /// # Errors
 /// When the disk refuses; what was there before is untouched.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    write_through(path, |temporary| fs::write(temporary, bytes))
-}
-
-/// As [`write_whole`], with a function that fills the temporary file.
-///
-/// # Errors
-/// When the disk refuses; what was there before is untouched.
-pub fn write_through(path: &Path, fill: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<(), TrainError> {
     let failed = |source| TrainError::Io { path: path.to_owned(), source };
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(failed)?;
     let temporary = path.with_extension("partial");
-    fill(&temporary).and_then(|()| File::open(&temporary)?.sync_all()).map_err(failed)?;
+    let mut file = File::create(&temporary).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&temporary, path).map_err(failed)?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
 }

@@ -3,6 +3,7 @@
 mod assessments;
 mod command_line;
 mod contract;
+mod exporting;
 mod images;
 mod lifecycle;
 mod uploads;

@@ -1,7 +1,8 @@
 //! An adapter that PEFT saved, and what PyTorch computes with it: `fixtures/peft/`.
 
 use qponder_pipeline::adapter::{Adapter, AdapterError};
-use qponder_pipeline::export::{Destination, Layout, Precision, merge};
+use qponder_pipeline::export::{Destination, Layout, Precision, export, merge};
+use qponder_pipeline::save;
 
 use super::*;
 
@@ -51,6 +52,34 @@ fn logits_match_beside_the_weights_and_merged_into_them() {
     merge(&fixtures().join(BASE), &peft().join("adapter"), &to).expect("replaces");
     assert_eq!(Weights::files(&to.dir).expect("one file"), [to.dir.join("model.safetensors")]);
     Processor::read(&to.dir, &config).expect("the processor's files came along");
+}
+
+#[test]
+fn numbers_that_f16_cannot_hold_are_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (source, out) = (dir.path().join("large"), dir.path().join("out"));
+    let mut all = base().tensors().clone();
+    if let Some(norm) = all.get_mut("model.norm.weight") {
+        *norm = (&*norm * 1e5).expect("numbers");
+    }
+    let config = Config::read(&fixtures().join(BASE)).expect("a configuration");
+    let to = |precision| Destination {
+        dir: out.clone(),
+        layout: Layout { precision, ..Layout::default() },
+        force: false,
+    };
+    save::model(
+        &source,
+        &config,
+        &Weights::new(all),
+        Some(&fixtures().join(BASE)),
+        to(Precision::F32).layout,
+    )
+    .expect("saves");
+    let refused = export(&source, &to(Precision::F16));
+    assert!(refused.is_err_and(|e| e.to_string().contains("model.norm.weight")));
+    export(&source, &to(Precision::Bf16)).expect("bf16 holds them");
+    Qwen2_5Vl::read(&out, &Device::Cpu).expect("a model");
 }
 
 #[test]
