@@ -109,11 +109,15 @@ pub fn generate(
     end_of_text: &[u32],
     on_step: &mut dyn FnMut(usize, Step) -> Flow,
 ) -> Result<Vec<Generated>> {
+    let prompts = inputs.lengths.len();
+    if samplings.len() != prompts {
+        candle_core::bail!("{} samplings for {prompts} prompts", samplings.len());
+    }
     generate_from(model, &model.embed(inputs)?, inputs, samplings, end_of_text, on_step)
 }
 
-/// As [`generate`], from the embeddings of the prompts: several answers to one image need to look at it
-/// only once.
+/// As [`generate`], from the embeddings of the prompts, with one answer for each sampling: of the first
+/// `samplings.len() / prompts` to the first prompt, and so on. A prompt is read once for all its answers.
 ///
 /// # Errors
 /// When the inputs do not fit the model or the embeddings.
@@ -125,11 +129,15 @@ pub fn generate_from(
     end_of_text: &[u32],
     on_step: &mut dyn FnMut(usize, Step) -> Flow,
 ) -> Result<Vec<Generated>> {
-    let sequences = inputs.lengths.len();
-    if samplings.len() != sequences {
-        candle_core::bail!("{} samplings for {sequences} prompts", samplings.len());
+    let (prompts, sequences) = (inputs.lengths.len(), samplings.len());
+    if prompts == 0 || sequences == 0 || sequences % prompts != 0 {
+        candle_core::bail!("{sequences} samplings cannot be shared equally by {prompts} prompts");
     }
-    let longest = inputs.lengths.iter().zip(samplings).map(|(length, s)| length + s.max_new_tokens).max();
+    let each = sequences / prompts;
+    let groups = inputs.lengths.iter().zip(samplings.chunks(each));
+    let longest =
+        groups.clone().flat_map(|(length, group)| group.iter().map(move |s| length + s.max_new_tokens));
+    let longest = longest.max();
     let mut cache = KvCache::new(
         &model.config.text,
         sequences,
@@ -141,15 +149,22 @@ pub fn generate_from(
     let mut last_rows = Vec::with_capacity(sequences);
     let mut next_positions = Vec::with_capacity(sequences);
     let mut end = 0;
-    for (&length, sampling) in inputs.lengths.iter().zip(samplings) {
+    for (&length, group) in groups {
         let rows = end..end + length;
         end += length;
-        samplers.push(Sampler::new(sampling, &inputs.ids[rows.clone()]));
-        last_rows.push(end as u32 - 1);
-        next_positions.push(inputs.positions[rows].iter().flatten().max().map_or(0, |p| p + 1));
+        let next_position = inputs.positions[rows.clone()].iter().flatten().max().map_or(0, |p| p + 1);
+        for sampling in group {
+            samplers.push(Sampler::new(sampling, &inputs.ids[rows.clone()]));
+            last_rows.push(end as u32 - 1);
+            next_positions.push(next_position);
+        }
     }
-    let whole = Continuation { sequences: inputs.lengths.iter().copied().enumerate().collect() };
+    let first_of_each = inputs.lengths.iter().enumerate().map(|(prompt, &length)| (prompt * each, length));
+    let whole = Continuation { sequences: first_of_each.collect() };
     let hidden = model.text.forward_cached(embeddings, &inputs.positions, &whole, &mut cache)?;
+    for first in (0..sequences).step_by(each) {
+        cache.copy(first, first + 1..first + each)?;
+    }
     let last_rows = Tensor::from_vec(last_rows, sequences, model.device())?;
     let mut logits = on_cpu(&model.text.logits(&hidden.index_select(&last_rows, 0)?)?)?;
 

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use qponder_kernels::pixels::{RgbImage, encode_png};
-use qponder_pipeline::train::grpo::grpo;
+use candle_core::Device;
+use qponder_kernels::pixels::{Patches, RgbImage, encode_png};
+use qponder_pipeline::processor::Processor;
+use qponder_pipeline::qwen2_5_vl::Qwen2_5Vl;
+use qponder_pipeline::train::grpo::{grpo, rollout};
 use qponder_pipeline::train::{Progress, TrainError};
 use qponder_shared::manifest::{Label, Row, Split};
 use qponder_shared::recipe::{Data, GrpoRecipe, GrpoTrain, Part, Rewards, Rollout, ScoreReward, Validation};
@@ -60,6 +63,29 @@ fn recipe(manifest: &str, out: &Path, rollout: Rollout, train: GrpoTrain) -> Grp
         train,
         validation: Validation { every: 100, images: 0, reasoning_images: 0 },
     }
+}
+
+#[test]
+fn answers_that_share_a_prompt_are_those_that_each_seed_gives_alone() {
+    let dir = PathBuf::from(nano());
+    let model = Qwen2_5Vl::read(&dir, &Device::Cpu).expect("nano");
+    let processor = Processor::read(&dir, &model.config).expect("its processor");
+    let image =
+        RgbImage::new(84, 56, (0..84 * 56 * 3).map(|i| (i * 7 / 5) as u8).collect()).expect("84 x 56");
+    let patches = || Patches::new(&image, processor.patches()).expect("patches");
+    let text = processor.chat("Judge.", "How sharp is it?", 1).expect("a prompt");
+    let sample = |seeds: &[u64]| {
+        let outline = Patches { values: Vec::new(), grid: patches().grid };
+        let prompt = processor.inputs_of_patches(&text, &[outline]).expect("inputs");
+        let settings = Rollout { max_new_tokens: 24, temperature: 1.2, ..Rollout::default() };
+        let ends = processor.end_of_text();
+        rollout::Rollout::sample(&model, prompt, patches(), &settings, seeds, ends).expect("answers").answers
+    };
+    let seeds = [3, 1, 4, 1];
+    let group = sample(&seeds);
+    let alone: Vec<_> = seeds.iter().flat_map(|&seed| sample(&[seed])).collect();
+    assert_eq!(group, alone);
+    assert_ne!(group[0], group[1]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! The same code runs the published 3B and 7B checkpoints and nano. Numbers are compared with
 //! transformers in `tests/tests/parity.rs`.
 
+mod branches;
 mod config;
 mod layer;
 mod linear;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
+pub use branches::Branches;
 pub use config::{Config, TextConfig, VisionConfig};
 pub use text::{Continuation, KvCache, Position, TextModel};
 pub use vision::VisionTower;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
+use super::branches::{Branches, Sight};
 use super::config::TextConfig;
 use super::layer::Layer;
 use super::{LoadError, Weights};
@@ -38,6 +39,24 @@ impl KvCache {
         let layers =
             (0..config.num_hidden_layers).map(|_| Ok((zeros()?, zeros()?))).collect::<Result<_>>()?;
         Ok(Self { layers, capacity, lengths: vec![0; sequences] })
+    }
+
+    /// Makes `copies` what the sequence `from` is now.
+    ///
+    /// # Errors
+    /// When there are no such sequences.
+    pub fn copy(&mut self, from: usize, copies: std::ops::Range<usize>) -> Result<()> {
+        let length = self.lengths[from];
+        for (keys, values) in &self.layers {
+            for held in [keys, values] {
+                let original = held.narrow(0, from * self.capacity, length)?.force_contiguous()?;
+                for to in copies.clone() {
+                    held.slice_set(&original, 0, to * self.capacity)?;
+                }
+            }
+        }
+        self.lengths[copies].fill(length);
+        Ok(())
     }
 }
 
@@ -107,12 +126,31 @@ impl TextModel {
     /// # Errors
     /// When the shapes do not fit each other.
     pub fn forward(&self, embeddings: &Tensor, positions: &[Position], lengths: &[usize]) -> Result<Tensor> {
-        let segments = Segment::consecutive(lengths.iter().copied(), true);
+        let alone = |&prompt: &usize| Branches { prompt, answers: Vec::new() };
+        self.forward_branches(embeddings, positions, &lengths.iter().map(alone).collect::<Vec<_>>())
+    }
+
+    /// As [`Self::forward`], of prompts with any number of answers each: a prompt's hidden states, keys and
+    /// values are made once for all of them.
+    ///
+    /// # Errors
+    /// When the shapes do not fit each other.
+    pub fn forward_branches(
+        &self,
+        embeddings: &Tensor,
+        positions: &[Position],
+        branches: &[Branches],
+    ) -> Result<Tensor> {
+        let sight = Sight::of(branches, embeddings.device())?;
         let rotation = self.rotation(embeddings, positions)?;
         let mut x = embeddings.clone();
         for layer in &self.layers {
-            let (layer, rotation, segments) = (layer.clone(), rotation.clone(), segments.clone());
-            let forward = move |x: &Tensor| layer.forward(x, &rotation, |k, v| Ok((k, v, segments.clone())));
+            let (layer, rotation, sight) = (layer.clone(), rotation.clone(), sight.clone());
+            let forward = move |x: &Tensor| {
+                layer.forward(x, &rotation, |k, v| {
+                    Ok((sight.seen(k)?, sight.seen(v)?, sight.segments.clone()))
+                })
+            };
             x = if self.recompute { ops::recompute(&x, forward)? } else { forward(&x)? };
         }
         ops::rms_norm(&x, &self.norm, self.config.rms_norm_eps)

@@ -2,16 +2,15 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::data::Tokens;
 use crate::ops;
-use crate::qwen2_5_vl::{Position, Qwen2_5Vl, TextModel};
+use crate::qwen2_5_vl::{Branches, Inputs, Position, Qwen2_5Vl, TextModel};
 
 /// Prompts with answers, packed one after the other, and where their answers' tokens are predicted.
 #[derive(Default)]
 pub struct Packed {
     ids: Vec<u32>,
     positions: Vec<Position>,
-    lengths: Vec<usize>,
+    branches: Vec<Branches>,
     /// For each image token, the row of the image embeddings that stands there.
     image_rows: Vec<Option<u32>>,
     /// The row before each answer token.
@@ -21,22 +20,29 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Appends a prompt with its answer; its images begin at a row of the image embeddings.
-    pub fn push(&mut self, tokens: &Tokens, image_token: u32, first_image_row: u32) {
-        let sequence = tokens.sequence();
+    /// Appends a prompt with its answers, which share it; its images begin at a row of the image embeddings.
+    pub fn push(&mut self, prompt: &Inputs, answers: &[Vec<u32>], image_token: u32, first_image_row: u32) {
         let mut next_row = first_image_row;
-        for &id in &tokens.prompt.ids {
+        for &id in &prompt.ids {
             self.image_rows.push((id == image_token).then_some(next_row));
             next_row += u32::from(id == image_token);
         }
-        // A sampled answer may hold anything; an image token there is a word like any other.
-        self.image_rows.extend(tokens.answer.iter().map(|_| None));
-        let first_answer = (self.ids.len() + tokens.prompt.ids.len()) as u32;
-        self.rows.extend((0..tokens.answer.len() as u32).map(|index| first_answer + index - 1));
-        self.targets.extend(&tokens.answer);
-        self.positions.extend(sequence.positions);
-        self.lengths.push(sequence.ids.len());
-        self.ids.extend(sequence.ids);
+        self.ids.extend(&prompt.ids);
+        self.positions.extend(&prompt.positions);
+        let last_of_prompt = (self.ids.len() as u32).saturating_sub(1);
+        let next_position = prompt.positions.iter().flatten().max().map_or(0, |p| p + 1);
+        for answer in answers {
+            let (first, length) = (self.ids.len() as u32, answer.len() as u32);
+            let before = |index| if index == 0 { last_of_prompt } else { first + index - 1 };
+            self.rows.extend((0..length).map(before));
+            self.positions.extend((0..length).map(|index| [next_position + index; 3]));
+            // A sampled answer may hold anything; an image token there is a word like any other.
+            self.image_rows.extend(answer.iter().map(|_| None));
+            self.targets.extend(answer);
+            self.ids.extend(answer);
+        }
+        let answers = answers.iter().map(Vec::len).collect();
+        self.branches.push(Branches { prompt: prompt.ids.len(), answers });
     }
 
     /// The losses of the answers' tokens, with the image embeddings `images`.
@@ -55,7 +61,7 @@ impl Packed {
             .collect();
         let sources = Tensor::from_vec(sources, self.ids.len(), device)?;
         let embeddings = Tensor::cat(&[&words, images], 0)?.index_select(&sources, 0)?;
-        let hidden = model.text.forward(&embeddings, &self.positions, &self.lengths)?;
+        let hidden = model.text.forward_branches(&embeddings, &self.positions, &self.branches)?;
         let rows = Tensor::from_slice(&self.rows, self.rows.len(), device)?;
         head.losses(&model.text, &hidden.index_select(&rows, 0)?, &self.targets)
     }

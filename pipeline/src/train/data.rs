@@ -93,19 +93,6 @@ pub struct Tokens {
     pub answer: Vec<u32>,
 }
 
-impl Tokens {
-    /// Prompt and answer as one sequence.
-    #[must_use]
-    pub fn sequence(&self) -> Inputs {
-        let mut inputs = self.prompt.clone();
-        let next = inputs.positions.iter().flatten().max().map_or(0, |p| p + 1);
-        inputs.positions.extend((0..self.answer.len()).map(|i| [next + i as u32; 3]));
-        inputs.ids.extend(&self.answer);
-        inputs.lengths = vec![inputs.ids.len()];
-        inputs
-    }
-}
-
 /// Makes examples from items.
 pub struct Examples<'a> {
     pub processor: &'a Processor,

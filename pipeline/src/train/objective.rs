@@ -177,7 +177,8 @@ fn answer_loss(
             [(example.reason.as_ref(), 1.0, true), (Some(&example.quick), quick_weight, false)]
         {
             let Some(tokens) = tokens else { continue };
-            packed.push(tokens, model.config.image_token_id, first_image_row);
+            let answers = std::slice::from_ref(&tokens.answer);
+            packed.push(&tokens.prompt, answers, model.config.image_token_id, first_image_row);
             let count = tokens.answer.len();
             weights.extend(std::iter::repeat_n((weight / count as f64) as f32, count));
             reasoned.extend(std::iter::repeat_n(is_reason, count));

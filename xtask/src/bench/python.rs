@@ -21,9 +21,8 @@ pub fn prepare(workspace: &Workspace) -> Result<Environment> {
     let folder = workspace.path(".venv");
     let interpreter = folder.join("bin/python");
     let wanted = REQUIREMENTS.map(|relative| workspace.path(relative));
-    let read = |path: &PathBuf| {
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-    };
+    let read =
+        |path: &PathBuf| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
     let requirements = wanted.iter().map(read).collect::<Result<String>>()?;
     let stamp = folder.join("requirements.installed");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == requirements) {

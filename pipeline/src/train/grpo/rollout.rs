@@ -1,6 +1,6 @@
 //! A prompt and the answers that a policy gave to it.
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use qponder_kernels::pixels::Patches;
 use qponder_shared::api::Sampling;
 use qponder_shared::recipe;
@@ -17,7 +17,7 @@ pub struct Rollout {
 }
 
 impl Rollout {
-    /// Samples one answer for each seed. The vision tower looks at the image once.
+    /// Samples one answer for each seed. The image is looked at and the prompt read once for all of them.
     ///
     /// `prompt` holds no patches; an answer ends at any of the tokens `ends`.
     ///
@@ -42,11 +42,10 @@ impl Rollout {
                 ..Sampling::default()
             })
             .collect();
-        let seen = policy.embed(&Inputs { patches: patches.values.clone(), ..prompt.clone() })?.detach();
-        let embeddings = Tensor::cat(&vec![seen; seeds.len()], 0)?;
-        let mut all = Inputs::default();
-        seeds.iter().for_each(|_| all.extend(Inputs { grids: Vec::new(), ..prompt.clone() }));
-        let answers = generate_from(policy, &embeddings, &all, &samplings, ends, &mut |_, _| Flow::Continue)?;
+        let seen = Inputs { patches: patches.values.clone(), ..prompt.clone() };
+        let embeddings = policy.embed(&seen)?.detach();
+        let answers =
+            generate_from(policy, &embeddings, &prompt, &samplings, ends, &mut |_, _| Flow::Continue)?;
         Ok(Self { patches, prompt, answers })
     }
 }

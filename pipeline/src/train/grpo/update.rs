@@ -12,7 +12,6 @@ use super::rollout::Rollout;
 use crate::generate::Generated;
 use crate::qwen2_5_vl::Qwen2_5Vl;
 use crate::train::answers::{Head, Packed, TokenLosses};
-use crate::train::data;
 use crate::train::objective::gradients;
 
 /// How a policy's answers are scored and learned from.
@@ -121,10 +120,8 @@ impl Update {
         entropy: bool,
     ) -> Result<TokenLosses> {
         let mut packed = Packed::default();
-        for answer in &rollout.answers {
-            let tokens = data::Tokens { prompt: rollout.prompt.clone(), answer: answer.tokens().collect() };
-            packed.push(&tokens, policy.config.image_token_id, 0);
-        }
+        let answers: Vec<Vec<u32>> = rollout.answers.iter().map(|answer| answer.tokens().collect()).collect();
+        packed.push(&rollout.prompt, &answers, policy.config.image_token_id, 0);
         let head = Head { temperature: self.temperature, tokens: self.head_tokens, entropy };
         packed.losses(policy, images, head)
     }
