@@ -146,7 +146,7 @@ fn a_forced_beginning_stands_at_the_start_of_the_answer() {
     let image = RgbImage::new(56, 56, vec![90; 3 * 56 * 56]).expect("56 x 56");
     let sampling = Sampling { max_new_tokens: 200, ..Sampling::default() };
     let forced = |mode, beginning: &str| Forced {
-        request: Request { image: image.clone(), mode, sampling },
+        request: Request { image: image.clone(), mode, sampling, wording: None },
         beginning: beginning.into(),
     };
     let beginning = "<think>\nsharpness: all is smeared (bad)\nIt is bad.\n</think>\n";
