@@ -157,7 +157,7 @@ fn a_forced_beginning_stands_at_the_start_of_the_answer() {
         match event {
             Event::Text(text) if index == 0 => streamed.push_str(&text),
             Event::Done(answer) => found[index] = Some(answer),
-            Event::Failed(reason) => panic!("{reason}"),
+            Event::Refused(reason) | Event::Failed(reason) => panic!("{reason}"),
             Event::Text(_) => {}
         }
         Flow::Continue
