@@ -1,6 +1,7 @@
 //! An evaluation as one self-contained HTML page: no script, nothing from elsewhere, pictures within.
 //!
-//! Ids, texts and paths come from models and files and are taken for hostile: the writer of the page escapes everything but its own markup.
+//! Ids, texts and paths come from models and files and are taken for hostile: the writer of the page escapes
+//! everything but its own markup.
 
 mod answers;
 mod description;
