@@ -49,6 +49,7 @@ const STAGES: &[&[&str]] = &[
     ],
     &["sft", "--recipe", "models/recipes/nano-tower.toml"],
     &["sft", "--recipe", "models/recipes/nano-ci.toml"],
+    &["grpo", "--recipe", "models/recipes/nano-rl.toml"],
 ];
 
 /// Runs all stages, or with `dry_run` prints them.

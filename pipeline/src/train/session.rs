@@ -5,7 +5,10 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use qponder_shared::recipe::Learning;
+
 use super::learner::Learner;
+use super::parameters::Parameters;
 use super::{Progress, TrainError, ValidationReport};
 
 /// What one kind of training does.
@@ -20,18 +23,38 @@ pub trait Training {
 
 /// How long a run is, and what it writes when.
 pub struct Session<'a> {
-    /// Gets the checkpoints and `metrics.jsonl`.
-    pub out: &'a Path,
-    /// Steps that a checkpoint has behind it.
-    pub done: usize,
-    pub steps: usize,
-    pub checkpoint_every: usize,
-    pub validate_every: usize,
-    /// Whether the untrained model is validated too.
-    pub validate_first: bool,
+    out: &'a Path,
+    done: usize,
+    steps: usize,
+    checkpoint_every: usize,
+    validate_every: usize,
+    validate_first: bool,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    /// A run after `done` steps; `out` gets the checkpoints and `metrics.jsonl`.
+    pub fn new(out: &'a Path, done: usize, learning: &Learning, validate_every: usize) -> Self {
+        let Learning { steps, checkpoint_every, .. } = *learning;
+        Self { out, done, steps, checkpoint_every, validate_every, validate_first: false }
+    }
+
+    /// The base model is validated too.
+    pub fn validating_first(self) -> Self {
+        Self { validate_first: true, ..self }
+    }
+
+    /// What is told first.
+    pub fn started(&self, parameters: &Parameters, images: usize, validation_images: usize) -> Progress {
+        Progress::Started {
+            step: self.done,
+            steps: self.steps,
+            parameters: parameters.weights.parameters(),
+            trained: parameters.trained(),
+            images,
+            validation_images,
+        }
+    }
+
     /// Trains to the end. Every event goes to `metrics.jsonl` and to `progress`.
     ///
     /// A stopped run writes a checkpoint first. After a loss that is no number the newest checkpoint is

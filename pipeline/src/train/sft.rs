@@ -77,22 +77,8 @@ pub fn sft(
     let model = Qwen2_5Vl::new(config.clone(), weights, &Device::Cpu)?.with_recompute(train.recompute);
     let heads = if with_heads { Some(PooledHeads::load(weights, config.vision.hidden_size)?) } else { None };
     let validation = spread(&held_out, recipe.validation.images);
-    let started = Progress::Started {
-        step: checkpoint.step,
-        steps: train.steps,
-        parameters: weights.parameters(),
-        trained: parameters.trained(),
-        images: training.len(),
-        validation_images: validation.len(),
-    };
-    let session = Session {
-        out,
-        done: checkpoint.step,
-        steps: train.steps,
-        checkpoint_every: train.checkpoint_every,
-        validate_every: recipe.validation.every,
-        validate_first: false,
-    };
+    let session = Session::new(out, checkpoint.step, &train.learning(), recipe.validation.every);
+    let started = session.started(&parameters, training.len(), validation.len());
     let mut trainer = Trainer {
         recipe,
         dropout: AdapterDropout::new(&model, weights, lora, train.seed, train.recompute),

@@ -77,22 +77,9 @@ pub fn grpo(
     let parameters = Parameters::new(tensors, lora, |name| trains(name, &train.parts, lora))?;
     let weights = &parameters.weights;
     let validation = spread(&held_out, recipe.validation.images);
-    let started = Progress::Started {
-        step: checkpoint.step,
-        steps: train.steps,
-        parameters: weights.parameters(),
-        trained: parameters.trained(),
-        images: training.len(),
-        validation_images: validation.len(),
-    };
-    let session = Session {
-        out,
-        done: checkpoint.step,
-        steps: train.steps,
-        checkpoint_every: train.checkpoint_every,
-        validate_every: recipe.validation.every,
-        validate_first: true,
-    };
+    let session =
+        Session::new(out, checkpoint.step, &train.learning(), recipe.validation.every).validating_first();
+    let started = session.started(&parameters, training.len(), validation.len());
     let model = Qwen2_5Vl::new(config, weights, &Device::Cpu)?.with_recompute(train.recompute);
     let mut trainer = Trainer {
         recipe,
