@@ -158,6 +158,14 @@ impl Client {
         Events { lines: BufReader::new(Box::new(answer.into_body().into_reader())) }
     }
 
+    /// `POST` of a JSON value; the lines of the answer as they come.
+    pub fn post_lines(&self, path: &str, value: &Value) -> impl Iterator<Item = String> + use<> {
+        let headers = [("content-type", "application/json")];
+        let answer = self.open("POST", path, &headers, value.to_string().as_bytes());
+        assert_eq!(answer.status().as_u16(), 200);
+        BufReader::new(answer.into_body().into_reader()).lines().map_while(Result::ok)
+    }
+
     /// Asks for an assessment and waits for its end.
     #[must_use]
     pub fn assess(&self, request: &Value) -> Value {

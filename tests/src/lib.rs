@@ -4,5 +4,6 @@
 pub mod browser;
 pub mod client;
 pub mod database;
+pub mod faults;
 pub mod pictures;
 pub mod server;

@@ -8,12 +8,12 @@ use std::path::{Component, Path, PathBuf};
 
 use qponder_shared::manifest::Row;
 use qponder_shared::recipe::{DistilRecipe, TeacherPrompt};
-use qponder_shared::{Attribute, grammar, prompt};
+use qponder_shared::{Attribute, grammar};
 use serde::Serialize;
 
 use super::DistilError;
 use super::filter::{Candidate, Reason, judge};
-use super::plan::{Plan, Wanted};
+use super::plan::{Plan, Wanted, template};
 use super::report::Report;
 
 /// A line of `rejected.jsonl`.
@@ -47,7 +47,7 @@ pub(super) fn write(
     let out = Path::new(&recipe.out);
     let mut report = Report {
         model: recipe.endpoint.model.clone(),
-        prompt_version: if conditioned { prompt::DISTIL_CONDITIONED } else { prompt::DISTIL_BLIND }.version,
+        prompt_version: template(recipe.ask.prompt).version,
         images: plan.items.len(),
         wanted: wanted.len(),
         answered: there.len(),

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use qponder_shared::api::Sampling;
+use qponder_shared::Score;
+use qponder_shared::api::{Mode, Sampling};
 use qponder_shared::manifest::Label;
+use qponder_shared::prompt::{self, Prompt};
 use qponder_shared::recipe::{DistilRecipe, TeacherPrompt};
-use qponder_shared::{Score, prompt};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -110,16 +111,26 @@ impl Asked {
     }
 }
 
+/// The template of a recipe's prompt.
+pub(super) fn template(prompt: TeacherPrompt) -> Prompt {
+    match prompt {
+        TeacherPrompt::Blind => prompt::DISTIL_BLIND,
+        TeacherPrompt::Conditioned => prompt::DISTIL_CONDITIONED,
+        TeacherPrompt::Reason => prompt::current(Mode::Reason),
+    }
+}
+
 /// Prompt version and user turn for an image.
 fn words(prompt: TeacherPrompt, item: &Item) -> (&'static str, String) {
-    match prompt {
-        TeacherPrompt::Blind => (prompt::DISTIL_BLIND.version, prompt::DISTIL_BLIND.text.to_owned()),
+    let Prompt { version, text } = template(prompt);
+    let text = match prompt {
+        TeacherPrompt::Blind | TeacherPrompt::Reason => text.to_owned(),
         TeacherPrompt::Conditioned => {
             let score = Score::clamped(item.row.label.value()).unwrap_or(Score::MIN);
-            let text = prompt::conditioned(score, &known_distortions(item));
-            (prompt::DISTIL_CONDITIONED.version, text)
+            prompt::conditioned(score, &known_distortions(item))
         }
-    }
+    };
+    (version, text)
 }
 
 /// The distortions in words, under the names by which [`teacher::named_distortion`] finds them again.

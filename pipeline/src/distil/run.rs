@@ -21,6 +21,28 @@ const GIVE_UP_AFTER: usize = 10;
 /// How often a waiting thread looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(25);
 
+/// Where a thread tells what it hears. It goes on when that is kept, so that no call is made before the last
+/// one is on the disk, or after it showed that there is no use.
+struct Teller {
+    heard: mpsc::Sender<(Heard, mpsc::SyncSender<()>)>,
+    keep: mpsc::SyncSender<()>,
+    kept: mpsc::Receiver<()>,
+}
+
+impl Teller {
+    fn new(heard: mpsc::Sender<(Heard, mpsc::SyncSender<()>)>) -> Self {
+        let (keep, kept) = mpsc::sync_channel(1);
+        Self { heard, keep, kept }
+    }
+
+    fn tell(&self, heard: Heard) {
+        // The other side listens as long as a thread runs.
+        if self.heard.send((heard, self.keep.clone())).is_ok() {
+            let _ = self.kept.recv();
+        }
+    }
+}
+
 /// What a thread has to tell.
 enum Heard {
     /// The journal has the answer already.
@@ -81,17 +103,19 @@ pub fn distil(
     std::thread::scope(|scope| {
         let (tell, heard) = mpsc::channel();
         for thread in 0..recipe.endpoint.concurrency.min(wanted.len()) {
-            let (caller, tell) = (&caller, tell.clone());
-            scope.spawn(move || caller.work(thread as u64, &tell));
+            let (caller, teller) = (&caller, Teller::new(tell.clone()));
+            scope.spawn(move || caller.work(thread as u64, &teller));
         }
         drop(tell);
-        for one in heard {
+        for (one, kept) in heard {
             if let Err(error) = ledger.take(one, &mut journal, progress) {
                 ledger.ended.get_or_insert(error);
             }
             if ledger.ended.is_some() {
                 caller.halt.store(true, Ordering::Relaxed);
             }
+            // Its thread waits for this.
+            let _ = kept.send(());
         }
     });
     let Ledger { answers, calls, answered, limit, unreadable, ended, .. } = ledger;
@@ -143,7 +167,7 @@ impl Caller<'_> {
     }
 
     /// Takes requests until there are none.
-    fn work(&self, thread: u64, tell: &mpsc::Sender<Heard>) {
+    fn work(&self, thread: u64, teller: &Teller) {
         let settings = &self.recipe.endpoint;
         let mut backoff = Backoff::new(
             Duration::from_secs_f64(settings.first_wait),
@@ -159,18 +183,17 @@ impl Caller<'_> {
                 Ok(asked) => match self.known.get(&(asked.id.as_str(), asked.digest.as_str())) {
                     Some(text) => Heard::Known { index, text: (*text).to_owned() },
                     None => {
-                        self.ask(index, &asked, &mut backoff, tell);
+                        self.ask(index, &asked, &mut backoff, teller);
                         continue;
                     }
                 },
             };
-            // The other side listens as long as a thread runs.
-            let _ = tell.send(heard);
+            teller.tell(heard);
         }
     }
 
     /// Calls until there is an answer, no hope of one, or no leave to call.
-    fn ask(&self, index: usize, asked: &Asked, backoff: &mut Backoff, tell: &mpsc::Sender<Heard>) {
+    fn ask(&self, index: usize, asked: &Asked, backoff: &mut Backoff, teller: &Teller) {
         let worst = Budget::price(&self.recipe.limits, asked.worst());
         for attempt in 0..=self.recipe.endpoint.retries {
             self.rest(self.pace.take(Instant::now()));
@@ -183,7 +206,7 @@ impl Caller<'_> {
                     Grant::Wait => self.rest(GLANCE),
                     Grant::Spent(limit) => {
                         self.halt.store(true, Ordering::Relaxed);
-                        let _ = tell.send(Heard::Spent(limit));
+                        teller.tell(Heard::Spent(limit));
                         return;
                     }
                 }
@@ -195,7 +218,7 @@ impl Caller<'_> {
                 Outcome::Answered { .. } => false,
             };
             let wait = again.then(|| backoff.wait(attempt, asked_wait));
-            let _ = tell.send(Heard::Called { index, entry: Box::new(entry), wait });
+            teller.tell(Heard::Called { index, entry: Box::new(entry), wait });
             match wait {
                 Some(wait) => self.rest(wait),
                 None => return,

@@ -43,10 +43,11 @@ pub(super) fn reply(body: &str) -> Result<Reply, (Cause, String)> {
                 return Err((Cause::Unreadable, format!("an event is no chunk of a completion: {error}")));
             }
         };
-        if chunk.choices.is_empty() && chunk.usage.is_none() {
-            if let Some(said) = message(&data) {
-                return Err((Cause::Unavailable, format!("the endpoint gave up: {said}")));
-            }
+        if chunk.choices.is_empty()
+            && chunk.usage.is_none()
+            && let Some(said) = message(&data)
+        {
+            return Err((Cause::Unavailable, format!("the endpoint gave up: {said}")));
         }
         if let Some(choice) = chunk.choices.into_iter().next() {
             reply.text.push_str(&choice.delta.content.unwrap_or_default());

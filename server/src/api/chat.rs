@@ -24,8 +24,8 @@ use serde::Serialize;
 use crate::decoding::{Decoder, Refusal};
 use crate::inference::{Inference, Job, Phase, Picture};
 use crate::store::assessments::Outcome;
-use answer::{Completion, Envelope, Pieces};
-pub use error::{ChatError, ErrorBody};
+use answer::{ChatCompletion, Envelope, Pieces};
+pub use error::{ChatError, ChatErrorBody};
 use request::{Asked, ChatRequest};
 
 /// Largest request in bytes: the largest image that is accepted, in base64, with room for words.
@@ -33,15 +33,15 @@ pub const MAX_REQUEST_BYTES: usize = (50 << 20) / 3 * 4 + (1 << 20);
 
 /// The models that can be asked.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct ModelList {
+pub struct ChatModelList {
     /// `list`.
     object: &'static str,
-    data: Vec<ListedModel>,
+    data: Vec<ChatModel>,
 }
 
 /// A model that can be asked.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct ListedModel {
+pub struct ChatModel {
     id: String,
     /// `model`.
     object: &'static str,
@@ -51,11 +51,11 @@ pub struct ListedModel {
 }
 
 /// List the models, as OpenAI's API does.
-#[utoipa::path(get, path = "/models", tag = "openai", responses((status = OK, body = ModelList)))]
-pub async fn models(State(inference): State<Inference>) -> axum::Json<ModelList> {
+#[utoipa::path(get, path = "/models", tag = "openai", responses((status = OK, body = ChatModelList)))]
+pub async fn models(State(inference): State<Inference>) -> axum::Json<ChatModelList> {
     let id = inference.info().name.clone();
-    let model = ListedModel { id, object: "model", created: 0, owned_by: "qponder" };
-    axum::Json(ModelList { object: "list", data: vec![model] })
+    let model = ChatModel { id, object: "model", created: 0, owned_by: "qponder" };
+    axum::Json(ChatModelList { object: "list", data: vec![model] })
 }
 
 /// Ask about an image in your own words, as OpenAI's API does.
@@ -69,16 +69,16 @@ pub async fn models(State(inference): State<Inference>) -> axum::Json<ModelList>
     request_body = ChatRequest,
     responses(
         (status = OK, content(
-            (Completion = "application/json"),
+            (ChatCompletion = "application/json"),
             (String = "text/event-stream"),
         )),
-        (status = BAD_REQUEST, description = "What was asked cannot be answered.", body = ErrorBody),
-        (status = NOT_FOUND, description = "There is no such model.", body = ErrorBody),
-        (status = PAYLOAD_TOO_LARGE, description = "The image has too many bytes.", body = ErrorBody),
+        (status = BAD_REQUEST, description = "What was asked cannot be answered.", body = ChatErrorBody),
+        (status = NOT_FOUND, description = "There is no such model.", body = ChatErrorBody),
+        (status = PAYLOAD_TOO_LARGE, description = "The image has too many bytes.", body = ChatErrorBody),
         (status = TOO_MANY_REQUESTS, description = "The queue is full; `Retry-After` says when to try again.",
-            body = ErrorBody),
+            body = ChatErrorBody),
         (status = SERVICE_UNAVAILABLE, description = "The server is stopping; `Retry-After` says when to try again.",
-            body = ErrorBody),
+            body = ChatErrorBody),
     ))]
 pub async fn complete(
     State(inference): State<Inference>,
@@ -118,7 +118,7 @@ pub async fn complete(
     if phase.is_last() {
         let outcome = outcome(&phase)?;
         if !stream {
-            return Ok(axum::Json(Completion::new(envelope, &outcome)).into_response());
+            return Ok(axum::Json(ChatCompletion::new(envelope, &outcome)).into_response());
         }
     }
     let pieces = Pieces::new(envelope, listener, include_usage);

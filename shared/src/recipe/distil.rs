@@ -102,6 +102,8 @@ pub enum TeacherPrompt {
     Blind,
     /// The image with its label and known distortions: the answer explains them.
     Conditioned,
+    /// The image, in the words that Q-Ponder's own models are trained on: for a teacher of ours.
+    Reason,
 }
 
 /// How the teacher is asked.

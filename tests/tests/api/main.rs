@@ -1,6 +1,7 @@
 //! The API against the real server and a real Postgres, through its public interface only.
 
 mod assessments;
+mod chat;
 mod command_line;
 mod contract;
 mod exporting;

@@ -22,7 +22,7 @@ pub(super) struct Envelope {
 
 /// A whole answer.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Completion {
+pub struct ChatCompletion {
     id: String,
     /// `chat.completion`.
     object: &'static str,
@@ -30,22 +30,22 @@ pub struct Completion {
     created: u64,
     model: String,
     /// One.
-    choices: Vec<Choice>,
-    usage: Usage,
+    choices: Vec<ChatChoice>,
+    usage: ChatUsage,
 }
 
 /// The answer.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Choice {
+pub struct ChatChoice {
     index: u32,
-    message: Answer,
+    message: ChatAnswer,
     /// `stop`, or `length` where it ran out of tokens.
     finish_reason: &'static str,
 }
 
 /// What the model says.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Answer {
+pub struct ChatAnswer {
     /// `assistant`.
     role: &'static str,
     content: String,
@@ -53,13 +53,13 @@ pub struct Answer {
 
 /// Tokens as the model counts them; those of the image are among the prompt's.
 #[derive(Clone, Copy, Serialize, utoipa::ToSchema)]
-pub struct Usage {
+pub struct ChatUsage {
     prompt_tokens: usize,
     completion_tokens: usize,
     total_tokens: usize,
 }
 
-impl Usage {
+impl ChatUsage {
     fn of(outcome: &Outcome) -> Self {
         let prompt_tokens = outcome.prompt_tokens.unwrap_or_default();
         let completion_tokens = outcome.new_tokens.unwrap_or_default();
@@ -71,13 +71,13 @@ fn finish_reason(outcome: &Outcome) -> &'static str {
     outcome.finish.unwrap_or("stop")
 }
 
-impl Completion {
+impl ChatCompletion {
     /// A whole answer.
     pub(super) fn new(envelope: Envelope, outcome: &Outcome) -> Self {
         let Envelope { id, created, model } = envelope;
-        let message = Answer { role: "assistant", content: outcome.text.clone() };
-        let choices = vec![Choice { index: 0, message, finish_reason: finish_reason(outcome) }];
-        Self { id, object: "chat.completion", created, model, choices, usage: Usage::of(outcome) }
+        let message = ChatAnswer { role: "assistant", content: outcome.text.clone() };
+        let choices = vec![ChatChoice { index: 0, message, finish_reason: finish_reason(outcome) }];
+        Self { id, object: "chat.completion", created, model, choices, usage: ChatUsage::of(outcome) }
     }
 }
 
@@ -150,7 +150,7 @@ impl Pieces {
         self.push_delta(json!({}), Some(finish_reason(&outcome)));
         if self.include_usage {
             let mut chunk = self.chunk(json!([]));
-            chunk["usage"] = json!(Usage::of(&outcome));
+            chunk["usage"] = json!(ChatUsage::of(&outcome));
             self.pending.push_back(chunk);
         }
         self.pending.push_back("[DONE]".into());

@@ -9,13 +9,13 @@ use crate::inference::Refused;
 
 /// The body of an error.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct ErrorBody {
-    error: ErrorDetail,
+pub struct ChatErrorBody {
+    error: ChatErrorDetail,
 }
 
 /// What went wrong.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct ErrorDetail {
+pub struct ChatErrorDetail {
     /// What happened, and what to do.
     message: String,
     /// `invalid_request_error`, `rate_limit_error` or `server_error`.
@@ -88,9 +88,9 @@ impl ChatError {
     }
 
     /// As it stands in a stream that has begun.
-    pub fn into_body(self) -> ErrorBody {
+    pub fn into_body(self) -> ChatErrorBody {
         let Self { kind, param, code, message, .. } = self;
-        ErrorBody { error: ErrorDetail { message, kind, param, code } }
+        ChatErrorBody { error: ChatErrorDetail { message, kind, param, code } }
     }
 }
 
@@ -117,5 +117,22 @@ impl IntoResponse for ChatError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_too_early_is_told_when_to_come_again() {
+        for (refused, status) in [
+            (Refused::Full, StatusCode::TOO_MANY_REQUESTS),
+            (Refused::Stopping, StatusCode::SERVICE_UNAVAILABLE),
+        ] {
+            let response = ChatError::from(refused).into_response();
+            assert_eq!(response.status(), status);
+            assert!(response.headers().contains_key(header::RETRY_AFTER), "{refused:?}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use super::error::ChatError;
 pub struct ChatRequest {
     /// The model's name; it may leave out the stage.
     model: String,
-    messages: Vec<Message>,
+    messages: Vec<ChatMessage>,
     /// 0, the default, takes the most likely token.
     temperature: Option<f64>,
     /// Keep the smallest set of tokens whose probability reaches it.
@@ -32,7 +32,7 @@ pub struct ChatRequest {
     seed: Option<i64>,
     /// Send the answer as it is written.
     stream: Option<bool>,
-    stream_options: Option<StreamOptions>,
+    stream_options: Option<ChatStreamOptions>,
     /// Only 1.
     n: Option<u32>,
     /// Only `null`.
@@ -50,7 +50,7 @@ pub struct ChatRequest {
 
 /// How an answer is streamed.
 #[derive(Deserialize, utoipa::ToSchema)]
-pub struct StreamOptions {
+pub struct ChatStreamOptions {
     /// End with a chunk that counts the tokens.
     #[serde(default)]
     include_usage: bool,
@@ -58,15 +58,15 @@ pub struct StreamOptions {
 
 /// One message.
 #[derive(Deserialize, utoipa::ToSchema)]
-pub struct Message {
-    role: Role,
-    content: Content,
+pub struct ChatMessage {
+    role: ChatRole,
+    content: ChatContent,
 }
 
 /// Who says it.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum ChatRole {
     System,
     Developer,
     User,
@@ -77,22 +77,22 @@ pub enum Role {
 /// What is said.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
-pub enum Content {
+pub enum ChatContent {
     Text(String),
-    Parts(Vec<Part>),
+    Parts(Vec<ChatPart>),
 }
 
 /// A part of a message.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Part {
+pub enum ChatPart {
     Text { text: String },
-    ImageUrl { image_url: ImageUrl },
+    ImageUrl { image_url: ChatImageUrl },
 }
 
 /// An image.
 #[derive(Deserialize, utoipa::ToSchema)]
-pub struct ImageUrl {
+pub struct ChatImageUrl {
     /// A `data:` URL in base64 of a PNG, JPEG or WebP file.
     url: String,
 }
@@ -169,25 +169,25 @@ fn sampling(request: &ChatRequest) -> Result<Sampling, ChatError> {
 }
 
 /// A system turn, or ours, and a user turn with one image.
-fn turns(messages: Vec<Message>) -> Result<(Wording, Bytes), ChatError> {
+fn turns(messages: Vec<ChatMessage>) -> Result<(Wording, Bytes), ChatError> {
     let refused = |message: &str| ChatError::refused("messages", message);
     let (mut system, mut user, mut images) = (None, None, Vec::new());
-    for Message { role, content } in messages {
+    for ChatMessage { role, content } in messages {
         let parts = match content {
-            Content::Text(text) => vec![Part::Text { text }],
-            Content::Parts(parts) => parts,
+            ChatContent::Text(text) => vec![ChatPart::Text { text }],
+            ChatContent::Parts(parts) => parts,
         };
         let mut texts = Vec::new();
         for part in parts {
             match part {
-                Part::Text { text } => texts.push(text),
-                Part::ImageUrl { image_url } if role == Role::User => images.push(image_url.url),
-                Part::ImageUrl { .. } => return Err(refused("an image belongs into the user's message")),
+                ChatPart::Text { text } => texts.push(text),
+                ChatPart::ImageUrl { image_url } if role == ChatRole::User => images.push(image_url.url),
+                ChatPart::ImageUrl { .. } => return Err(refused("an image belongs into the user's message")),
             }
         }
         let turn = match role {
-            Role::System | Role::Developer if user.is_none() => &mut system,
-            Role::User => &mut user,
+            ChatRole::System | ChatRole::Developer if user.is_none() => &mut system,
+            ChatRole::User => &mut user,
             _ => return Err(refused("only a system message and then one user message are understood")),
         };
         if turn.replace(texts.join("\n")).is_some() {
