@@ -133,6 +133,7 @@ fn our_own_server_teaches_and_a_second_run_asks_nothing() {
         out: dir.path().join("sft").to_string_lossy().into_owned(),
         data: Data { manifests: vec![manifest.to_string_lossy().into_owned()], augment: false },
         train: Train { steps: 1, warmup: 0, batch: 2, micro_batch: 1, ..Train::default() },
+        lora: None,
         validation: Validation { every: 1, images: 0, reasoning_images: 0 },
     };
     sft(&training, &AtomicBool::new(false), &mut |_| {}).expect("the cold start learns from it");
