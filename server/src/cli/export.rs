@@ -9,7 +9,7 @@ use qponder_pipeline::export::{Destination, Layout, Precision, export, merge};
 /// Write a model as other programs read it.
 ///
 /// The directory has the Hugging Face layout: transformers, vLLM and SGLang load it. Recipes with a
-/// [lora] section leave a PEFT adapter in `adapter` beside the merged model; `export merge` merges such
+/// `[lora]` section leave a PEFT adapter in `adapter` beside the merged model; `export merge` merges such
 /// an adapter, or one that PEFT saved, into its base.
 #[derive(Args)]
 #[command(

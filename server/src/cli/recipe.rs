@@ -23,8 +23,8 @@ pub struct RecipeArgs {
 enum RecipeCommand {
     /// Say what is wrong with recipes, and how much memory each will need at most.
     ///
-    /// The kind of a recipe is seen from its sections: only distil has [endpoint], only grpo [rollout] and
-    /// [reward].
+    /// The kind of a recipe is seen from its sections: only distil has `[endpoint]`, only grpo
+    /// `[rollout]` and `[reward]`.
     Check {
         /// Recipes, TOML files.
         #[arg(required = true, value_name = "FILE")]
