@@ -101,28 +101,33 @@ fn browser_streams_reasoning_as_it_is_written() {
     browser.goto(&format!("{}/images/{image}", server.client.url));
     browser.wait_for_texts(&[written(&images[0]["latest"]["score"])]);
 
-    // Every state that the page goes through while a second answer is written.
-    let watch = "window.seen = []; new MutationObserver(() => window.seen.push(document.body.innerText))\
-                 .observe(document.body, { subtree: true, childList: true, characterData: true })";
-    let _ = browser.script(watch, &[]);
-    browser.press("r");
-    let listing = format!("/api/v1/images/{image}/assessments");
-    let mut newest = Value::Null;
-    browser.wait_until("a second assessment is done", || {
-        let assessments = server.client.get(&listing).json();
-        newest = assessments["items"][0].clone();
-        assessments["items"].as_array().is_some_and(|all| all.len() == 2) && newest["status"] == "done"
-    });
-    assert_eq!(newest["mode"], "reason");
-    let observed = observations(&newest);
-    browser.wait_for_texts(&observed);
-
+    // Every state that the page goes through while another answer is written. Nano writes one in less time
+    // than a busy browser may take to open the stream, which then has the whole answer at once; so it may
+    // take several answers until one is seen half written.
+    let watch = "window.seen = []; window.watcher?.disconnect();\
+                 window.watcher = new MutationObserver(() => window.seen.push(document.body.innerText));\
+                 window.watcher.observe(document.body, { subtree: true, childList: true, characterData: true })";
     let partial = "const [first, last] = [...arguments].map((text) => text.toLowerCase());\
                    const seen = window.seen.map((text) => text.toLowerCase());\
                    return seen.some((text) => text.includes(first) && !text.includes(last))";
-    let (first, last) = (json!(observed[0]), json!(observed[observed.len() - 1]));
-    let was_partial = browser.script(partial, &[first, last]);
-    assert_eq!(was_partial, true, "the first observation never stood there without the last");
+    let listing = format!("/api/v1/images/{image}/assessments");
+    let was_partial = (2..12).any(|count| {
+        let _ = browser.script(watch, &[]);
+        browser.press("r");
+        let mut newest = Value::Null;
+        browser.wait_until("another assessment is done", || {
+            let assessments = server.client.get(&listing).json();
+            newest = assessments["items"][0].clone();
+            assessments["items"].as_array().is_some_and(|all| all.len() == count)
+                && newest["status"] == "done"
+        });
+        assert_eq!(newest["mode"], "reason");
+        let observed = observations(&newest);
+        browser.wait_for_texts(&observed);
+        let (first, last) = (json!(observed[0]), json!(observed[observed.len() - 1]));
+        browser.script(partial, &[first, last]) == true
+    });
+    assert!(was_partial, "the first observation never stood there without the last");
 }
 
 #[test]
