@@ -24,6 +24,11 @@ use anyhow::{Result, bail};
 use options::Options;
 
 fn main() -> Result<()> {
+    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
+        // As `qponder` does, so that what is measured is what people run.
+        // SAFETY: no other thread runs yet.
+        unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
+    }
     let mut words = std::env::args().skip(1);
     let subcommand = words.next().unwrap_or_default();
     let options = Options::parse(words)?;
