@@ -1,8 +1,9 @@
 //! How much memory a training will need, said before any of it is taken.
 //!
 //! The estimate counts what our own code keeps, in f32: weights, gradients, moments, and for every thread
-//! the graph of one micro-batch at its longest. It is an upper bound for images of the largest size that
-//! the processor lets through; smaller ones need less.
+//! the graph of one micro-batch at its longest, for images of the largest size that the processor lets
+//! through. Left out are the program, the manifests' rows, and what a backward pass holds for a moment:
+//! the peaks of nano's four kinds of run (VmHWM, whole photographs) were 0.8 to 1.2 times the estimate.
 
 use std::path::Path;
 

@@ -48,6 +48,13 @@ impl Parameters {
         Ok(Self { weights: Weights::new(tensors).adapted(adaptation), variables })
     }
 
+    /// The same tensors, and always the same numbers, without a graph: what samples and validates with them
+    /// keeps nothing for a backward pass that never comes.
+    pub fn without_graph(&self) -> Weights {
+        let detached = self.weights.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.detach()));
+        Weights::new(detached.collect()).adapted(self.weights.adaptation())
+    }
+
     /// How many numbers are in training.
     pub fn trained(&self) -> u64 {
         self.variables.values().map(|variable| variable.elem_count() as u64).sum()

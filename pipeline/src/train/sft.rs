@@ -74,6 +74,7 @@ pub fn sft(
         trains(name, &train.parts, lora) && is_reached
     })?;
     let weights = &parameters.weights;
+    let judged = Qwen2_5Vl::new(config.clone(), &parameters.without_graph(), &Device::Cpu)?;
     let model = Qwen2_5Vl::new(config.clone(), weights, &Device::Cpu)?.with_recompute(train.recompute);
     let heads = if with_heads { Some(PooledHeads::load(weights, config.vision.hidden_size)?) } else { None };
     let validation = spread(&held_out, recipe.validation.images);
@@ -83,6 +84,7 @@ pub fn sft(
         recipe,
         dropout: AdapterDropout::new(&model, weights, lora, train.seed, train.recompute),
         model,
+        judged,
         heads,
         processor: &processor,
         examples: Examples { processor: &processor, seed: train.seed, augment: recipe.data.augment },
@@ -98,6 +100,8 @@ pub fn sft(
 struct Trainer<'a> {
     recipe: &'a SftRecipe,
     model: Qwen2_5Vl,
+    /// The same weights without a graph.
+    judged: Qwen2_5Vl,
     /// Makes the micro-batches' models where adapters have dropout.
     dropout: Option<AdapterDropout>,
     heads: Option<PooledHeads>,
@@ -150,7 +154,7 @@ impl Training for Trainer<'_> {
         }
         let (heads, settings) = (self.heads.as_ref(), &self.recipe.validation);
         let objective = self.recipe.train.objective;
-        validate(&self.model, heads, self.processor, &self.validation, settings, objective).map(Some)
+        validate(&self.judged, heads, self.processor, &self.validation, settings, objective).map(Some)
     }
 
     fn learner(&self) -> &Learner {

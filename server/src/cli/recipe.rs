@@ -21,7 +21,7 @@ pub struct RecipeArgs {
 
 #[derive(Subcommand)]
 enum RecipeCommand {
-    /// Say what is wrong with recipes, and how much memory each will need at most.
+    /// Say what is wrong with recipes, and about how much memory each will need.
     ///
     /// The kind of a recipe is seen from its sections: only distil has `[endpoint]`, only grpo
     /// `[rollout]` and `[reward]`.

@@ -24,7 +24,11 @@ pub fn describe_memory(estimate: &Estimate) -> String {
     let gigabytes = |bytes: u64| format!("{:.2} GB", bytes as f64 / 1e9);
     let parts = estimate.named().into_iter().filter(|(_, bytes)| *bytes > 0);
     let parts: Vec<String> = parts.map(|(name, bytes)| format!("{name} {}", gigabytes(bytes))).collect();
-    format!("needs at most about {} of memory: {}", gigabytes(estimate.total()), parts.join(", "))
+    format!(
+        "needs about {} of memory for the largest images: {}",
+        gigabytes(estimate.total()),
+        parts.join(", ")
+    )
 }
 
 fn show(bar: &ProgressBar, event: &Progress) {

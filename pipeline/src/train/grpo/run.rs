@@ -80,11 +80,13 @@ pub fn grpo(
     let session =
         Session::new(out, checkpoint.step, &train.learning(), recipe.validation.every).validating_first();
     let started = session.started(&parameters, training.len(), validation.len());
+    let sampler = Qwen2_5Vl::new(config.clone(), &parameters.without_graph(), &Device::Cpu)?;
     let model = Qwen2_5Vl::new(config, weights, &Device::Cpu)?.with_recompute(train.recompute);
     let mut trainer = Trainer {
         recipe,
         dropout: AdapterDropout::new(&model, weights, lora, train.seed, train.recompute),
         model,
+        sampler,
         reference,
         processor: &processor,
         update: Update::new(recipe),
@@ -106,6 +108,8 @@ pub fn grpo(
 struct Trainer<'a> {
     recipe: &'a GrpoRecipe,
     model: Qwen2_5Vl,
+    /// The same weights without a graph.
+    sampler: Qwen2_5Vl,
     /// Makes the micro-batches' models where adapters have dropout.
     dropout: Option<AdapterDropout>,
     reference: Option<Qwen2_5Vl>,
@@ -214,7 +218,7 @@ impl Training for Trainer<'_> {
             return Ok(None);
         }
         let settings = &self.recipe.validation;
-        validate(&self.model, None, self.processor, &self.validation, settings, Objective::Answer).map(Some)
+        validate(&self.sampler, None, self.processor, &self.validation, settings, Objective::Answer).map(Some)
     }
 
     fn learner(&self) -> &Learner {
@@ -238,7 +242,7 @@ impl Trainer<'_> {
         let prompt = self.processor.inputs_of_patches(&text, &[outline])?;
         let seeds: Vec<u64> = (0..recipe.rollout.group).map(|_| rng.next_u64()).collect();
         let ends = self.processor.end_of_text();
-        let rollout = Rollout::sample(&self.model, prompt, patches, &recipe.rollout, &seeds, ends)?;
+        let rollout = Rollout::sample(&self.sampler, prompt, patches, &recipe.rollout, &seeds, ends)?;
         let texts = rollout.answers.iter().map(|a| self.processor.text(&a.ids)).collect::<Result<_, _>>()?;
         Ok(Rolled { item, rollout, texts })
     }
@@ -261,7 +265,7 @@ impl Trainer<'_> {
         step: usize,
     ) -> Result<Vec<Vec<Vec<f64>>>, TrainError> {
         self.learner.map(rolled, stop, step, |rolled| {
-            Ok(self.update.log_probabilities(&self.model, &rolled.rollout)?)
+            Ok(self.update.log_probabilities(&self.sampler, &rolled.rollout)?)
         })
     }
 
