@@ -1,5 +1,7 @@
 //! What a teacher is asked: a request of the chat completions dialect.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use qponder_kernels::pixels::{DecodeError, Header, Limits, probe};
 use qponder_shared::api::Sampling;
 use serde_json::json;
@@ -41,9 +43,7 @@ impl Picture {
 
     /// `data:image/png;base64,…` (RFC 2397).
     fn data_url(&self) -> String {
-        let mut url = format!("data:{};base64,", self.header.format.media_type());
-        base64(&self.bytes, &mut url);
-        url
+        format!("data:{};base64,{}", self.header.format.media_type(), STANDARD.encode(&self.bytes))
     }
 }
 
@@ -81,42 +81,5 @@ impl Question<'_> {
             body["stream_options"] = json!({ "include_usage": true });
         }
         body.to_string()
-    }
-}
-
-/// Appends bytes in base64 (RFC 4648, section 4).
-fn base64(bytes: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    out.reserve(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let at = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for digit in 0..4 {
-            let value = (bits >> (18 - 6 * digit)) & 63;
-            out.push(if digit <= group.len() { char::from(DIGITS[value as usize]) } else { '=' });
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_standard() {
-        // RFC 4648, section 10.
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            let mut out = String::new();
-            base64(bytes.as_bytes(), &mut out);
-            assert_eq!(out, text);
-        }
     }
 }

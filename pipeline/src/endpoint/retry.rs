@@ -49,28 +49,10 @@ pub(super) fn retry_after(value: &str, now: u64) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(LONGEST_ASKED)))
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT` in seconds since 1970.
+/// An HTTP date in seconds since 1970.
 fn http_date(value: &str) -> Option<u64> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (_, date) = value.split_once(", ")?;
-    let parts: Vec<&str> = date.split_ascii_whitespace().collect();
-    let [day, month, year, time, "GMT"] = parts[..] else { return None };
-    let (day, year): (u64, u64) = (day.parse().ok()?, year.parse().ok()?);
-    let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
-    let clock: Vec<u64> = time.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-    let [hour, minute, second] = clock[..] else { return None };
-    if !(1..=31).contains(&day) || !(1970..=9999).contains(&year) || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    // Days from the civil date, with years that begin in March (Hinnant, "chrono-Compatible Low-Level Date
-    // Algorithms", days_from_civil).
-    let shifted_year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (shifted_year / 400, shifted_year % 400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = (era * 146_097 + day_of_era).checked_sub(719_468)?;
-    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs())
 }
 
 #[cfg(test)]

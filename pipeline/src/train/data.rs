@@ -8,6 +8,7 @@ use qponder_shared::manifest::{Row, Split};
 use qponder_shared::{Level, Score, prompt};
 
 use super::TrainError;
+use crate::dataset::manifest::Manifest;
 use crate::degrade::Rng;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::Inputs;
@@ -48,21 +49,11 @@ impl Item {
 /// Names the manifest and line that cannot be read.
 pub fn read_manifests<P: AsRef<Path>>(manifests: &[P], split: Split) -> Result<Vec<Item>, TrainError> {
     let mut items = Vec::new();
-    for manifest in manifests.iter().map(AsRef::as_ref) {
-        let text = std::fs::read_to_string(manifest)
-            .map_err(|source| TrainError::Io { path: manifest.to_owned(), source })?;
-        let dir = manifest.parent().unwrap_or(Path::new("."));
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let row: Row = serde_json::from_str(line).map_err(|e| TrainError::Manifest {
-                path: manifest.to_owned(),
-                line: index + 1,
-                reason: e.to_string(),
-            })?;
-            if row.split == split {
-                let path = dir.join(&row.image);
-                items.push(Item { row, path });
-            }
-        }
+    for manifest in manifests {
+        let manifest = Manifest::read(manifest.as_ref())?;
+        let dir = manifest.dir().to_owned();
+        let own = manifest.rows.into_iter().filter(|row| row.split == split);
+        items.extend(own.map(|row| Item { path: dir.join(&row.image), row }));
     }
     Ok(items)
 }

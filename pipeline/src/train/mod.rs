@@ -25,6 +25,7 @@ pub use sft::sft;
 pub use validate::ValidationReport;
 
 use crate::adapter::AdapterError;
+use crate::dataset::manifest::ManifestError;
 use crate::processor::PromptError;
 use crate::qwen2_5_vl::LoadError;
 
@@ -39,8 +40,8 @@ pub enum TrainError {
     Adapter(#[from] AdapterError),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
-    #[error("{path} line {line}: {reason}")]
-    Manifest { path: PathBuf, line: usize, reason: String },
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     #[error("the manifests have no {split} rows")]
     NoRows { split: &'static str },
     #[error("{path}: {reason}")]

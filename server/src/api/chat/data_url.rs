@@ -1,5 +1,9 @@
 //! `data:` URLs with base64 (RFC 2397, RFC 4648): the one way in which an image comes with a question.
 
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
 /// The bytes of a `data:` URL. What media type it claims is not asked: the bytes say what they are.
 ///
 /// # Errors
@@ -20,32 +24,21 @@ pub(super) fn read(url: &str) -> Result<Vec<u8>, &'static str> {
     base64(data).ok_or("the image's base64 is damaged")
 }
 
+/// Clients differ in whether they pad.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// Reads base64, of the standard or the URL alphabet, with or without padding; line ends are skipped.
 fn base64(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3 + 3);
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    let mut digits = text.trim_end().trim_end_matches('=').bytes();
-    digits.try_for_each(|digit| {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            b'\r' | b'\n' => return Some(()),
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-            bits &= (1 << held) - 1;
-        }
-        Some(())
-    })?;
-    // Six bits that are left are a digit too many; others must be padding.
-    (held < 6 && bits == 0).then_some(out)
+    let plain = |digit| match digit {
+        b'-' => b'+',
+        b'_' => b'/',
+        other => other,
+    };
+    let digits = text.trim_end().bytes().filter(|digit| !matches!(digit, b'\r' | b'\n')).map(plain);
+    BASE64.decode(digits.collect::<Vec<u8>>()).ok()
 }
 
 #[cfg(test)]
