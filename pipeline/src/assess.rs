@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::Instant;
 
-use candle_core::{DType, Device, IndexOp, Tensor};
+use candle_core::{DType, IndexOp, Tensor};
 use qponder_kernels::pixels::RgbImage;
 use qponder_shared::api::{Mode, ModelInfo, Sampling};
 use qponder_shared::grammar::{self, Response};
 use qponder_shared::{Level, Score, prompt};
 use sha2::{Digest, Sha256};
 
+use crate::device::Place;
 pub use crate::generate::{Finish, Flow};
 use crate::generate::{Step, generate};
 use crate::processor::{Processor, PromptError};
@@ -87,16 +88,17 @@ pub struct Assessor {
 }
 
 impl Assessor {
-    /// Reads a checkpoint directory.
+    /// Reads a checkpoint directory; on a GPU it computes in bf16.
     ///
     /// # Errors
-    /// When the directory is missing, incomplete or damaged.
-    pub fn load(dir: &Path) -> Result<Self, LoadError> {
+    /// When the directory is missing, incomplete or damaged, or the device cannot be used.
+    pub fn load(dir: &Path, place: Place) -> Result<Self, LoadError> {
         if !dir.is_dir() {
             return Err(LoadError::NoDirectory { dir: dir.to_owned() });
         }
         let config = Config::read(dir)?;
-        let weights = Weights::read(dir, DType::F32, &Device::Cpu)?;
+        let device = place.open()?;
+        let weights = Weights::read(dir, place.inference_dtype(), &device)?;
         let processor = Processor::read(dir, &config)?;
         let mut hash = Sha256::new();
         for path in Weights::files(dir)? {
@@ -109,7 +111,7 @@ impl Assessor {
             parameters: weights.parameters(),
             sha256: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
         };
-        let model = Qwen2_5Vl::new(config, &weights, &Device::Cpu)?;
+        let model = Qwen2_5Vl::new(config, &weights, &device)?;
         Engine::new(&model, &processor)?;
         Ok(Self { model, processor, info })
     }

@@ -1,5 +1,4 @@
-//! Degraded images with proxy labels: on disk with a manifest ([`make`]), and in memory as fast as
-//! training asks for them ([`Gallery`]). Published datasets with opinions of people are imported
+//! Degraded images with proxy labels ([`make`]). Published datasets with opinions of people are imported
 //! ([`mod@import`]), and manifests of either are verified and exported.
 //!
 //! Everything that is made is a function of the photographs and a seed, whatever the number of threads and however
@@ -7,7 +6,6 @@
 //! were compressed with loss, which shrinking hides.
 
 pub mod export;
-mod gallery;
 pub mod hashes;
 pub mod import;
 pub mod inspect;
@@ -15,6 +13,7 @@ mod make;
 pub mod manifest;
 mod sample;
 mod sources;
+mod variation;
 pub mod verify;
 
 use std::fs;
@@ -23,9 +22,7 @@ use std::path::{Path, PathBuf};
 
 use qponder_kernels::pixels::{DecodeError, EncodeError};
 
-pub use gallery::{Crops, Gallery};
 pub use make::{Config, Outcome, Progress, Settings, make};
-pub use sample::Sample;
 pub use sources::{Source, sources};
 
 /// Why a dataset could not be made or photographs not be read.
@@ -41,8 +38,6 @@ pub enum DatasetError {
     Empty { dir: PathBuf, note: &'static str },
     #[error("{first} and {second} would share the id `{id}`: rename one")]
     SameId { id: String, first: PathBuf, second: PathBuf },
-    #[error("no photograph is large enough for crops of {size} pixels after shrinking to three quarters")]
-    TooSmall { size: usize },
     #[error("{path} was made with other settings: choose another directory, or the same settings to go on")]
     OtherSettings { path: PathBuf },
     #[error("{path} is not a manifest of this command at line {line}: {reason}")]

@@ -8,6 +8,7 @@ pub mod adapter;
 pub mod assess;
 pub mod dataset;
 pub mod degrade;
+pub mod device;
 pub mod distil;
 pub mod endpoint;
 pub mod evaluate;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use qponder_kernels::pixels::{Limits, RgbImage, decode, encode_png};
-use qponder_pipeline::dataset::{self, Config, DatasetError, Gallery, Settings};
+use qponder_pipeline::dataset::{self, Config, DatasetError, Settings};
 use qponder_pipeline::degrade::degrade;
 use qponder_pipeline::proxy::{measure, proxy_score};
 use qponder_shared::manifest::{Label, Row};
@@ -287,27 +287,6 @@ fn whole_photographs_are_written_with_their_metrics() {
         let metrics = row.metrics.expect("metrics are kept");
         assert!((proxy_score(&metrics) - row.label.value()).abs() < 1e-3, "{}", row.id);
     }
-}
-
-#[test]
-fn samples_are_a_function_of_seed_and_index() {
-    let scratch = Scratch::new("gallery");
-    let gallery = Gallery::load(&scratch.photographs(), None).expect("reads the photographs");
-    assert_eq!(gallery.photographs(), 3);
-    let crops = gallery.crops(48).expect("two are large enough");
-    assert_eq!(crops.photographs(), 2);
-    let again = Gallery::load(&scratch.photographs(), None).expect("reads the photographs");
-    let again = again.crops(48).expect("two are large enough");
-    let mut pristine = 0;
-    for index in (0..60).rev() {
-        let sample = crops.sample(4, index);
-        assert_eq!(sample, again.sample(4, index), "{index}");
-        assert_ne!(sample.pixels, crops.sample(5, index).pixels, "{index}");
-        assert_eq!((sample.pixels.width(), sample.pixels.height()), (48, 48));
-        pristine += usize::from(sample.row.distortions.is_empty());
-    }
-    assert!(pristine < 15, "{pristine} of 60");
-    assert!(matches!(gallery.crops(500), Err(DatasetError::TooSmall { size: 500 })));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use qponder_kernels::pixels::{RgbImage, encode_png};
 use qponder_pipeline::assess::{Assessor, Event, Flow, Forced, Request};
 use qponder_pipeline::degrade::degrade;
+use qponder_pipeline::device::Place;
 use qponder_pipeline::evaluate::{
     Case, EvaluateError, FittedOn, ModelReport, Plan, Provenance, Scored, Suite, cases, check_determinism,
     consistency, evaluate, report, swap,
@@ -14,7 +15,8 @@ use qponder_shared::manifest::{Label, Row, Split};
 use qponder_shared::{Distortion, DistortionKind, Severity};
 
 fn nano() -> Assessor {
-    Assessor::load(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../models/nano-ci")).expect("nano")
+    Assessor::load(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../models/nano-ci"), Place::Cpu)
+        .expect("nano")
 }
 
 const HOSTILE: &str = "<script>alert(1)</script>\"'&";

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use qponder_kernels::pixels::{RgbImage, encode_png};
+use qponder_pipeline::device::Place;
 use qponder_pipeline::train::grpo::grpo;
 use qponder_pipeline::train::{Progress, TrainError};
 use qponder_shared::manifest::{Label, Row, Split};
@@ -81,7 +82,7 @@ fn a_toy_reward_is_learned_to_near_its_maximum() {
     let rollout = Rollout { max_new_tokens: 200, temperature: 0.8, ..Rollout::default() };
     let recipe = recipe(&manifest, &dir.path().join("out"), rollout, train);
     let mut rewards = Vec::new();
-    grpo(&recipe, &AtomicBool::new(false), &mut |event| {
+    grpo(&recipe, Place::Cpu, &AtomicBool::new(false), &mut |event| {
         if let Progress::Policy { metrics, .. } = event {
             rewards.push(metrics["reward"]);
         }
@@ -91,7 +92,8 @@ fn a_toy_reward_is_learned_to_near_its_maximum() {
     assert!(rewards[0] < 0.5 && last > 0.85, "{rewards:?}");
     let kept = std::fs::read_to_string(dir.path().join("out/completions.jsonl")).expect("completions");
     assert_eq!(kept.lines().count(), STEPS * 4 * 2);
-    qponder_pipeline::assess::Assessor::load(&dir.path().join("out")).expect("the saved model loads");
+    qponder_pipeline::assess::Assessor::load(&dir.path().join("out"), Place::Cpu)
+        .expect("the saved model loads");
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn an_interrupted_run_ends_in_the_same_weights_on_any_number_of_threads() {
     };
     let run = |out: &str, threads, stop_after: Option<usize>| {
         let stop = AtomicBool::new(false);
-        grpo(&small(out, threads), &stop, &mut |event| {
+        grpo(&small(out, threads), Place::Cpu, &stop, &mut |event| {
             if matches!(event, Progress::Policy { step, .. } if Some(*step) == stop_after) {
                 stop.store(true, Ordering::Relaxed);
             }
@@ -139,7 +141,7 @@ fn an_interrupted_run_ends_in_the_same_weights_on_any_number_of_threads() {
                 std::thread::sleep(pause);
                 stop.store(true, Ordering::Relaxed);
             });
-            grpo(&small("moments", 2), &stop, &mut |_| {})
+            grpo(&small("moments", 2), Place::Cpu, &stop, &mut |_| {})
         });
         match ended {
             Ok(()) => break,
@@ -169,7 +171,7 @@ fn what_is_wrong_is_named_before_any_work() {
         let rollout = Rollout { max_new_tokens: 4, ..Rollout::default() };
         let train = GrpoTrain { steps: 1, images: 1, warmup: 0, ..GrpoTrain::default() };
         let recipe = GrpoRecipe { base: base.into(), ..recipe(manifest, &out, rollout, train) };
-        grpo(&recipe, &AtomicBool::new(false), &mut |_| {}).map_err(|error| error.to_string())
+        grpo(&recipe, Place::Cpu, &AtomicBool::new(false), &mut |_| {}).map_err(|error| error.to_string())
     };
     assert!(run("nowhere.jsonl", &nano()).is_err_and(|e| e.contains("nowhere.jsonl")));
     assert!(run(&manifest, "no-such-model").is_err_and(|e| e.contains("no-such-model")));

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{Device, Tensor};
 use qponder_kernels::pixels::{RgbImage, encode_png};
 use qponder_pipeline::adapter::Adapter;
+use qponder_pipeline::device::Place;
 use qponder_pipeline::train::grpo::grpo;
 use qponder_pipeline::train::{Progress, TrainError, sft};
 use qponder_shared::manifest::{Label, Row, Split};
@@ -163,7 +164,7 @@ fn only_adapted_modules_change_and_a_checkpoint_holds_adapters_alone() {
     for (name, tensor) in adapter.tensors() {
         assert_eq!(bits(tensor), bits(&checkpoint[&format!("weight/{name}")]), "{name}");
     }
-    qponder_pipeline::assess::Assessor::load(&out).expect("the merged model loads");
+    qponder_pipeline::assess::Assessor::load(&out, Place::Cpu).expect("the merged model loads");
 }
 
 #[test]
@@ -213,7 +214,7 @@ fn grpo_resumes_exactly_and_its_reference_is_the_base() {
     let run = |out: &str, threads, stop_after: Option<usize>| {
         let stop = AtomicBool::new(false);
         let mut kl = Vec::new();
-        let ended = grpo(&recipe(out, threads), &stop, &mut |event| {
+        let ended = grpo(&recipe(out, threads), Place::Cpu, &stop, &mut |event| {
             if let Progress::Policy { step, metrics } = event {
                 kl.push(metrics["kl"]);
                 stop.store(Some(*step) == stop_after, Ordering::Relaxed);

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Result, Tensor, Var};
 use qponder_pipeline::ops::{self, Rotation, Segment, reference};
 
 /// Numbers that look random, the same on every run, in −1 to 1.
@@ -85,6 +86,12 @@ fn check(
 #[test]
 fn linear() {
     for (tokens, inputs, outputs) in [(1, 3, 5), (7, 16, 9), (65, 40, 33)] {
+        let frozen = variable(&[outputs, inputs], 2).as_tensor().detach();
+        check(
+            &[variable(&[tokens, inputs], 1)],
+            |t| ops::linear(&t[0], &frozen, None),
+            |t| reference::linear(&t[0], &frozen, None),
+        );
         let variables =
             [variable(&[tokens, inputs], 1), variable(&[outputs, inputs], 2), variable(&[outputs], 3)];
         check(
@@ -147,6 +154,7 @@ fn attention_of_every_kind() {
         ("windows", 10, 10, Segment::consecutive([4, 1, 5], false)),
         ("causal", 8, 8, Segment::consecutive([5, 3], true)),
         ("cached", 4, 16, Arc::from([causal(0..1, 0..6), causal(1..4, 8..15)])),
+        ("decoding", 3, 18, Arc::from([causal(0..1, 0..5), causal(1..2, 12..18), causal(2..3, 6..11)])),
     ];
     for (name, queries, keys, segments) in packed {
         for (heads, kv_heads) in [(4, 4), (4, 2), (6, 1)] {
@@ -161,6 +169,11 @@ fn attention_of_every_kind() {
                 |t| ops::attention(&t[0], &t[1], &t[2], &segments),
                 |t| reference::attention(&t[0], &t[1], &t[2], &segments),
             );
+            check(
+                &variables,
+                |t| ops::grouped_attention(&t[0], &t[1], &t[2], &segments),
+                |t| reference::attention(&t[0], &t[1], &t[2], &segments),
+            );
         }
     }
 }
@@ -173,7 +186,7 @@ fn dropout_keeps_the_mean_and_its_mask() {
         |t| ops::dropout(&t[0], rate, seed),
         |t| reference::dropout(&t[0], rate, seed),
     );
-    let ones = Tensor::ones((400, 300), candle_core::DType::F32, &Device::Cpu).expect("a tensor");
+    let ones = Tensor::ones((400, 300), DType::F32, &Device::Cpu).expect("a tensor");
     let run = |seed| flat(&ops::dropout(&ones, rate, seed).expect("dropout"));
     let dropped = run(seed);
     assert_eq!(dropped, ops::serially(|| run(seed)), "the mask depends on threads");
@@ -191,6 +204,37 @@ fn splitting_over_threads_changes_nothing() {
     let segments = Segment::consecutive([500, 200], true);
     let run = || flat(&ops::attention(&x, &x, &x, &segments).expect("attention"));
     assert_eq!(run(), ops::serially(run));
+}
+
+#[test]
+fn queries_in_no_segment_give_zeros() {
+    let x = variable(&[6, 2, 8], 17).as_tensor().clone();
+    let segments: Arc<[Segment]> = Arc::from([Segment { queries: 3..5, keys: 0..6, causal: false }]);
+    let fused = flat(&ops::attention(&x, &x, &x, &segments).expect("attention"));
+    let grouped = flat(&ops::grouped_attention(&x, &x, &x, &segments).expect("attention"));
+    assert_close(&grouped, &fused, 1e-5, "value");
+    assert!(fused[..48].iter().all(|value| *value == 0.0));
+}
+
+#[test]
+fn narrow_numbers_meet_wide_parameters() {
+    let bf16 = |variable: &Var| variable.as_tensor().to_dtype(DType::BF16).expect("bf16");
+    let (x, weight, norm) = (variable(&[5, 16], 18), variable(&[8, 16], 19), variable(&[16], 20));
+    let narrow = ops::rms_norm(&bf16(&x), norm.as_tensor(), 1e-6).expect("a norm");
+    let narrow = ops::linear(&narrow, weight.as_tensor(), None).expect("a product");
+    assert_eq!(narrow.dtype(), DType::BF16);
+    let wide = ops::rms_norm(x.as_tensor(), norm.as_tensor(), 1e-6).expect("a norm");
+    let wide = ops::linear(&wide, weight.as_tensor(), None).expect("a product");
+    let narrow = narrow.to_dtype(DType::F32).expect("f32");
+    assert_close(&flat(&narrow), &flat(&wide), 0.03, "value");
+    let gradients =
+        |out: &Tensor| out.sqr().and_then(|t| t.sum_all()).and_then(|t| t.backward()).expect("backward");
+    let (found, expected) = (gradients(&narrow), gradients(&wide));
+    for (name, parameter) in [("x", &x), ("weight", &weight), ("norm", &norm)] {
+        let of = |store: &GradStore| store.get(parameter.as_tensor()).expect("a gradient").clone();
+        assert_eq!(of(&found).dtype(), DType::F32, "{name}");
+        assert_close(&flat(&of(&found)), &flat(&of(&expected)), 0.05, name);
+    }
 }
 
 #[test]

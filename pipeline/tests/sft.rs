@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use qponder_kernels::pixels::{RgbImage, encode_png};
 use qponder_pipeline::degrade::degrade;
+use qponder_pipeline::device::Place;
 use qponder_pipeline::train::{Progress, TrainError, sft};
 use qponder_shared::manifest::{Label, Row, Split};
-use qponder_shared::recipe::{Data, Objective, SftRecipe, Train, Validation};
+use qponder_shared::recipe::{Data, Objective, Precision, SftRecipe, Train, Validation};
 use qponder_shared::{Distortion, DistortionKind, Severity};
 
 /// A dataset of small synthetic pictures, each clean, blurred and noisy.
@@ -74,7 +75,7 @@ fn an_interrupted_run_ends_in_the_same_weights_on_any_number_of_threads() {
         let stop = AtomicBool::new(false);
         // Threads are no part of a run's identity: the sums are formed in the same order.
         let recipe = recipe(&manifest, "nano:init", out, tiny(3, threads));
-        sft(&recipe, &stop, &mut |event| {
+        sft(&recipe, Place::Cpu, &stop, &mut |event| {
             if matches!(event, Progress::Step { step, .. } if Some(*step) == stop_after) {
                 stop.store(true, Ordering::Relaxed);
             }
@@ -97,19 +98,84 @@ fn the_loss_falls_and_the_model_reads_back() {
     let tower = dir.path().join("tower");
     let stop = AtomicBool::new(false);
     let train = Train { objective: Objective::Tower, ..tiny(2, 2) };
-    sft(&recipe(&manifest, "nano:init", &tower, train), &stop, &mut |_| {}).expect("trains");
+    sft(&recipe(&manifest, "nano:init", &tower, train), Place::Cpu, &stop, &mut |_| {}).expect("trains");
     let mut losses = Vec::new();
     let train = Train { learning_rate: 2e-3, ..tiny(8, 2) };
     let out = dir.path().join("answer");
-    sft(&recipe(&manifest, &tower.to_string_lossy(), &out, train), &stop, &mut |event| {
+    sft(&recipe(&manifest, &tower.to_string_lossy(), &out, train), Place::Cpu, &stop, &mut |event| {
         if let Progress::Step { loss, .. } = event {
             losses.push(*loss);
         }
     })
     .expect("trains");
     assert!(losses[7] < 0.8 * losses[0], "{losses:?}");
-    let assessor = qponder_pipeline::assess::Assessor::load(&out).expect("the saved model loads");
+    let assessor = qponder_pipeline::assess::Assessor::load(&out, Place::Cpu).expect("the saved model loads");
     assert!(assessor.info().parameters > 3_000_000);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_told_and_the_one_before_it_is_used() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let manifest = dataset(dir.path());
+    let (whole, harmed) = (dir.path().join("whole"), dir.path().join("harmed"));
+    let run = |out: &Path, stop_after: Option<usize>, told: &mut Vec<Progress>| {
+        let stop = AtomicBool::new(false);
+        sft(&recipe(&manifest, "nano:init", out, tiny(3, 2)), Place::Cpu, &stop, &mut |event| {
+            if matches!(event, Progress::Step { step, .. } if Some(*step) == stop_after) {
+                stop.store(true, Ordering::Relaxed);
+            }
+            told.push(event.clone());
+        })
+    };
+    let mut told = Vec::new();
+    run(&whole, None, &mut told).expect("trains");
+    let _ = run(&harmed, Some(2), &mut told);
+    let newest = harmed.join("checkpoint-00000002.safetensors");
+    let mut bytes = std::fs::read(&newest).expect("a checkpoint");
+    let place = bytes.len() - 1000;
+    bytes[place] ^= 1;
+    std::fs::write(&newest, &bytes).expect("writes");
+    told.clear();
+    run(&harmed, None, &mut told).expect("goes on");
+    let damaged = |event: &Progress| matches!(event, Progress::Damaged { error } if error.contains("00000002") && error.contains("hash"));
+    assert!(told.iter().any(damaged), "{told:?}");
+    assert!(told.iter().any(|event| matches!(event, Progress::Started { step: 1, .. })), "{told:?}");
+    assert!(weights(&whole) == weights(&harmed), "the weights differ");
+
+    // With no good one left, nothing is thrown away.
+    for step in [2, 3] {
+        let path = harmed.join(format!("checkpoint-{step:08}.safetensors"));
+        std::fs::write(path, b"no checkpoint").expect("writes");
+    }
+    assert!(matches!(run(&harmed, None, &mut told), Err(TrainError::Checkpoint { .. })));
+}
+
+#[test]
+fn training_in_bf16_follows_training_in_f32() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let manifest = dataset(dir.path());
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/nano-ci");
+    let mut losses = Vec::new();
+    for (name, precision) in [("wide", Precision::F32), ("narrow", Precision::Bf16)] {
+        for (kind, recompute) in [("kept", false), ("again", true)] {
+            let out = dir.path().join(format!("{name}-{kind}"));
+            let train = Train { precision, recompute, head_tokens: 16, learning_rate: 1e-4, ..tiny(2, 2) };
+            let stop = AtomicBool::new(false);
+            let mut own = Vec::new();
+            sft(&recipe(&manifest, &base.to_string_lossy(), &out, train), Place::Cpu, &stop, &mut |event| {
+                if let Progress::Step { loss, grad_norm, .. } = event {
+                    own.extend([*loss, *grad_norm]);
+                }
+            })
+            .expect("trains");
+            losses.push(own);
+        }
+    }
+    for own in &losses[1..] {
+        for (found, expected) in own.iter().zip(&losses[0]) {
+            assert!((found / expected - 1.0).abs() < 0.03, "{losses:?}");
+        }
+    }
 }
 
 #[test]
@@ -119,7 +185,7 @@ fn what_is_wrong_is_named_before_any_work() {
     let out = dir.path().join("out");
     let stop = AtomicBool::new(false);
     let fails = |recipe: &SftRecipe, expected: &str| {
-        let error = sft(recipe, &stop, &mut |_| {}).expect_err(expected).to_string();
+        let error = sft(recipe, Place::Cpu, &stop, &mut |_| {}).expect_err(expected).to_string();
         assert!(error.contains(expected), "{error}");
     };
     fails(&recipe("nowhere.jsonl", "nano:init", &out, tiny(1, 1)), "nowhere.jsonl");
@@ -127,6 +193,6 @@ fn what_is_wrong_is_named_before_any_work() {
     let broken = dir.path().join("broken.jsonl");
     std::fs::write(&broken, "\n{\"id\": 3}\n").expect("writes");
     fails(&recipe(&broken.to_string_lossy(), "nano:init", &out, tiny(1, 1)), "line 2");
-    sft(&recipe(&manifest, "nano:init", &out, tiny(1, 1)), &stop, &mut |_| {}).expect("trains");
+    sft(&recipe(&manifest, "nano:init", &out, tiny(1, 1)), Place::Cpu, &stop, &mut |_| {}).expect("trains");
     fails(&recipe(&manifest, "nano:init", &out, tiny(2, 1)), "another recipe");
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use qponder_pipeline::device::Place;
 use qponder_pipeline::distil::{DistilError, Limit, Progress, Report, distil, estimate};
 use qponder_pipeline::teacher;
 use qponder_pipeline::train::data::read_manifests;
@@ -136,7 +137,7 @@ fn our_own_server_teaches_and_a_second_run_asks_nothing() {
         lora: None,
         validation: Validation { every: 1, images: 0, reasoning_images: 0 },
     };
-    sft(&training, &AtomicBool::new(false), &mut |_| {}).expect("the cold start learns from it");
+    sft(&training, Place::Cpu, &AtomicBool::new(false), &mut |_| {}).expect("the cold start learns from it");
 }
 
 #[test]

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use qponder_kernels::pixels::{Filter, RgbImage, encode_png, resize};
-use qponder_shared::manifest::Row;
+use qponder_shared::manifest::{Row, Split};
 use qponder_shared::{Distortion, DistortionKind, Severity};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::sample::{self, LARGEST, Photograph};
-use super::{DatasetError, Sample, Source, sources};
+use super::sample::{self, LARGEST, Photograph, Sample};
+use super::{DatasetError, Source, sources};
 use crate::degrade::Rng;
 
 /// What to make.
@@ -44,6 +44,9 @@ pub struct Settings {
     /// The longer side of whole photographs, which are never more than three quarters of the original.
     pub max_side: usize,
     pub seed: u64,
+    /// Whether crops of training photographs are also developed in other ways before they are degraded.
+    #[serde(default)]
+    pub vary: bool,
 }
 
 impl Default for Settings {
@@ -56,6 +59,7 @@ impl Default for Settings {
             sizes: Vec::new(),
             max_side: 512,
             seed: 0,
+            vary: false,
         }
     }
 }
@@ -244,7 +248,8 @@ impl Work<'_> {
         version: &Version,
     ) -> Result<Option<Row>, DatasetError> {
         let rng = &mut Rng::new(self.settings.seed, sample::hash(&version.id));
-        let crop = version.size.and_then(|size| photograph.crop(size, rng));
+        let vary = self.settings.vary && photograph.split == Split::Train;
+        let crop = version.size.and_then(|size| photograph.crop(size, vary, rng));
         let Some(pristine) = crop.as_ref().or(whole) else { return Ok(None) };
         let Sample { pixels, row } =
             Sample::new(version.id.clone(), photograph, pristine, version.distortion, rng.next_u64());

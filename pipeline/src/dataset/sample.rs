@@ -1,10 +1,10 @@
 //! A labelled image, and what it is made from: shrunk copies of a photograph.
 
 use qponder_kernels::pixels::{Filter, RgbImage, resize};
+use qponder_shared::Distortion;
 use qponder_shared::manifest::{Label, Metrics, Row, Split};
-use qponder_shared::{Distortion, DistortionKind, Severity};
 
-use super::Source;
+use super::{Source, variation};
 use crate::degrade::{Rng, degrade};
 use crate::proxy::{self, proxy_score};
 
@@ -18,7 +18,7 @@ const LONGEST: usize = 1600;
 
 /// Pixels with their line of a manifest.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
+pub(super) struct Sample {
     pub pixels: RgbImage,
     pub row: Row,
 }
@@ -84,25 +84,26 @@ impl Photograph {
     }
 
     /// How many copies are large enough for a square of `size` pixels.
-    pub(super) fn roomy(&self, size: usize) -> usize {
+    fn roomy(&self, size: usize) -> usize {
         self.copies.iter().take_while(|copy| copy.width().min(copy.height()) >= size).count()
     }
 
     /// A square of `size` pixels from any place of any copy that is large enough, turned and mirrored at
-    /// random; `None` when none is.
-    pub(super) fn crop(&self, size: usize, rng: &mut Rng) -> Option<RgbImage> {
+    /// random, and if asked for varied; `None` when none is.
+    pub(super) fn crop(&self, size: usize, vary: bool, rng: &mut Rng) -> Option<RgbImage> {
         let copy = self.copies.get(rng.below(self.roomy(size)))?;
-        let left = rng.below((copy.width() + 1).checked_sub(size)?);
-        let top = rng.below((copy.height() + 1).checked_sub(size)?);
-        Some(copy.crop(left, top, size, size)?.symmetry(rng.below(8)))
+        let (mut width, mut height) = (size, size);
+        if vary {
+            (width, height) = variation::piece(size, (copy.width(), copy.height()), rng);
+        }
+        let left = rng.below((copy.width() + 1).checked_sub(width)?);
+        let top = rng.below((copy.height() + 1).checked_sub(height)?);
+        let mut piece = copy.crop(left, top, width, height)?;
+        if vary {
+            piece = variation::develop(&piece, size, rng);
+        }
+        Some(piece.symmetry(rng.below(8)))
     }
-}
-
-/// Any of the kinds at any of the levels, each alike; `None` when there is none to choose.
-pub(super) fn draw(kinds: &[DistortionKind], levels: &[Severity], rng: &mut Rng) -> Option<Distortion> {
-    let kind = *kinds.get(rng.below(kinds.len()))?;
-    let level = *levels.get(rng.below(levels.len()))?;
-    Some(Distortion { kind, level })
 }
 
 /// FNV-1a: a number for a name that never changes.

@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::math::{dot, softmax};
-use super::{MatrixView, matmul, reference, slices, worth_splitting};
+use super::{MatrixView, grouped_attention, matmul, slices, worth_splitting};
 
 /// Queries that see the same keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, segments: &Arc<[Segment]>) 
         candle_core::bail!("attention of q {:?}, k {:?}, v {:?}", q.shape(), k.shape(), v.shape());
     }
     if !slices::is_cpu_f32(q) {
-        return reference::attention(q, k, v, segments);
+        return grouped_attention(q, k, v, segments);
     }
     q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, Attention { segments: segments.clone() })
 }

@@ -3,8 +3,8 @@
 //! candle's fused CPU operations (`rms_norm`, `rope`, `softmax_last_dim`, sdpa) have no gradient and
 //! say nothing about it, and its differentiable ones make many passes over memory. So the model uses
 //! the operations here: on the CPU a fused kernel with a hand-written gradient, on other devices a
-//! composition of candle's differentiable operations ([`mod@reference`]). Inference and training run the
-//! same code; `tests/ops.rs` compares each kernel and gradient with the composition and with finite
+//! composition of candle's differentiable operations ([`mod@reference`], and [`grouped_attention`]).
+//! Inference and training run the same code; `tests/ops.rs` compares each kernel and gradient with the composition and with finite
 //! differences.
 //!
 //! Sequences are *packed*: a batch is one long row of tokens `(tokens, ...)`, and [`Segment`]s say
@@ -14,6 +14,8 @@ mod activation;
 mod attention;
 mod cross_entropy;
 mod dropout;
+mod given;
+mod grouped_attention;
 mod linear;
 mod math;
 mod matmul;
@@ -31,6 +33,8 @@ pub use activation::{gelu, swiglu};
 pub use attention::{Segment, attention};
 pub use cross_entropy::{entropy, negative_log_likelihood};
 pub use dropout::dropout;
+use given::given;
+pub use grouped_attention::grouped_attention;
 pub use linear::linear;
 pub use matmul::{MatrixView, matmul};
 pub use recompute::{backward, recompute};

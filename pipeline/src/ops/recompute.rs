@@ -8,13 +8,10 @@
 
 use std::cell::RefCell;
 
-use candle_core::backend::BackendStorage as _;
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 
-use super::slices;
-
-type Function = Box<dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync>;
+use super::given;
 
 thread_local! {
     /// Gradients of parameters inside of recomputed parts, while [`backward`] runs.
@@ -28,10 +25,27 @@ pub fn recompute(
     x: &Tensor,
     function: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
 ) -> Result<Tensor> {
-    let result = function(&x.detach())?.detach().contiguous()?;
+    let input = x.detach();
+    let result = function(&input)?;
     // Parameters inside may be in training even where nothing before them is.
     let x = if x.track_op() { x.clone() } else { Var::from_tensor(x)?.as_tensor().clone() };
-    x.apply_op1(Recompute { result, function: Box::new(function) })
+    given(&x, result, move |grad| again(&input, &function, grad))
+}
+
+/// Runs the function once more, puts the gradients of its parameters into the store of the thread, and
+/// gives that of its input.
+fn again(input: &Tensor, function: impl Fn(&Tensor) -> Result<Tensor>, grad: &Tensor) -> Result<Tensor> {
+    let x = Var::from_tensor(input)?;
+    let result = function(x.as_tensor())?;
+    let grad = grad.detach();
+    let mut store = (result * &grad)?.sum_all()?.backward()?;
+    store.remove(&grad);
+    let dx = store.remove(x.as_tensor()).map(|dx| dx.detach());
+    INNER.with_borrow_mut(|inner| match inner {
+        Some(inner) => inner.extend(store),
+        None => candle_core::bail!("recomputed parts are differentiated with ops::backward alone"),
+    })?;
+    dx.map_or_else(|| input.zeros_like(), Ok)
 }
 
 /// The gradients of everything that leads to `loss`, in recomputed parts too.
@@ -44,48 +58,4 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
         store.extend(inner)?;
     }
     Ok(store)
-}
-
-struct Recompute {
-    result: Tensor,
-    function: Function,
-}
-
-impl CustomOp1 for Recompute {
-    fn name(&self) -> &'static str {
-        "recompute"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (storage, layout) = self.result.storage_and_layout();
-        match &*storage {
-            Storage::Cpu(storage) => {
-                let values = slices::of(storage, layout, "recompute")?.to_vec();
-                Ok((CpuStorage::F32(values), layout.shape().clone()))
-            }
-            _ => candle_core::bail!("recompute: the result is on another device than its input"),
-        }
-    }
-
-    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        let (storage, layout) = self.result.storage_and_layout();
-        match &*storage {
-            Storage::Cuda(storage) => Ok((storage.try_clone(layout)?, layout.shape().clone())),
-            _ => candle_core::bail!("recompute: the result is on another device than its input"),
-        }
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let x = Var::from_tensor(&x.detach())?;
-        let result = (self.function)(x.as_tensor())?;
-        let grad = grad.detach();
-        let mut store = (result * &grad)?.sum_all()?.backward()?;
-        store.remove(&grad);
-        let dx = store.remove(x.as_tensor()).map(|dx| dx.detach());
-        INNER.with_borrow_mut(|inner| match inner {
-            Some(inner) => inner.extend(store),
-            None => candle_core::bail!("recomputed parts are differentiated with ops::backward alone"),
-        })?;
-        Ok(dx)
-    }
 }

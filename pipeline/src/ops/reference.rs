@@ -1,16 +1,25 @@
 //! Each operation as a composition of candle's differentiable operations.
 //!
-//! What the CPU kernels are tested against, and what other devices run. Plain rather than fast.
+//! What the CPU kernels are tested against, and what other devices and narrower numbers run. Plain rather
+//! than fast. Parameters in training are f32 whatever the activations are; they are brought to the
+//! activations' type where they are used, and their gradients come back as f32.
 
 use candle_core::{D, DType, Result, Tensor};
 
-use super::{Rotation, Segment};
+use super::{Rotation, Segment, given};
 
 /// See [`super::linear`].
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let y = x.matmul(&weight.t()?)?;
+    let weight = weight.to_dtype(x.dtype())?;
+    let y = if weight.track_op() || !x.track_op() {
+        x.matmul(&weight.t()?)?
+    } else {
+        // candle would also compute the gradient of the frozen weight, and then drop it.
+        let y = x.detach().matmul(&weight.t()?)?;
+        given(x, y, move |grad| grad.matmul(&weight))?
+    };
     match bias {
-        Some(bias) => y.broadcast_add(bias),
+        Some(bias) => y.broadcast_add(&bias.to_dtype(y.dtype())?),
         None => Ok(y),
     }
 }
@@ -28,13 +37,12 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     let dtype = x.dtype();
     let x = x.to_dtype(DType::F32)?;
     let rms = (x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
-    x.broadcast_div(&rms)?.to_dtype(dtype)?.broadcast_mul(weight)
+    x.broadcast_div(&rms)?.to_dtype(dtype)?.broadcast_mul(&weight.to_dtype(dtype)?)
 }
 
 /// See [`super::rope`].
 pub fn rope(x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
-    let (cos, sin) = rotation.tensors(x.device())?;
-    let (cos, sin) = (cos.to_dtype(x.dtype())?, sin.to_dtype(x.dtype())?);
+    let (cos, sin) = rotation.tensors(x)?;
     let half = x.dim(2)? / 2;
     let turned = Tensor::cat(&[&x.narrow(2, half, half)?.neg()?, &x.narrow(2, 0, half)?], 2)?;
     x.broadcast_mul(&cos)? + turned.broadcast_mul(&sin)?

@@ -1,8 +1,8 @@
 //! Rotary position embeddings in the half-split layout of the Qwen models.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::{each_row, reference, slices};
 
@@ -13,6 +13,8 @@ pub struct Rotation {
     /// `(tokens, half)`: the second half of a head repeats the first's angles.
     cos: Arc<[f32]>,
     sin: Arc<[f32]>,
+    /// The same on the device of the first tensor that was rotated by it, if that was not the CPU.
+    tensors: Arc<OnceLock<(Tensor, Tensor)>>,
 }
 
 impl Rotation {
@@ -20,16 +22,24 @@ impl Rotation {
     #[must_use]
     pub fn new(angles: &[f32], half: usize) -> Self {
         let (sin, cos): (Vec<_>, Vec<_>) = angles.iter().map(|angle| angle.sin_cos()).unzip();
-        Self { half, cos: cos.into(), sin: sin.into() }
+        Self { half, cos: cos.into(), sin: sin.into(), tensors: Arc::default() }
     }
 
-    /// Cosine and sine as tensors `(tokens, 1, head_dim)`.
-    pub(super) fn tensors(&self, device: &Device) -> Result<(Tensor, Tensor)> {
+    /// Cosine and sine as tensors `(tokens, 1, head_dim)` of the device and type of `x`.
+    pub(super) fn tensors(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        if let Some((cos, sin)) = self.tensors.get()
+            && cos.device().same_device(x.device())
+            && cos.dtype() == x.dtype()
+        {
+            return Ok((cos.clone(), sin.clone()));
+        }
         let tensor = |values: &[f32]| {
-            let half = Tensor::from_slice(values, (values.len() / self.half, 1, self.half), device)?;
-            Tensor::cat(&[&half, &half], 2)
+            let half = Tensor::from_slice(values, (values.len() / self.half, 1, self.half), x.device())?;
+            Tensor::cat(&[&half, &half], 2)?.to_dtype(x.dtype())
         };
-        Ok((tensor(&self.cos)?, tensor(&self.sin)?))
+        let made = (tensor(&self.cos)?, tensor(&self.sin)?);
+        let _ = self.tensors.set(made.clone());
+        Ok(made)
     }
 }
 

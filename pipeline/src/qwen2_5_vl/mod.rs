@@ -24,6 +24,7 @@ pub use vision::VisionTower;
 pub use weights::Weights;
 pub(crate) use weights::published_name;
 
+use crate::device::DeviceError;
 use crate::ops;
 
 /// Why a checkpoint directory cannot be used.
@@ -45,6 +46,8 @@ pub enum LoadError {
     TensorShape { name: String, expected: String, found: String },
     #[error("{path}: {reason}")]
     Tokenizer { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     #[error("the model cannot run: {0}")]
     Tensor(#[from] candle_core::Error),
 }
@@ -104,7 +107,7 @@ impl Qwen2_5Vl {
         Ok(Self { config, vision, text, device: device.clone() })
     }
 
-    /// Reads a checkpoint directory; on the CPU all weights become f32.
+    /// Reads a checkpoint directory; all weights become f32 on the CPU and bf16 elsewhere.
     ///
     /// # Errors
     /// When the directory is missing, incomplete or damaged.
@@ -127,6 +130,23 @@ impl Qwen2_5Vl {
         self
     }
 
+    /// Computes activations in `dtype`, whatever the weights are; without this in that of the weights.
+    #[must_use]
+    pub fn with_dtype(mut self, dtype: DType) -> Self {
+        self.vision.dtype = dtype;
+        self.text.dtype = dtype;
+        self
+    }
+
+    /// The same model over other weights.
+    ///
+    /// # Errors
+    /// Names the first tensor that is missing or has another shape.
+    pub fn over(&self, weights: &Weights) -> std::result::Result<Self, LoadError> {
+        let model = Self::new(self.config.clone(), weights, &self.device)?;
+        Ok(model.with_dtype(self.text.dtype).with_recompute(self.text.recompute))
+    }
+
     /// Where the weights are.
     #[must_use]
     pub fn device(&self) -> &Device {
@@ -135,12 +155,12 @@ impl Qwen2_5Vl {
 
     /// Embeddings of all images, one after the other, `(merged patches, hidden_size)`. Where
     /// there is one for each thread of the CPU, threads take whole images: the tower's many small operations gain little from being split.
-    fn images(&self, inputs: &Inputs, dtype: DType) -> Result<Tensor> {
+    fn images(&self, inputs: &Inputs) -> Result<Tensor> {
         let counts: Vec<usize> = inputs.grids.iter().map(|grid| grid.iter().product()).collect();
         let length = inputs.patches.len() / counts.iter().sum::<usize>().max(1);
         let embed = |patches: &[f32], grids: &[[usize; 3]]| {
             let shape = (patches.len() / length.max(1), length);
-            self.vision.forward(&Tensor::from_slice(patches, shape, &self.device)?.to_dtype(dtype)?, grids)
+            self.vision.forward(&Tensor::from_slice(patches, shape, &self.device)?, grids)
         };
         if !self.device.is_cpu() || counts.len() < rayon::current_num_threads().max(2) {
             return embed(&inputs.patches, &inputs.grids);
@@ -170,7 +190,7 @@ impl Qwen2_5Vl {
         if inputs.grids.is_empty() {
             return Ok(words);
         }
-        let images = self.images(inputs, words.dtype())?;
+        let images = self.images(inputs)?;
         let (tokens, available) = (inputs.ids.len() as u32, images.dim(0)? as u32);
         let mut next = 0;
         let pick = |(index, &id): (usize, &u32)| {

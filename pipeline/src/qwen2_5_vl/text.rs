@@ -49,7 +49,7 @@ impl KvCache {
         let length = self.lengths[from];
         for (keys, values) in &self.layers {
             for tensor in [keys, values] {
-                let rows = tensor.narrow(0, from * self.capacity, length)?.copy()?;
+                let rows = tensor.narrow(0, from * self.capacity, length)?.force_contiguous()?;
                 tensor.slice_set(&rows, 0, to * self.capacity)?;
             }
         }
@@ -72,6 +72,8 @@ pub struct TextModel {
     layers: Vec<Arc<Layer>>,
     norm: Tensor,
     head: Tensor,
+    /// What activations are computed in.
+    pub(super) dtype: DType,
     /// Whether the backward pass of training makes the layers' graphs again instead of keeping them.
     pub(super) recompute: bool,
 }
@@ -89,6 +91,7 @@ impl TextModel {
             layers: layers.collect::<std::result::Result<_, _>>()?,
             norm: weights.get("model.norm.weight", config.hidden_size)?,
             head: if tied { embedding.clone() } else { weights.get("lm_head.weight", shape)? },
+            dtype: embedding.dtype(),
             embedding,
             config: config.clone(),
             recompute: false,
@@ -101,7 +104,7 @@ impl TextModel {
     /// When an id is outside the vocabulary.
     pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
         let ids = Tensor::from_slice(ids, ids.len(), self.embedding.device())?;
-        self.embedding.index_select(&ids, 0)
+        self.embedding.index_select(&ids, 0)?.to_dtype(self.dtype)
     }
 
     /// The head's weights `(vocab_size, hidden_size)`; a tied head's are the embedding.

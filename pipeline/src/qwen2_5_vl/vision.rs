@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::config::VisionConfig;
 use super::linear::Linear;
@@ -71,6 +71,8 @@ pub struct VisionTower {
     merger_norm: Tensor,
     merger_up: Linear,
     merger_down: Linear,
+    /// What activations are computed in.
+    pub(super) dtype: DType,
     /// Whether anything before the merger is in training: a frozen tower needs no backward pass.
     in_training: bool,
     /// Whether the backward pass of training makes the blocks' graphs again instead of keeping them.
@@ -94,6 +96,7 @@ impl VisionTower {
         let mut before_merger = weights.tensors().iter().filter(|(name, _)| is_before_merger(name));
         Ok(Self {
             config: config.clone(),
+            dtype: patch.dtype(),
             patch,
             blocks: blocks.collect::<std::result::Result<_, _>>()?,
             merger_norm: weights.get("visual.merger.ln_q.weight", width)?,
@@ -154,7 +157,7 @@ impl VisionTower {
         if rows != count || length != patch.dim(1)? {
             candle_core::bail!("patches {:?} do not fit the grids {grids:?}", patches.shape());
         }
-        let x = ops::linear(patches, &patch, None)?;
+        let x = ops::linear(&patches.to_dtype(self.dtype)?, &patch, None)?;
         let device = x.device().clone();
         let merged = Tensor::from_slice(&order.merged, order.merged.len(), &device)?;
         let x =

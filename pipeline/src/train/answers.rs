@@ -134,7 +134,8 @@ impl Head {
 
     /// Losses and, below them, entropies: `(1 or 2, tokens)`.
     fn rows(self, logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
-        let logits = if self.temperature == 1.0 { logits.clone() } else { (logits / self.temperature)? };
+        let logits = logits.to_dtype(DType::F32)?;
+        let logits = if self.temperature == 1.0 { logits } else { (logits / self.temperature)? };
         let losses = ops::negative_log_likelihood(&logits, targets)?.unsqueeze(0)?;
         if !self.entropy {
             return Ok(losses);

@@ -1,4 +1,4 @@
-//! Checkpoints: weights, moments and the step in one safetensors file, complete or absent.
+//! Checkpoints: weights, moments and the step in one safetensors file, complete or absent, with a hash.
 //!
 //! Everything else that a run depends on (order of the data, augmentation, wording) is a function of
 //! the recipe's seed and the step, so a resumed run continues exactly the one that was interrupted.
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use sha2::{Digest as _, Sha256};
 
 use super::TrainError;
 use super::optimiser::Moments;
@@ -46,6 +47,17 @@ fn bytes_of(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
+/// SHA-256 of names and bytes, which must come in the order of the names.
+fn hash<'a>(entries: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut hash = Sha256::new();
+    for (name, bytes) in entries {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name);
+        hash.update(bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Checkpoint {
     fn path(dir: &Path, step: usize) -> PathBuf {
         dir.join(format!("checkpoint-{step:08}.safetensors"))
@@ -65,6 +77,7 @@ impl Checkpoint {
             entries.push((format!("first/{name}"), vec![moments.first.len()], bytes_of(&moments.first)));
             entries.push((format!("second/{name}"), vec![moments.second.len()], bytes_of(&moments.second)));
         }
+        entries.sort_by(|(a, ..), (b, ..)| a.cmp(b));
         let path = Self::path(dir, self.step);
         let broken = |e: safetensors::SafeTensorError| TrainError::Checkpoint {
             path: path.clone(),
@@ -77,6 +90,10 @@ impl Checkpoint {
         let facts = HashMap::from([
             ("step".to_owned(), self.step.to_string()),
             ("recipe".to_owned(), self.recipe.clone()),
+            (
+                "sha256".to_owned(),
+                hash(entries.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice()))),
+            ),
         ]);
         let bytes = safetensors::serialize(views, Some(facts)).map_err(broken)?;
         write_whole(&path, &bytes)?;
@@ -98,19 +115,35 @@ impl Checkpoint {
         steps
     }
 
-    /// The newest checkpoint of a directory; `None` when there is none.
+    /// The newest checkpoint of a directory that is whole; `None` when there is no checkpoint at all.
+    /// `damaged` is told of every newer one that is not.
     ///
     /// # Errors
-    /// When it is damaged or of another recipe.
-    pub fn newest(dir: &Path, recipe: &str) -> Result<Option<Self>, TrainError> {
-        let Some(step) = Self::steps(dir).pop() else { return Ok(None) };
-        let path = Self::path(dir, step);
-        let checkpoint = Self::read(&path)?;
-        if checkpoint.recipe != recipe {
-            let reason = "it belongs to another recipe; choose another `out` or remove it".into();
-            return Err(TrainError::Checkpoint { path, reason });
+    /// When it is of another recipe, or all are damaged: beginning again would throw away what a person
+    /// may still save.
+    pub fn newest(
+        dir: &Path,
+        recipe: &str,
+        damaged: &mut dyn FnMut(TrainError),
+    ) -> Result<Option<Self>, TrainError> {
+        let mut steps = Self::steps(dir);
+        while let Some(step) = steps.pop() {
+            let path = Self::path(dir, step);
+            let checkpoint = match Self::read(&path) {
+                Ok(checkpoint) => checkpoint,
+                Err(error) if steps.is_empty() => return Err(error),
+                Err(error) => {
+                    damaged(error);
+                    continue;
+                }
+            };
+            if checkpoint.recipe != recipe {
+                let reason = "it belongs to another recipe; choose another `out` or remove it".into();
+                return Err(TrainError::Checkpoint { path, reason });
+            }
+            return Ok(Some(checkpoint));
         }
-        Ok(Some(checkpoint))
+        Ok(None)
     }
 
     fn read(path: &Path) -> Result<Self, TrainError> {
@@ -126,7 +159,14 @@ impl Checkpoint {
             ..Self::default()
         };
         let file = SafeTensors::deserialize(&bytes).map_err(|e| broken(e.to_string()))?;
-        for (name, view) in file.tensors() {
+        let mut tensors = file.tensors();
+        tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if fact("sha256")? != hash(tensors.iter().map(|(name, view)| (name.as_str(), view.data()))) {
+            return Err(broken(
+                "its numbers do not match its hash: the file was damaged after it was written".into(),
+            ));
+        }
+        for (name, view) in tensors {
             let values: Vec<f32> =
                 view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
             let (kind, name) = name.split_once('/').ok_or_else(|| broken(format!("unknown entry {name}")))?;

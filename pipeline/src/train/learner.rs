@@ -10,6 +10,7 @@ use qponder_shared::recipe::{Learning, Part, Schedule};
 use super::TrainError;
 use super::checkpoint::Checkpoint;
 use super::optimiser::{Moments, Optimiser};
+use crate::device::Place;
 use crate::ops;
 
 /// candle's backward pass recurses over the graph.
@@ -26,6 +27,14 @@ pub fn part(name: &str) -> Part {
         Part::Vision
     } else {
         Part::Language
+    }
+}
+
+/// The settings of a run on a device: a GPU takes one micro-batch at a time.
+pub fn on(place: Place, learning: Learning) -> Learning {
+    match place {
+        Place::Cpu => learning,
+        Place::Cuda(_) => Learning { threads: 1, ..learning },
     }
 }
 

@@ -26,6 +26,7 @@ pub use validate::ValidationReport;
 
 use crate::adapter::AdapterError;
 use crate::dataset::manifest::ManifestError;
+use crate::device::DeviceError;
 use crate::processor::PromptError;
 use crate::qwen2_5_vl::LoadError;
 
@@ -34,6 +35,8 @@ use crate::qwen2_5_vl::LoadError;
 pub enum TrainError {
     #[error(transparent)]
     Load(#[from] LoadError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     #[error(transparent)]
     Prompt(#[from] PromptError),
     #[error(transparent)]
@@ -94,6 +97,8 @@ pub enum Progress {
         #[serde(flatten)]
         report: ValidationReport,
     },
+    /// A checkpoint cannot be used, so that the run goes on from an older one.
+    Damaged { error: String },
     /// A checkpoint is safe on disk.
     Saved { step: usize },
 }

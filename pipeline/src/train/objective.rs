@@ -51,7 +51,7 @@ impl PooledHeads {
         let mut start = 0;
         let mut means = Vec::with_capacity(patches.len());
         for &count in patches {
-            means.push(features.narrow(0, start, count)?.mean_keepdim(0)?);
+            means.push(features.narrow(0, start, count)?.to_dtype(DType::F32)?.mean_keepdim(0)?);
             start += count;
         }
         ops::linear(&Tensor::cat(&means, 0)?, &self.weight, Some(&self.bias))
@@ -208,7 +208,7 @@ pub fn gradients(loss: &Tensor, parameters: &BTreeMap<String, Var>) -> Result<BT
         let Some(gradient) = store.get(parameter.as_tensor()) else {
             candle_core::bail!("parameter {name} has no gradient")
         };
-        gradients.insert(name.clone(), gradient.detach().flatten_all()?.to_vec1()?);
+        gradients.insert(name.clone(), gradient.detach().flatten_all()?.to_dtype(DType::F32)?.to_vec1()?);
     }
     Ok(gradients)
 }

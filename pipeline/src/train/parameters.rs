@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{Result, Tensor, Var};
-use qponder_shared::recipe::{Lora, Part, Target};
+use candle_core::{DType, Device, Result, Tensor, Var};
+use qponder_shared::recipe::{Lora, Part, Precision, Target};
 
 use super::TrainError;
 use super::learner::part;
@@ -29,19 +29,23 @@ pub fn trains(name: &str, parts: &[Part], lora: Option<&Lora>) -> bool {
 }
 
 impl Parameters {
-    /// Makes variables of the tensors that `trains` accepts by name; the adapters among the tensors are
-    /// those of `lora`.
+    /// Brings the tensors to a device and makes f32 variables of those that `trains` accepts by name; the
+    /// others become `dtype`. The adapters among the tensors are those of `lora`.
     pub fn new(
         mut tensors: BTreeMap<String, Tensor>,
+        device: &Device,
+        dtype: DType,
         lora: Option<&Lora>,
         trains: impl Fn(&str) -> bool,
     ) -> Result<Self> {
         let mut variables = BTreeMap::new();
         for (name, tensor) in &mut tensors {
             if trains(name) {
-                let variable = Var::from_tensor(tensor)?;
+                let variable = Var::from_tensor(&tensor.to_dtype(DType::F32)?.to_device(device)?)?;
                 *tensor = variable.as_tensor().clone();
                 variables.insert(name.clone(), variable);
+            } else {
+                *tensor = tensor.to_dtype(dtype)?.to_device(device)?;
             }
         }
         let adaptation = lora.map(|lora| Adaptation { scale: lora.scale(), dropout: None });
@@ -62,19 +66,25 @@ impl Parameters {
 }
 
 /// Saves a finished run's model into `out`. Adapters are merged into it; where nothing else was trained,
-/// `out/adapter` gets them for PEFT as well.
+/// `out/adapter` gets them for PEFT as well. Numbers are stored as f16, or as bf16 where that was computed in.
 pub fn save(
     out: &Path,
     config: &Config,
     weights: &Weights,
     base: Option<&Path>,
     lora: Option<&Lora>,
+    precision: Precision,
 ) -> std::result::Result<(), TrainError> {
-    let Some(lora) = lora else { return save::model(out, config, weights, base, Layout::default()) };
+    let stored = match precision {
+        Precision::F32 => save::Precision::F16,
+        Precision::Bf16 => save::Precision::Bf16,
+    };
+    let layout = Layout { precision: stored, ..Layout::default() };
+    let Some(lora) = lora else { return save::model(out, config, weights, base, layout) };
     let adapter = Adapter::trained(weights, lora);
     if lora.parts.is_empty() {
         let base = base.unwrap_or(Path::new("")).to_string_lossy();
         adapter.write(&out.join("adapter"), &base)?;
     }
-    save::model(out, config, &adapter.merge(weights)?, base, Layout::default())
+    save::model(out, config, &adapter.merge(weights)?, base, layout)
 }

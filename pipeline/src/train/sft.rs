@@ -11,12 +11,13 @@ use qponder_shared::recipe::{Objective, Part, SftRecipe};
 use super::checkpoint::Checkpoint;
 use super::data::{Examples, Item, Order, read_manifests, spread};
 use super::dropout::AdapterDropout;
-use super::learner::{self, Gradients, Learner, part};
+use super::learner::{self, Gradients, Learner, on, part};
 use super::objective::{Losses, PooledHeads, gradients, loss};
 use super::parameters::{self, Parameters, trains};
 use super::session::{Session, Training};
 use super::validate::validate;
 use super::{Progress, TrainError, ValidationReport};
+use crate::device::{Place, dtype};
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, Qwen2_5Vl, Weights};
 use crate::{adapter, nano, save};
@@ -27,15 +28,18 @@ use crate::{adapter, nano, save};
 /// `stop` is looked at between micro-batches; a stopped run writes a checkpoint first.
 ///
 /// # Errors
-/// When the recipe's files cannot be read, the disk refuses, the loss is no number, or it was stopped.
+/// When the recipe's files cannot be read, the device or the disk refuses, the loss is no number, or it was
+/// stopped.
 pub fn sft(
     recipe: &SftRecipe,
+    place: Place,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<(), TrainError> {
     let base = Path::new(&recipe.base);
     let fresh = recipe.base == nano::INIT;
     let train = &recipe.train;
+    let (device, dtype) = (place.open()?, dtype(train.precision));
     let training = read_manifests(&recipe.data.manifests, Split::Train)?;
     let held_out = read_manifests(&recipe.data.manifests, Split::Val)?;
     if training.is_empty() {
@@ -48,7 +52,9 @@ pub fn sft(
     } else {
         let config = Config::read(base)?;
         let processor = Processor::read(base, &config)?;
-        let weights = Weights::read(base, DType::F32, &Device::Cpu)?;
+        // What is trained begins with every digit that the checkpoint has.
+        let read = if recipe.lora.is_some() { dtype } else { DType::F32 };
+        let weights = Weights::read(base, read, &Device::Cpu)?;
         (config, processor, weights.tensors().clone())
     };
     let with_heads = train.objective == Objective::Tower || train.auxiliary_weight > 0.0;
@@ -62,39 +68,51 @@ pub fn sft(
     let identity = serde_json::to_string(recipe)
         .map_err(|e| TrainError::Checkpoint { path: recipe.out.clone().into(), reason: e.to_string() })?;
     let out = Path::new(&recipe.out);
-    let checkpoint = Checkpoint::newest(out, &identity)?.unwrap_or_default();
+    let checkpoint = Checkpoint::newest(out, &identity, &mut |error| {
+        progress(&Progress::Damaged { error: error.to_string() });
+    })?
+    .unwrap_or_default();
     let lora = recipe.lora.as_ref();
     if let Some(lora) = lora {
         tensors.extend(adapter::initial(&tensors, lora, train.seed)?);
     }
     tensors.extend(checkpoint.weights);
 
-    let parameters = Parameters::new(tensors, lora, |name| {
+    let parameters = Parameters::new(tensors, &device, dtype, lora, |name| {
         let is_reached = train.objective == Objective::Answer || part(name) == Part::Vision;
         trains(name, &train.parts, lora) && is_reached
     })?;
     let weights = &parameters.weights;
-    let judged = Qwen2_5Vl::new(config.clone(), &parameters.without_graph(), &Device::Cpu)?;
-    let model = Qwen2_5Vl::new(config.clone(), weights, &Device::Cpu)?.with_recompute(train.recompute);
+    let model = Qwen2_5Vl::new(config.clone(), weights, &device)?.with_dtype(dtype);
+    let model = model.with_recompute(train.recompute);
+    let judged = model.over(&parameters.without_graph())?;
     let heads = if with_heads { Some(PooledHeads::load(weights, config.vision.hidden_size)?) } else { None };
     let validation = spread(&held_out, recipe.validation.images);
-    let session = Session::new(out, checkpoint.step, &train.learning(), recipe.validation.every);
+    let learning = on(place, train.learning());
+    let session = Session::new(out, checkpoint.step, &learning, recipe.validation.every);
     let started = session.started(&parameters, training.len(), validation.len());
     let mut trainer = Trainer {
         recipe,
-        dropout: AdapterDropout::new(&model, weights, lora, train.seed, train.recompute),
+        dropout: AdapterDropout::new(&model, weights, lora, train.seed)?,
         model,
         judged,
         heads,
         processor: &processor,
         examples: Examples { processor: &processor, seed: train.seed, augment: recipe.data.augment },
-        learner: Learner::new(identity, parameters.variables, &train.learning(), checkpoint.moments),
+        learner: Learner::new(identity, parameters.variables, &learning, checkpoint.moments),
         order: Order::new(training.len(), train.seed),
         training: &training,
         validation,
     };
     session.run(&mut trainer, started, stop, progress)?;
-    parameters::save(out, &trainer.model.config, weights, if fresh { None } else { Some(base) }, lora)
+    parameters::save(
+        out,
+        &trainer.model.config,
+        weights,
+        if fresh { None } else { Some(base) },
+        lora,
+        train.precision,
+    )
 }
 
 struct Trainer<'a> {

@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use qponder_kernels::pixels::RgbImage;
 use qponder_pipeline::assess::{Assessor, Event, Flow, Request};
+use qponder_pipeline::device::Place;
 use qponder_shared::api::{Mode, Sampling};
 
 use super::places;
@@ -32,6 +33,9 @@ pub struct AssessArgs {
     /// A Qwen2.5-VL checkpoint directory [default: models/nano].
     #[arg(long, value_name = "DIR", env = "QPONDER_MODEL")]
     model: Option<PathBuf>,
+    /// Where to run the model: cpu, or cuda:N where this program was built for CUDA.
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Place,
     /// How the model is asked.
     #[arg(long, value_enum, default_value = "reason")]
     mode: ModeArg,
@@ -85,7 +89,7 @@ pub fn run(args: &AssessArgs) -> anyhow::Result<ExitCode> {
     if files.is_empty() {
         bail!("no PNG, JPEG or WebP file was found");
     }
-    let assessor = Assessor::load(&places::model(args.model.as_deref()))?;
+    let assessor = Assessor::load(&places::model(args.model.as_deref()), args.device)?;
     let asked = Asked { model: assessor.info().name.clone(), mode, seed: args.seed };
     let single = files.len() == 1 && args.paths.iter().all(|path| !path.is_dir());
     let mut report = Report::new(asked, files.len(), args.json, single);

@@ -43,6 +43,9 @@ pub struct DegradeArgs {
     /// Longer side of whole photographs; they are always shrunk to three quarters or less.
     #[arg(long, value_name = "PIXELS", default_value_t = 512)]
     max_side: usize,
+    /// Also vary crops of training photographs before they are degraded: tone, colour, proportions.
+    #[arg(long, requires = "size")]
+    vary: bool,
     /// Decides what is drawn at random; the same seed gives the same dataset.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -71,6 +74,7 @@ pub fn run(args: &DegradeArgs) -> anyhow::Result<()> {
         sizes: args.size.clone(),
         max_side: args.max_side,
         seed: args.seed,
+        vary: args.vary,
     };
     let config = Config { input: args.input.clone(), out: args.out.clone(), settings, threads: args.threads };
     let bar = bar("{bar:30} {human_pos} of {human_len} images, {per_sec}, {eta} left");

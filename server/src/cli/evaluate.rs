@@ -9,6 +9,7 @@ mod text;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use qponder_pipeline::device::Place;
 use qponder_pipeline::evaluate::Estimate;
 use qponder_shared::manifest::Split;
 
@@ -56,6 +57,9 @@ struct DataArgs {
     /// At most so many images, spread evenly over the manifests.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Where to run the model: cpu, or cuda:N where this program was built for CUDA.
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Place,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use qponder_pipeline::device::Place;
 use qponder_pipeline::train::Estimate;
 use qponder_pipeline::train::grpo::grpo;
 use qponder_shared::recipe::GrpoRecipe;
@@ -22,6 +23,9 @@ pub struct GrpoArgs {
     /// The recipe, a TOML file.
     #[arg(long, value_name = "FILE")]
     recipe: PathBuf,
+    /// Where to train: cpu, or cuda:N where this program was built for CUDA.
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Place,
 }
 
 /// Trains, with a progress bar on a terminal and plain lines elsewhere.
@@ -34,7 +38,7 @@ pub fn run(args: &GrpoArgs) -> anyhow::Result<()> {
     let recipe = GrpoRecipe::parse(&text).with_context(|| shown.to_string())?;
     println!("{}", describe_memory(&Estimate::grpo(&recipe)?));
     let stop = stop_on_signal()?;
-    watch(recipe.train.steps, |progress| grpo(&recipe, &stop, progress))?;
+    watch(recipe.train.steps, |progress| grpo(&recipe, args.device, &stop, progress))?;
     println!("trained model in {}", recipe.out);
     Ok(())
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use qponder_pipeline::assess::Assessor;
+use qponder_pipeline::device::Place;
 use sqlx::postgres::PgConnectOptions;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -46,6 +47,9 @@ pub struct ServeArgs {
     /// A Qwen2.5-VL checkpoint directory [default: models/nano].
     #[arg(long, value_name = "DIR", env = "QPONDER_MODEL")]
     model: Option<PathBuf>,
+    /// Where to run the model: cpu, or cuda:N where this program was built for CUDA.
+    #[arg(long, value_name = "DEVICE", default_value_t, env = "QPONDER_DEVICE")]
+    device: Place,
     /// The built page [default: target/web].
     #[arg(long, value_name = "DIR", env = "QPONDER_WEB_DIR")]
     web_dir: Option<PathBuf>,
@@ -83,7 +87,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         TcpListener::bind(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
     listener.set_nonblocking(true)?;
     let (data_dir, _lock) = open_data_dir(&args.data_dir)?;
-    let assessor = Assessor::load(&places::model(args.model.as_deref()))?;
+    let assessor = Assessor::load(&places::model(args.model.as_deref()), args.device)?;
     tracing::info!(model = assessor.info().name, parameters = assessor.info().parameters, "model loaded");
 
     // On this thread: Postgres ends with the thread that starts it (see `Cluster::start`).

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use qponder_pipeline::device::Place;
 use qponder_pipeline::train::{Estimate, sft};
 use qponder_shared::recipe::SftRecipe;
 
@@ -19,6 +20,9 @@ pub struct SftArgs {
     /// The recipe, a TOML file.
     #[arg(long, value_name = "FILE")]
     recipe: PathBuf,
+    /// Where to train: cpu, or cuda:N where this program was built for CUDA.
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Place,
 }
 
 /// Trains, with a progress bar on a terminal and plain lines elsewhere.
@@ -31,7 +35,7 @@ pub fn run(args: &SftArgs) -> anyhow::Result<()> {
     let recipe = SftRecipe::parse(&text).with_context(|| shown.to_string())?;
     println!("{}", describe_memory(&Estimate::sft(&recipe)?));
     let stop = stop_on_signal()?;
-    watch(recipe.train.steps, |progress| sft(&recipe, &stop, progress))?;
+    watch(recipe.train.steps, |progress| sft(&recipe, args.device, &stop, progress))?;
     println!("trained model in {}", recipe.out);
     Ok(())
 }

@@ -67,6 +67,7 @@ fn show(bar: &ProgressBar, event: &Progress) {
             }
         }
         Progress::Validated { step, report } => say(format!("step {step}: {}", describe(report))),
+        Progress::Damaged { error } => say(format!("{error}; going on from the checkpoint before it")),
         Progress::Saved { .. } => {}
     }
 }

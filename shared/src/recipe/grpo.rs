@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Data, Learning, Lora, Optimiser, Part, RecipeError, Rule, Validation, first_broken, lora};
+use super::{
+    Data, Learning, Lora, Optimiser, Part, Precision, RecipeError, Rule, Validation, first_broken, lora,
+};
 
 /// Group-relative policy optimisation (Shao et al., 2024) of a model that the cold start made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -163,6 +165,8 @@ pub struct GrpoTrain {
     pub recompute: bool,
     /// Answer tokens whose logits are in memory at once; 0 takes all. Large vocabularies need it.
     pub head_tokens: usize,
+    /// What activations and frozen weights are computed in.
+    pub precision: Precision,
 }
 
 impl Default for GrpoTrain {
@@ -190,6 +194,7 @@ impl Default for GrpoTrain {
             checkpoint_every: 50,
             recompute: false,
             head_tokens: 0,
+            precision: Precision::F32,
         }
     }
 }
@@ -211,6 +216,7 @@ impl GrpoTrain {
             seed: self.seed,
             threads: self.threads,
             checkpoint_every: self.checkpoint_every,
+            precision: self.precision,
         }
     }
 }

@@ -23,6 +23,17 @@ pub enum Optimiser {
     Muon,
 }
 
+/// What activations and frozen weights are computed in. Weights in training, gradients and moments are f32
+/// either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    F32,
+    /// Half the memory; fast on GPUs, and very slow on CPUs.
+    Bf16,
+}
+
 /// The settings that every `[train]` section has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Learning {
@@ -45,6 +56,7 @@ pub struct Learning {
     pub threads: usize,
     /// Steps between checkpoints.
     pub checkpoint_every: usize,
+    pub precision: Precision,
 }
 
 impl Learning {

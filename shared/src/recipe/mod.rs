@@ -16,7 +16,7 @@ pub use distil::{
     Ask, DistilData, DistilRecipe, EndpointRecipe, Filter, Filters, SpendLimits, TeacherPrompt,
 };
 pub use grpo::{GrpoRecipe, GrpoTrain, LossKind, RewardScale, Rewards, Rollout, ScoreReward};
-pub use learning::{Learning, Optimiser, Part, Schedule};
+pub use learning::{Learning, Optimiser, Part, Precision, Schedule};
 pub use lora::{Lora, Target};
 pub use sft::{Objective, SftRecipe, Train};
 

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Data, Learning, Lora, Optimiser, Part, RecipeError, Rule, Validation, first_broken, lora};
+use super::{
+    Data, Learning, Lora, Optimiser, Part, Precision, RecipeError, Rule, Validation, first_broken, lora,
+};
 
 /// Cold start: supervised training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +72,8 @@ pub struct Train {
     pub recompute: bool,
     /// Answer tokens whose logits are in memory at once; 0 takes all. Large vocabularies need it.
     pub head_tokens: usize,
+    /// What activations and frozen weights are computed in.
+    pub precision: Precision,
 }
 
 impl Default for Train {
@@ -94,6 +98,7 @@ impl Default for Train {
             checkpoint_every: 200,
             recompute: false,
             head_tokens: 0,
+            precision: Precision::F32,
         }
     }
 }
@@ -115,6 +120,7 @@ impl Train {
             seed: self.seed,
             threads: self.threads,
             checkpoint_every: self.checkpoint_every,
+            precision: self.precision,
         }
     }
 }

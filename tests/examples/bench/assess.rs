@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use qponder_pipeline::assess::{Assessor, Flow};
+use qponder_pipeline::device::Place;
 use qponder_pipeline::generate::{Step, generate};
 use qponder_pipeline::qwen2_5_vl::Inputs;
 use qponder_shared::api::Sampling;
@@ -20,7 +21,8 @@ const SYSTEM: &str = "You are a helpful assistant.";
 /// Runs the benchmark.
 pub fn run(options: &Options) -> Result<Value> {
     let model = Path::new(options.text("model")?);
-    let assessor = Assessor::load(model).with_context(|| format!("cannot load {}", model.display()))?;
+    let assessor =
+        Assessor::load(model, Place::Cpu).with_context(|| format!("cannot load {}", model.display()))?;
     let prompt_path = options.text("prompt")?;
     let prompt = fs::read_to_string(prompt_path).with_context(|| format!("cannot read {prompt_path}"))?;
     let text = assessor.processor().chat(SYSTEM, prompt.trim(), 1).map_err(|error| anyhow!("{error}"))?;

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use qponder_pipeline::device::Place;
 use qponder_pipeline::train::Progress;
 use qponder_pipeline::train::grpo::grpo;
 use qponder_shared::recipe::GrpoRecipe;
@@ -46,7 +47,7 @@ pub fn run(options: &Options) -> Result<Value> {
 
     // The first step warms up; what follows the last, saving, is not counted.
     let (mut last, mut times, mut lengths) = (Instant::now(), Vec::new(), Vec::new());
-    grpo(&recipe, &AtomicBool::new(false), &mut |event| {
+    grpo(&recipe, Place::Cpu, &AtomicBool::new(false), &mut |event| {
         if let Progress::Policy { metrics, .. } = event {
             times.push(last.elapsed().as_secs_f64());
             lengths.push(metrics.get("completions/mean_length").copied().unwrap_or(f64::NAN));

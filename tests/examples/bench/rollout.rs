@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, ensure};
 use qponder_kernels::pixels::{Patches, RgbImage};
 use qponder_pipeline::assess::Assessor;
+use qponder_pipeline::device::Place;
 use qponder_pipeline::ops;
 use qponder_pipeline::train::grpo::rollout::Rollout;
 use qponder_shared::recipe;
@@ -19,7 +20,8 @@ use super::options::{Options, median, open};
 /// Runs the benchmark.
 pub fn run(options: &Options) -> Result<Value> {
     let model = Path::new(options.text("model")?);
-    let assessor = Assessor::load(model).with_context(|| format!("cannot load {}", model.display()))?;
+    let assessor =
+        Assessor::load(model, Place::Cpu).with_context(|| format!("cannot load {}", model.display()))?;
     let text = |name| {
         let path = options.text(name)?;
         fs::read_to_string(path).with_context(|| format!("cannot read {path}"))

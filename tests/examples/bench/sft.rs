@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use qponder_pipeline::device::Place;
 use qponder_pipeline::teacher;
 use qponder_pipeline::train::{Progress, sft};
 use qponder_shared::api::Mode;
@@ -45,7 +46,7 @@ pub fn run(options: &Options) -> Result<Value> {
 
     // The first step warms up; what follows the last, saving, is not counted.
     let (mut begun, mut seconds, mut losses) = (Instant::now(), 0.0, Vec::new());
-    sft(&recipe, &AtomicBool::new(false), &mut |event| {
+    sft(&recipe, Place::Cpu, &AtomicBool::new(false), &mut |event| {
         if let Progress::Step { step, loss, .. } = event {
             losses.push(*loss);
             if *step == 1 {

@@ -21,13 +21,14 @@ use super::rollout::Rollout;
 use super::update::{Known, MicroBatch, Update};
 use crate::adapter;
 use crate::degrade::Rng;
+use crate::device::{Place, dtype};
 use crate::generate::Generated;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, Qwen2_5Vl, Weights};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::data::{Item, Order, read_manifests, spread};
 use crate::train::dropout::AdapterDropout;
-use crate::train::learner::{self, Gradients, Learner};
+use crate::train::learner::{self, Gradients, Learner, on};
 use crate::train::parameters::{self, Parameters, trains};
 use crate::train::session::{Session, Training, append};
 use crate::train::validate::validate;
@@ -45,9 +46,11 @@ const KEPT: usize = 2;
 /// `stop` is looked at between images; a stopped run writes a checkpoint first.
 ///
 /// # Errors
-/// When the recipe's files cannot be read, the disk refuses, the loss is no number, or it was stopped.
+/// When the recipe's files cannot be read, the device or the disk refuses, the loss is no number, or it was
+/// stopped.
 pub fn grpo(
     recipe: &GrpoRecipe,
+    place: Place,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<(), TrainError> {
@@ -59,32 +62,41 @@ pub fn grpo(
     }
     let config = Config::read(base)?;
     let processor = Processor::read(base, &config)?;
-    let mut tensors = Weights::read(base, DType::F32, &Device::Cpu)?.tensors().clone();
     let train = &recipe.train;
-    let reference = if train.beta > 0.0 {
-        Some(Qwen2_5Vl::new(config.clone(), &Weights::new(tensors.clone()), &Device::Cpu)?)
-    } else {
-        None
-    };
+    let (device, dtype) = (place.open()?, dtype(train.precision));
+    // What is trained begins with every digit that the checkpoint has.
+    let read = if recipe.lora.is_some() { dtype } else { DType::F32 };
+    let base_weights = Weights::read(base, read, &Device::Cpu)?;
+    let mut tensors = base_weights.tensors().clone();
     let identity = serde_json::to_string(recipe)
         .map_err(|e| TrainError::Checkpoint { path: out.to_owned(), reason: e.to_string() })?;
-    let checkpoint = Checkpoint::newest(out, &identity)?.unwrap_or_default();
+    let checkpoint = Checkpoint::newest(out, &identity, &mut |error| {
+        progress(&Progress::Damaged { error: error.to_string() });
+    })?
+    .unwrap_or_default();
     let lora = recipe.lora.as_ref();
     if let Some(lora) = lora {
         tensors.extend(adapter::initial(&tensors, lora, train.seed)?);
     }
     tensors.extend(checkpoint.weights);
-    let parameters = Parameters::new(tensors, lora, |name| trains(name, &train.parts, lora))?;
+    let parameters = Parameters::new(tensors, &device, dtype, lora, |name| trains(name, &train.parts, lora))?;
     let weights = &parameters.weights;
     let validation = spread(&held_out, recipe.validation.images);
-    let session =
-        Session::new(out, checkpoint.step, &train.learning(), recipe.validation.every).validating_first();
+    let learning = on(place, train.learning());
+    let session = Session::new(out, checkpoint.step, &learning, recipe.validation.every).validating_first();
     let started = session.started(&parameters, training.len(), validation.len());
-    let sampler = Qwen2_5Vl::new(config.clone(), &parameters.without_graph(), &Device::Cpu)?;
-    let model = Qwen2_5Vl::new(config, weights, &Device::Cpu)?.with_recompute(train.recompute);
+    let model = Qwen2_5Vl::new(config, weights, &device)?.with_dtype(dtype).with_recompute(train.recompute);
+    let sampler = model.over(&parameters.without_graph())?;
+    let reference = match lora {
+        _ if train.beta == 0.0 => None,
+        // With adapters off, the weights are those of the frozen policy.
+        Some(lora) if lora.parts.is_empty() => Some(parameters.without_graph().adapted(None)),
+        _ => Some(base_weights.to(&device, dtype)?),
+    };
+    let reference = reference.map(|weights| model.over(&weights)).transpose()?;
     let mut trainer = Trainer {
         recipe,
-        dropout: AdapterDropout::new(&model, weights, lora, train.seed, train.recompute),
+        dropout: AdapterDropout::new(&model, weights, lora, train.seed)?,
         model,
         sampler,
         reference,
@@ -95,14 +107,14 @@ pub fn grpo(
             levels: LevelMap::of_items(&spread(&training, FITTED)),
             max_new_tokens: recipe.rollout.max_new_tokens,
         },
-        learner: Learner::new(identity, parameters.variables, &train.learning(), checkpoint.moments),
+        learner: Learner::new(identity, parameters.variables, &learning, checkpoint.moments),
         order: Order::new(training.len(), train.seed),
         training: &training,
         validation,
         completions: append(&out.join("completions.jsonl"))?,
     };
     session.run(&mut trainer, started, stop, progress)?;
-    parameters::save(out, &trainer.model.config, weights, Some(base), lora)
+    parameters::save(out, &trainer.model.config, weights, Some(base), lora, train.precision)
 }
 
 struct Trainer<'a> {

@@ -71,7 +71,7 @@ pub(super) fn run(args: &SuiteArgs) -> anyhow::Result<()> {
     if let Some(dir) = &args.html {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     }
-    let DataArgs { manifest, split, limit } = &args.data;
+    let DataArgs { manifest, split, limit, .. } = &args.data;
     let tested = cases(manifest, split.split(), *limit)?;
     let fits_elsewhere = args.fit_on == FitOnArg::Val && *split != SplitArg::Val;
     let validation = if fits_elsewhere { Some(cases(manifest, Split::Val, *limit)?) } else { None };
@@ -110,7 +110,7 @@ fn create(path: &Path) -> anyhow::Result<File> {
 }
 
 fn one_model(args: &SuiteArgs, dir: &Path, plan: &Plan<'_>) -> anyhow::Result<(ModelReport, Vec<Scored>)> {
-    let assessor = Assessor::load(dir)?;
+    let assessor = Assessor::load(dir, args.data.device)?;
     let model = assessor.info().clone();
     let (mut modes, mut scored) = (Vec::new(), Vec::new());
     for (chosen, mode) in [(ModeArg::Quick, Mode::Quick), (ModeArg::Reason, Mode::Reason)] {

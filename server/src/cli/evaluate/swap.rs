@@ -30,7 +30,7 @@ pub(super) struct SwapArgs {
 pub(super) fn run(args: &SwapArgs) -> anyhow::Result<()> {
     let cases = cases(&args.data.manifest, args.data.split.split(), args.data.limit)?;
     for dir in &args.model {
-        let assessor = Assessor::load(dir)?;
+        let assessor = Assessor::load(dir, args.data.device)?;
         let info = assessor.info();
         let bar = progress::bar(2 * cases.len(), info.name.clone())?;
         let report = swap(&assessor, &cases, args.seed, &mut |done| bar.set_position(done as u64));

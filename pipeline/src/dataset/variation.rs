@@ -1,0 +1,60 @@
+//! Other pristine images from the same photograph: a little narrower or lower, lighter or darker, warmer
+//! or cooler, more or less colourful.
+//!
+//! A model that sees few photographs learns to know them, and then what was done to them. Each variation
+//! is one that a photographer might have taken or developed: it stays within limits at which an image
+//! is still faultless, and it comes before the distortion, so that its label does not change.
+
+use qponder_kernels::pixels::{Filter, RgbImage, resize};
+
+use crate::degrade::Rng;
+
+/// The most that a side is shrunk by.
+const SQUEEZE: f64 = 1.3;
+/// The exponent of the tone curve lies between this and its inverse.
+const GAMMA: f64 = 1.35;
+/// The largest gain of red over green or blue over green, and the inverse of the smallest.
+const CAST: f64 = 1.1;
+/// Colourfulness lies between this and the one below, as a share of the original.
+const MUTED: f64 = 0.6;
+const VIVID: f64 = 1.25;
+
+/// How large a piece of a photograph becomes a square of `size` pixels: at least as large.
+pub(super) fn piece(size: usize, longest: (usize, usize), rng: &mut Rng) -> (usize, usize) {
+    let mut side = |most: usize| {
+        let share = 1.0 + (SQUEEZE - 1.0) * f64::from(rng.unit());
+        ((size as f64 * share).round() as usize).min(most)
+    };
+    (side(longest.0), side(longest.1))
+}
+
+/// The piece at `size` by `size` pixels, developed in another way.
+pub(super) fn develop(piece: &RgbImage, size: usize, rng: &mut Rng) -> RgbImage {
+    let shrunk = resize(piece, size, size, Filter::Bicubic);
+    let gamma = between(GAMMA.recip(), GAMMA, rng);
+    let gains = [between(CAST.recip(), CAST, rng), 1.0, between(CAST.recip(), CAST, rng)];
+    let saturation = between(MUTED, VIVID, rng);
+    // Gains above 1 would clip the lights; dividing by the largest keeps white at or below white.
+    let largest = gains.iter().copied().fold(1.0, f64::max);
+    let curves = gains.map(|gain| curve(gamma, gain / largest));
+    let mut data = shrunk.into_data();
+    for pixel in data.chunks_exact_mut(3) {
+        let [r, g, b] =
+            [curves[0][pixel[0] as usize], curves[1][pixel[1] as usize], curves[2][pixel[2] as usize]];
+        let luma = 0.299 * r + 0.587 * g + 0.114 * b;
+        for (out, value) in pixel.iter_mut().zip([r, g, b]) {
+            *out = (luma + saturation * (value - luma)).round().clamp(0.0, 255.0) as u8;
+        }
+    }
+    RgbImage::new(size, size, data).unwrap_or_else(|| unreachable!("as many bytes as before"))
+}
+
+/// A number whose logarithm is uniform.
+fn between(low: f64, high: f64, rng: &mut Rng) -> f64 {
+    low * (high / low).powf(f64::from(rng.unit()))
+}
+
+/// The value that each byte becomes.
+fn curve(gamma: f64, gain: f64) -> [f64; 256] {
+    std::array::from_fn(|byte| 255.0 * gain * (byte as f64 / 255.0).powf(gamma))
+}
