@@ -6,6 +6,7 @@
 
 pub mod adapter;
 pub mod assess;
+pub mod check_device;
 pub mod dataset;
 pub mod degrade;
 pub mod device;

@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod cuda;
 mod process;
 mod setup;
 mod test;
@@ -41,6 +42,10 @@ Tasks:
       Train the shipped model again, from photographs to the card
   train-toy [--dry-run]
       The whole path at toy size: distil, cold start, GRPO, evaluation, in minutes
+  cuda build [--capability DIGITS]
+      Build the program for NVIDIA GPUs, on any machine
+  cuda check [--capability DIGITS]
+      Build it, and on a machine with a GPU compare it with the CPU and measure it
   web
       Build only the page, into target/web
 
@@ -73,6 +78,7 @@ fn run() -> Result<()> {
         "up" => up::run(&workspace, up::Options::parse(&mut arguments)?),
         "test" => test::run(&workspace, &test::Options::parse(&mut arguments)?),
         "bench" => bench::run(&workspace, &bench::Options::parse(&mut arguments)?),
+        "cuda" => cuda::run(&workspace, &cuda::Options::parse(&mut arguments)?),
         "check" => check::run(&workspace, &check::Options::parse(&mut arguments)?),
         "train-nano" => train::run(&workspace, dry_run(&mut arguments)?),
         "train-toy" => toy::run(&workspace, dry_run(&mut arguments)?),

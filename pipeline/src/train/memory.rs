@@ -251,42 +251,24 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check_device::Size;
 
-    /// The sizes of the published checkpoints.
-    fn published(
-        hidden: usize,
-        mlp: usize,
-        layers: usize,
-        heads: usize,
-        kv_heads: usize,
-        tied: bool,
-    ) -> Shape {
-        let text = format!(
-            r#"{{"model_type": "qwen2_5_vl", "hidden_size": {hidden}, "intermediate_size": {mlp},
-            "num_hidden_layers": {layers}, "num_attention_heads": {heads}, "num_key_value_heads": {kv_heads},
-            "vocab_size": {vocabulary}, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
-            "max_position_embeddings": 128000, "tie_word_embeddings": {tied}, "image_token_id": 151655,
-            "vision_start_token_id": 151652, "vision_end_token_id": 151653,
-            "rope_scaling": {{"type": "mrope", "mrope_section": [16, 24, 24]}},
-            "vision_config": {{"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
-            "in_chans": 3, "out_hidden_size": {hidden}, "patch_size": 14, "spatial_merge_size": 2,
-            "window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31], "temporal_patch_size": 2}}}}"#,
-            vocabulary = if tied { 151_936 } else { 152_064 },
-        );
-        Shape { config: Config::parse(&text).expect("a configuration"), image_tokens: 1280 }
+    /// The sizes of a published checkpoint.
+    fn published(size: Size) -> Shape {
+        Shape { config: size.config().expect("a configuration"), image_tokens: 1280 }
     }
 
     #[test]
     fn parameters_are_those_of_the_published_models_and_of_nano() {
         let total = |shape: &Shape| shape.parameters().iter().sum::<u64>();
-        assert_eq!(total(&published(2048, 11_008, 36, 16, 2, true)), 3_754_622_976);
-        assert_eq!(total(&published(3584, 18_944, 28, 28, 4, false)), 8_292_166_656);
+        assert_eq!(total(&published(Size::B3)), 3_754_622_976);
+        assert_eq!(total(&published(Size::B7)), 8_292_166_656);
         assert_eq!(total(&Shape::of(SftRecipe::NANO_INIT).expect("nano")), 3_147_008);
     }
 
     #[test]
     fn adapters_and_recomputation_save_memory() {
-        let shape = published(3584, 18_944, 28, 28, 4, false);
+        let shape = published(Size::B7);
         let lora = Lora { rank: 8, ..Lora::default() };
         // PEFT prints 20,185,088 trainable parameters for rank 8 on the language model's linear layers.
         assert_eq!(shape.trained(&[], Some(&lora)), 20_185_088);

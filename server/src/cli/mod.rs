@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod assess;
+mod check_device;
 mod dataset;
 mod degrade;
 mod distil;
@@ -45,6 +46,8 @@ enum Command {
     Recipe(recipe::RecipeArgs),
     /// Measure a model against the labels of a dataset.
     Evaluate(evaluate::EvaluateArgs),
+    /// Compare a GPU with the CPU, and measure it.
+    CheckDevice(check_device::CheckDeviceArgs),
     /// Write a model as other programs read it.
     Export(export::ExportArgs),
 }
@@ -64,6 +67,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Grpo(args) => grpo::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Recipe(args) => recipe::run(args).map(|()| ExitCode::SUCCESS),
         Command::Evaluate(args) => evaluate::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::CheckDevice(args) => check_device::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

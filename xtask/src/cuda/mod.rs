@@ -1,0 +1,76 @@
+//! `cuda`: the program that runs on NVIDIA GPUs, built on any machine and checked on one that has a GPU.
+
+mod toolkit;
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, bail};
+use lexopt::{Arg, Parser};
+
+use self::toolkit::Toolkit;
+use crate::{process, setup, workspace::Workspace};
+
+/// The compute capability that kernels are built for unless told otherwise: Hopper. Newer GPUs run it too.
+const CAPABILITY: &str = "90";
+
+/// What the person asked for.
+#[derive(Debug)]
+pub struct Options {
+    check: bool,
+    capability: String,
+}
+
+impl Options {
+    /// Reads the rest of the command line.
+    pub fn parse(arguments: &mut Parser) -> Result<Self> {
+        let mut options = Self { check: false, capability: CAPABILITY.to_owned() };
+        let mut task = None;
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Arg::Value(name) if task.is_none() => task = Some(name.to_string_lossy().into_owned()),
+                Arg::Long("capability") => {
+                    options.capability = arguments.value()?.to_string_lossy().into_owned()
+                }
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        options.check = match task.as_deref() {
+            Some("build") => false,
+            Some("check") => true,
+            _ => bail!("say `cuda build` or `cuda check`"),
+        };
+        if options.capability.is_empty() || !options.capability.bytes().all(|byte| byte.is_ascii_digit()) {
+            bail!("--capability takes two or three digits, such as 80 for Ampere, 89 for Ada, 90 for Hopper");
+        }
+        Ok(options)
+    }
+}
+
+/// Builds, and checks if asked to.
+pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    setup::ensure(&[setup::FOR_UP], false)?;
+    let toolkit = Toolkit::prepare(workspace)?;
+    let binary = build(workspace, &toolkit, &options.capability)?;
+    println!("Built {}", binary.display());
+    println!("It needs the driver's libcuda.so.1, and the libraries in {}", toolkit.libraries().display());
+    if options.check {
+        let mut check = Command::new(&binary);
+        toolkit.environment(&mut check);
+        process::run(check.arg("check-device").current_dir(workspace.root()))?;
+    }
+    Ok(())
+}
+
+/// Builds the program into a target directory of its own: its features differ, and so do all its parts.
+fn build(workspace: &Workspace, toolkit: &Toolkit, capability: &str) -> Result<PathBuf> {
+    let target = workspace.target().join("cuda");
+    let mut cargo = process::cargo(workspace.root());
+    toolkit.environment(&mut cargo);
+    cargo.env("CUDA_COMPUTE_CAP", capability);
+    cargo.args(["build", "--package", "qponder-server", "--features", "cuda", "--target-dir"]).arg(&target);
+    process::run(&mut cargo)?;
+    let binary = target.join("qponder-cuda");
+    fs::copy(target.join("debug/qponder"), &binary).context("cannot copy the program")?;
+    process::run(Command::new("strip").arg(&binary))?;
+    Ok(binary)
+}
