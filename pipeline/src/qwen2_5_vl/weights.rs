@@ -72,18 +72,6 @@ impl Weights {
         Ok(Self::new(tensors))
     }
 
-    /// The same tensors on a device as another type.
-    ///
-    /// # Errors
-    /// When the device has no room for them.
-    pub fn to(&self, device: &Device, dtype: DType) -> candle_core::Result<Self> {
-        let moved = |(name, tensor): (&String, &Tensor)| {
-            Ok((name.clone(), tensor.to_dtype(dtype)?.to_device(device)?))
-        };
-        let tensors = self.tensors.iter().map(moved).collect::<candle_core::Result<_>>()?;
-        Ok(Self { tensors, adaptation: self.adaptation })
-    }
-
     /// The weight files of a checkpoint directory, sorted.
     ///
     /// # Errors

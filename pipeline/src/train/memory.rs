@@ -1,6 +1,6 @@
 //! How much memory a training will need, said before any of it is taken.
 //!
-//! The estimate counts what our own code keeps, in f32: weights, gradients, moments, and for every thread
+//! The estimate counts what our own code keeps: weights, gradients, moments, and for every thread
 //! the graph of one micro-batch at its longest, for images of the largest size that the processor lets
 //! through. Left out are the program, the manifests' rows, and what a backward pass holds for a moment:
 //! the peaks of nano's four kinds of run (VmHWM, whole photographs) were 0.8 to 1.2 times the estimate.
@@ -8,14 +8,14 @@
 use std::path::Path;
 
 use qponder_kernels::pixels::PatchConfig;
-use qponder_shared::recipe::{GrpoRecipe, Lora, Objective, Optimiser, Part, SftRecipe, Target};
+use qponder_shared::recipe::{GrpoRecipe, Lora, Objective, Optimiser, Part, Precision, SftRecipe, Target};
 use serde::Serialize;
 
 use crate::nano;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, LoadError};
 
-/// Bytes of a number.
+/// Bytes of a number in training: weights that change, gradients, moments, logits.
 const NUMBER: u64 = 4;
 /// Tokens of our prompts without the image.
 const PROMPT: u64 = 80;
@@ -83,6 +83,7 @@ impl Estimate {
             predicted: if answers { batch * ANSWER } else { 0 },
             head_tokens: train.head_tokens as u64,
             recompute: train.recompute,
+            precision: train.precision,
             reference: 0,
             cached: 0,
         }))
@@ -107,7 +108,9 @@ impl Estimate {
             predicted: group * answer,
             head_tokens: train.head_tokens as u64,
             recompute: train.recompute,
-            reference: if train.beta > 0.0 && recipe.lora.is_none() { trained } else { 0 },
+            precision: train.precision,
+            // Adapters are switched off for the frozen policy.
+            reference: if train.beta > 0.0 { trained - shape.adapters(recipe.lora.as_ref()) } else { 0 },
             cached: group * (prompt + answer),
         }))
     }
@@ -130,6 +133,7 @@ struct Demand {
     predicted: u64,
     head_tokens: u64,
     recompute: bool,
+    precision: Precision,
     /// Numbers that the frozen policy holds for itself.
     reference: u64,
     /// Tokens whose keys and values are held.
@@ -188,10 +192,14 @@ impl Shape {
         let [vision, merger, language] = self.parameters();
         let whole = [(Part::Vision, vision), (Part::Merger, merger), (Part::Language, language)];
         let full: u64 = whole.iter().filter(|(part, _)| parts.contains(part)).map(|(_, count)| count).sum();
-        let adapters = lora.map_or(0, |lora| {
+        full + self.adapters(lora)
+    }
+
+    /// Numbers in adapters.
+    fn adapters(&self, lora: Option<&Lora>) -> u64 {
+        lora.map_or(0, |lora| {
             lora.rank as u64 * lora.targets.iter().map(|target| self.adapted(*target)).sum::<u64>()
-        });
-        full + adapters
+        })
     }
 
     /// Inputs and outputs of all layers of a target: what a rank costs.
@@ -235,15 +243,21 @@ impl Shape {
             // Only matrices in blocks have one moment instead of two.
             Optimiser::Muon => 1,
         };
+        // Frozen weights and activations are as wide as the recipe computes.
+        let narrow = match demand.precision {
+            Precision::F32 => 4,
+            Precision::Bf16 => 2,
+        };
         let weights: u64 = self.parameters().iter().sum();
+        let frozen = weights.saturating_sub(demand.trained);
         Estimate {
-            weights: NUMBER * weights,
-            reference: NUMBER * demand.reference,
+            weights: narrow * frozen + NUMBER * (weights - frozen),
+            reference: narrow * demand.reference,
             gradients: NUMBER * demand.trained * (demand.threads + 1),
             moments: NUMBER * demand.trained * moments,
-            activations: NUMBER * activations * demand.threads,
+            activations: narrow * activations * demand.threads,
             logits: NUMBER * 3 * at_once * t.vocab_size as u64 * demand.threads,
-            cache: NUMBER * demand.cached * 2 * kv * t.num_hidden_layers as u64 * demand.threads,
+            cache: narrow * demand.cached * 2 * kv * t.num_hidden_layers as u64 * demand.threads,
         }
     }
 }
@@ -281,6 +295,7 @@ mod tests {
             predicted: 160,
             head_tokens: 64,
             recompute,
+            precision: Precision::F32,
             reference: 0,
             cached: 0,
         };

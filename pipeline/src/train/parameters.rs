@@ -59,6 +59,18 @@ impl Parameters {
         Weights::new(detached.collect()).adapted(self.weights.adaptation())
     }
 
+    /// The weights as `base` has them, before anything was trained: what does not change is shared.
+    pub fn before(&self, base: &Weights, device: &Device, dtype: DType) -> Result<Weights> {
+        let own = |(name, tensor): (&String, &Tensor)| {
+            let before = match self.weights.tensors().get(name) {
+                Some(shared) if !self.variables.contains_key(name) => shared.detach(),
+                _ => tensor.to_dtype(dtype)?.to_device(device)?,
+            };
+            Ok((name.clone(), before))
+        };
+        base.tensors().iter().map(own).collect::<Result<_>>().map(Weights::new)
+    }
+
     /// How many numbers are in training.
     pub fn trained(&self) -> u64 {
         self.variables.values().map(|variable| variable.elem_count() as u64).sum()

@@ -5,7 +5,7 @@
 //! a slow machine gives a slow table.
 
 mod parts;
-mod python;
+pub mod python;
 mod table;
 
 use std::{fs, process::Command};

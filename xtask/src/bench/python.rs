@@ -7,7 +7,11 @@ use anyhow::{Context, Result, bail};
 use crate::{process, workspace::Workspace};
 
 /// What the fixtures were made with, and so what the peers are.
-const REQUIREMENTS: [&str; 2] = ["tests/fixtures/requirements.txt", "tests/fixtures/trl/requirements.txt"];
+const REQUIREMENTS: [&str; 3] = [
+    "tests/fixtures/requirements.txt",
+    "tests/fixtures/trl/requirements.txt",
+    "tests/fixtures/peft/requirements.txt",
+];
 
 /// A ready environment.
 #[derive(Debug)]

@@ -1,14 +1,19 @@
 //! `cuda`: the program that runs on NVIDIA GPUs, built on any machine and checked on one that has a GPU.
 
+mod report;
 mod toolkit;
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 use lexopt::{Arg, Parser};
 
 use self::toolkit::Toolkit;
-use crate::{process, setup, workspace::Workspace};
+use crate::{bench::python, process, setup, workspace::Workspace};
 
 /// The compute capability that kernels are built for unless told otherwise: Hopper. Newer GPUs run it too.
 const CAPABILITY: &str = "90";
@@ -53,12 +58,33 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let binary = build(workspace, &toolkit, &options.capability)?;
     println!("Built {}", binary.display());
     println!("It needs the driver's libcuda.so.1, and the libraries in {}", toolkit.libraries().display());
-    if options.check {
-        let mut check = Command::new(&binary);
-        toolkit.environment(&mut check);
-        process::run(check.arg("check-device").current_dir(workspace.root()))?;
-    }
-    Ok(())
+    if options.check { check(workspace, &toolkit, &binary) } else { Ok(()) }
+}
+
+/// Compares the GPU with the CPU, measures it beside the peer, and writes `docs/benchmarks/cuda.md`.
+fn check(workspace: &Workspace, toolkit: &Toolkit, binary: &Path) -> Result<()> {
+    let query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"];
+    let hardware = process::read(Command::new("nvidia-smi").args(query))
+        .context("there is no GPU to check: `cuda build` alone needs none")?;
+    let date = process::read(Command::new("date").arg("+%Y-%m-%d"))?;
+    let mut ours = Command::new(binary);
+    toolkit.environment(&mut ours);
+    ours.args(["check-device", "--json", "--size", "nano", "--size", "3b", "--size", "7b"]);
+    let ours = process::read(ours.current_dir(workspace.root()))?;
+    let theirs =
+        peer(workspace).inspect_err(|error| eprintln!("cuda: no peer, so no ratios: {error:#}")).ok();
+    let page = report::render(&hardware, &date, &ours, theirs.as_deref())?;
+    print!("{page}");
+    let path = workspace.path("docs/benchmarks/cuda.md");
+    fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The same work in transformers and PEFT.
+fn peer(workspace: &Workspace) -> Result<String> {
+    let python = python::prepare(workspace)?;
+    let mut command = Command::new(python.interpreter);
+    command.args(["tests/bench/torch_device.py", "--size", "3b", "--size", "7b"]);
+    process::read(command.current_dir(workspace.root()))
 }
 
 /// Builds the program into a target directory of its own: its features differ, and so do all its parts.

@@ -87,13 +87,11 @@ pub fn grpo(
     let started = session.started(&parameters, training.len(), validation.len());
     let model = Qwen2_5Vl::new(config, weights, &device)?.with_dtype(dtype).with_recompute(train.recompute);
     let sampler = model.over(&parameters.without_graph())?;
-    let reference = match lora {
-        _ if train.beta == 0.0 => None,
-        // With adapters off, the weights are those of the frozen policy.
-        Some(lora) if lora.parts.is_empty() => Some(parameters.without_graph().adapted(None)),
-        _ => Some(base_weights.to(&device, dtype)?),
+    let reference = if train.beta > 0.0 {
+        Some(model.over(&parameters.before(&base_weights, &device, dtype)?)?)
+    } else {
+        None
     };
-    let reference = reference.map(|weights| model.over(&weights)).transpose()?;
     let mut trainer = Trainer {
         recipe,
         dropout: AdapterDropout::new(&model, weights, lora, train.seed)?,
