@@ -11,6 +11,7 @@ pub mod import;
 pub mod inspect;
 mod make;
 pub mod manifest;
+pub mod pairs;
 mod sample;
 mod sources;
 mod variation;

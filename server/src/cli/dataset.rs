@@ -2,6 +2,7 @@
 
 mod export;
 mod import;
+mod proxy;
 mod stats;
 mod verify;
 
@@ -28,6 +29,10 @@ enum DatasetCommand {
     Import(import::ImportArgs),
     /// Count what manifests hold.
     Stats(stats::StatsArgs),
+    /// Label images that other programs made from pristine ones, by comparing the two.
+    ///
+    /// The label is the proxy of docs/proxy.md, as for images that `qponder degrade` makes.
+    Proxy(proxy::ProxyArgs),
     /// Check every row and every image of manifests.
     ///
     /// Every image decodes, ids are unique, labels are from 1 to 5, no reference and no image is in two splits,
@@ -48,6 +53,7 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         DatasetCommand::Import(args) => import::run(args),
         DatasetCommand::Stats(args) => stats::run(args).map(|()| ExitCode::SUCCESS),
+        DatasetCommand::Proxy(args) => proxy::run(args).map(|()| ExitCode::SUCCESS),
         DatasetCommand::Verify(args) => verify::run(args),
         DatasetCommand::Export(args) => export::run(args).map(|()| ExitCode::SUCCESS),
     }
