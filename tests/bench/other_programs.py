@@ -28,7 +28,7 @@ def saved(make):
 
 def pillow_jpeg2000(image, level, out):
     middle = out.with_suffix(".jp2")
-    image.save(middle, quality_mode="rates", quality_layers=[[45, 80, 120, 200, 350][level - 1]])
+    image.save(middle, quality_mode="rates", quality_layers=[[8, 16, 20, 45, 60][level - 1]])
     with Image.open(middle) as decoded:
         decoded.convert("RGB").save(out)
     middle.unlink()
@@ -62,16 +62,16 @@ def pick(values):
 PROGRAMS = {
     "jpeg": ("Pillow", pillow_jpeg),
     "jpeg2000": ("Pillow", pillow_jpeg2000),
-    "gaussian_blur": ("Pillow", saved(lambda i, n: i.filter(ImageFilter.GaussianBlur([0.7, 1.2, 2, 3.5, 6][n - 1])))),
-    "brighten": ("Pillow", saved(lambda i, n: ImageEnhance.Brightness(i).enhance([1.15, 1.3, 1.5, 1.8, 2.3][n - 1]))),
-    "darken": ("Pillow", saved(lambda i, n: ImageEnhance.Brightness(i).enhance([0.85, 0.7, 0.55, 0.4, 0.25][n - 1]))),
+    "gaussian_blur": ("Pillow", saved(lambda i, n: i.filter(ImageFilter.GaussianBlur([0.4, 0.7, 1.1, 1.9, 4][n - 1])))),
+    "brighten": ("Pillow", saved(lambda i, n: ImageEnhance.Brightness(i).enhance([1.05, 1.12, 1.22, 1.5, 2.2][n - 1]))),
+    "darken": ("Pillow", saved(lambda i, n: ImageEnhance.Brightness(i).enhance([0.96, 0.92, 0.8, 0.65, 0.25][n - 1]))),
     "saturation_hsv": ("Pillow", saved(lambda i, n: ImageEnhance.Color(i).enhance([0.75, 0.55, 0.35, 0.15, 0][n - 1]))),
     "pixelate": ("Pillow", saved(pixelate)),
     "oversharpen": ("Pillow", saved(lambda i, n: i.filter(ImageFilter.UnsharpMask(3, [120, 220, 350, 550, 900][n - 1], 0)))),
-    "white_noise": ("ImageMagick", magick("-attenuate", pick(["0.12", "0.25", "0.4", "0.7", "1.2"]), "+noise", "Gaussian")),
-    "impulse_noise": ("ImageMagick", magick("-attenuate", pick(["0.06", "0.12", "0.25", "0.5", "1"]), "+noise", "Impulse")),
-    "motion_blur": ("ImageMagick", magick("-motion-blur", pick(["0x1+30", "0x2+30", "0x3+30", "0x5+30", "0x8+30"]))),
-    "quantisation": ("ImageMagick", magick("+dither", "-posterize", pick(["16", "10", "7", "5", "3"]))),
+    "white_noise": ("ImageMagick", magick("-attenuate", pick(["0.25", "0.4", "0.5", "0.8", "1.2"]), "+noise", "Gaussian")),
+    "impulse_noise": ("ImageMagick", magick("-attenuate", pick(["0.03", "0.06", "0.1", "0.25", "0.5"]), "+noise", "Impulse")),
+    "motion_blur": ("ImageMagick", magick("-motion-blur", pick(["0x0.5+30", "0x0.8+30", "0x1+30", "0x1.5+30", "0x2.2+30"]))),
+    "quantisation": ("ImageMagick", magick("+dither", "-posterize", pick(["22", "12", "9", "8", "7"]))),
 }
 
 

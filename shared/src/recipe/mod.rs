@@ -192,6 +192,7 @@ mod tests {
             (Kind::Distil, include_str!("../../../models/recipes/nano-distil.toml")),
             (Kind::Distil, include_str!("../../../models/recipes/teacher-distil.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/nano-tower.toml")),
+            (Kind::Sft, include_str!("../../../models/recipes/nano-tower-varied.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/nano-ci.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/nano-rl.toml")),
             (Kind::Distil, include_str!("../../../models/recipes/toy-distil.toml")),
