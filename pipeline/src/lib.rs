@@ -6,6 +6,7 @@
 
 pub mod adapter;
 pub mod assess;
+pub mod calls;
 pub mod check_device;
 pub mod dataset;
 pub mod degrade;
@@ -15,6 +16,7 @@ pub mod endpoint;
 pub mod evaluate;
 pub mod export;
 pub mod generate;
+pub mod judge;
 pub mod nano;
 pub mod ops;
 pub mod photographs;

@@ -5,6 +5,7 @@
 //! its severity. [`named_distortion`] reads that back, which is how type accuracy is measured.
 
 use qponder_shared::grammar::{self, Observation};
+use qponder_shared::manifest::{Label, Row};
 use qponder_shared::{Attribute, Distortion, DistortionKind, Level, Score, Severity};
 
 use crate::degrade::Rng;
@@ -39,6 +40,18 @@ pub fn name(kind: DistortionKind) -> &'static str {
         K::ColourBlock => "colour blocks",
         K::Oversharpen => "oversharpening",
         K::ContrastChange => "contrast change",
+    }
+}
+
+/// The distortions of a row in words, under the names by which [`named_distortion`] finds them again.
+#[must_use]
+pub fn known_distortions(row: &Row) -> String {
+    let named = row.distortions.iter().map(|d| format!("{} {}", d.level.word(), name(d.kind)));
+    let named = named.collect::<Vec<_>>().join(", ");
+    match (named.is_empty(), row.label) {
+        (false, _) => named,
+        (true, Label::Proxy(_)) => "none was added".to_owned(),
+        (true, Label::Mos(_)) => "nothing is known of them".to_owned(),
     }
 }
 

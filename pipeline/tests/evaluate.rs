@@ -74,6 +74,8 @@ fn suite(manifests: &[PathBuf], cases: &[Case], models: usize) -> (Suite, Vec<Ve
         name: format!("nano {index} {HOSTILE}"),
         model: assessor.info().clone(),
         modes: modes.clone(),
+        judge: None,
+        swap: None,
         determinism: None,
     };
     let models: Vec<ModelReport> = (0..models).map(model).collect();
@@ -170,6 +172,51 @@ fn a_forced_beginning_stands_at_the_start_of_the_answer() {
     assert!(forced.prompt_tokens > free.prompt_tokens && forced.new_tokens < free.new_tokens);
     assert_eq!(forced.response.attributes.len(), 1);
     assert!(quick.as_ref().is_some_and(|answer| answer.level_probabilities.is_some()));
+}
+
+#[test]
+fn answers_are_the_same_to_the_bit_in_every_batch_of_up_to_16() {
+    #[cfg(target_arch = "x86_64")]
+    let is_own = std::arch::is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    let is_own = false;
+    // Other matrix products than ours promise the numbers up to rounding only.
+    if !is_own {
+        return;
+    }
+    let assessor = nano();
+    let image = |seed: usize| {
+        let pixel = |i: usize| ((i * (seed + 3)) ^ (i / 168 * 7)) as u8;
+        RgbImage::new(168, 140, (0..3 * 168 * 140).map(pixel).collect()).expect("168 x 140")
+    };
+    let sampling = |seed: u64| Sampling { temperature: 1.0, max_new_tokens: 40, seed, ..Sampling::default() };
+    for mode in [Mode::Quick, Mode::Reason] {
+        let request = |seed: usize| Request {
+            image: image(seed),
+            mode,
+            sampling: sampling(seed as u64),
+            wording: None,
+        };
+        let answers = |batch: usize| {
+            let mut answers = vec![None; 16];
+            for first in (0..16).step_by(batch) {
+                let requests: Vec<Request> = (first..16.min(first + batch)).map(request).collect();
+                assessor.answer(&requests, &mut |index, event| {
+                    if let Event::Done(answer) = event {
+                        answers[first + index] =
+                            Some((answer.text, answer.score, answer.level_probabilities));
+                    }
+                    Flow::Continue
+                });
+            }
+            answers
+        };
+        let alone = answers(1);
+        assert!(alone.iter().all(Option::is_some), "{alone:?}");
+        for batch in [2, 5, 16] {
+            assert_eq!(answers(batch), alone, "{mode:?}, {batch} together");
+        }
+    }
 }
 
 #[test]

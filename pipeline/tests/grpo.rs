@@ -59,6 +59,7 @@ fn recipe(manifest: &str, out: &Path, rollout: Rollout, train: GrpoTrain) -> Grp
             ..Rewards::default()
         },
         train,
+        judge: None,
         lora: None,
         validation: Validation { every: 100, images: 0, reasoning_images: 0 },
     }

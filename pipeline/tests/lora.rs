@@ -196,6 +196,7 @@ fn grpo_resumes_exactly_and_its_reference_is_the_base() {
         rollout: Rollout { group: 4, max_new_tokens: 10, temperature: 1.3, ..Rollout::default() },
         // Ten tokens hold no score; repetition differs between answers all the same.
         reward: Rewards { repetition: 1.0, ..Rewards::default() },
+        judge: None,
         train: GrpoTrain {
             steps: 3,
             images: 2,

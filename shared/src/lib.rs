@@ -17,6 +17,7 @@ pub mod recipe;
 pub mod score;
 pub mod stats;
 pub mod transcript;
+pub mod verdict;
 pub mod view;
 
 pub use attribute::Attribute;

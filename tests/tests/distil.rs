@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use qponder_pipeline::calls::{CallsError, Event, Limit};
 use qponder_pipeline::device::Place;
-use qponder_pipeline::distil::{DistilError, Limit, Progress, Report, distil, estimate};
+use qponder_pipeline::distil::{DistilError, Progress, Report, distil, estimate};
 use qponder_pipeline::teacher;
 use qponder_pipeline::train::data::read_manifests;
 use qponder_pipeline::train::sft;
@@ -109,7 +110,10 @@ fn our_own_server_teaches_and_a_second_run_asks_nothing() {
         let manifest = fs::read(out.join("manifest.jsonl")).expect("a manifest");
         let (second, events) = run(&recipe);
         assert_eq!(second.expect("distils"), first);
-        assert!(!events.iter().any(|event| matches!(event, Progress::Answered { .. })), "{events:?}");
+        assert!(
+            !events.iter().any(|event| matches!(event, Progress::Call(Event::Answered { .. }))),
+            "{events:?}"
+        );
         assert!(fs::read(out.join("replies.jsonl")).expect("a journal") == journal, "it asked again");
         assert!(fs::read(out.join("manifest.jsonl")).expect("a manifest") == manifest);
         assert_eq!(estimate(&recipe).expect("an estimate").calls, 0);
@@ -163,7 +167,7 @@ fn faults_that_may_pass_are_tried_again_and_every_reply_is_kept() {
     let retried: Vec<&str> = events
         .iter()
         .filter_map(|event| match event {
-            Progress::Retrying { cause, .. } => Some(cause.name()),
+            Progress::Call(Event::Retrying { cause, .. }) => Some(cause.name()),
             _ => None,
         })
         .collect();
@@ -198,12 +202,15 @@ fn a_wait_that_was_asked_for_is_kept_and_can_be_interrupted() {
     let stop = AtomicBool::new(false);
     let mut waits = Vec::new();
     let result = distil(&recipe, &stop, &mut |event| {
-        if let Progress::Retrying { wait_ms, .. } = event {
+        if let Progress::Call(Event::Retrying { wait_ms, .. }) = event {
             waits.push(*wait_ms);
             stop.store(true, Ordering::Relaxed);
         }
     });
-    assert!(matches!(result, Err(DistilError::Stopped { answered: 0, wanted: 2 })), "{result:?}");
+    assert!(
+        matches!(result, Err(DistilError::Calls(CallsError::Stopped { answered: 0, wanted: 2 }))),
+        "{result:?}"
+    );
     assert!(matches!(waits[..], [3_600_000..=3_601_000]), "{waits:?}");
     assert_eq!(endpoint.calls().len(), 1);
 }
@@ -216,11 +223,13 @@ fn an_interrupted_run_goes_on_where_it_was_and_repeats_no_call() {
     let recipe = recipe(dir.path(), &endpoint.url, "concurrency = 1", LENIENT);
     let stop = AtomicBool::new(false);
     let stopped = distil(&recipe, &stop, &mut |event| {
-        if matches!(event, Progress::Answered { answered: 2, .. }) {
+        if matches!(event, Progress::Call(Event::Answered { answered: 2, .. })) {
             stop.store(true, Ordering::Relaxed);
         }
     });
-    let Err(DistilError::Stopped { answered, wanted: 6 }) = stopped else { panic!("{stopped:?}") };
+    let Err(DistilError::Calls(CallsError::Stopped { answered, wanted: 6 })) = stopped else {
+        panic!("{stopped:?}")
+    };
     assert_eq!((answered, endpoint.calls().len()), (2, 2));
     assert_eq!(lines(&dir.path().join("out/manifest.jsonl")).len(), answered);
     // As a power cut within a write would leave it.
@@ -299,7 +308,7 @@ fn what_cannot_pass_is_not_tried_again() {
     let report = report.expect("one refused image is no reason to stop");
     assert_eq!((report.answered, report.calls.unanswered, endpoint.calls().len()), (11, 1, 12));
     let failed = events.iter().find_map(|event| match event {
-        Progress::Failed { message, .. } => Some(message.as_str()),
+        Progress::Call(Event::Failed { message, .. }) => Some(message.as_str()),
         _ => None,
     });
     assert_eq!(failed, Some("status 400: image too small"));
@@ -312,7 +321,9 @@ fn what_cannot_pass_is_not_tried_again() {
     dataset(down.path(), 12);
     let endpoint = Faults::start(|_, _| Act::Status(503, Vec::new(), "maintenance".into()));
     let (result, _) = run(&recipe(down.path(), &endpoint.url, "concurrency = 1\nretries = 1", ""));
-    let Err(DistilError::GaveUp { failures: 10, message, .. }) = result else { panic!("{result:?}") };
+    let Err(DistilError::Calls(CallsError::GaveUp { failures: 10, message, .. })) = result else {
+        panic!("{result:?}")
+    };
     assert_eq!(message, "status 503: maintenance");
     assert_eq!(endpoint.calls().len(), 20);
 }
@@ -385,7 +396,7 @@ fn what_is_wrong_is_named_before_any_call() {
     let report = report.expect("the other image");
     assert_eq!((report.answered, report.unreadable_images, endpoint.calls().len()), (1, 1, 1));
     let skipped = events.iter().find_map(|event| match event {
-        Progress::Skipped { id, reason } => Some((id.as_str(), reason.as_str())),
+        Progress::Call(Event::Skipped { id, reason }) => Some((id.as_str(), reason.as_str())),
         _ => None,
     });
     assert!(skipped.is_some_and(|(id, reason)| id == "p1" && reason.contains("a text file")), "{skipped:?}");

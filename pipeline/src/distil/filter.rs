@@ -60,7 +60,7 @@ impl Reason {
 /// Every reason against each candidate; none for one that is kept. Only answers that pass everything else
 /// are compared for near-duplicates, and the first of several is kept.
 #[must_use]
-pub fn judge(candidates: &[Candidate], filters: &Filters) -> Vec<Vec<Reason>> {
+pub fn filter(candidates: &[Candidate], filters: &Filters) -> Vec<Vec<Reason>> {
     let mut reasons: Vec<Vec<Reason>> =
         candidates.iter().map(|candidate| alone(candidate, filters)).collect();
     if filters.on.contains(&Filter::NearDuplicate) {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn names(text: &str) -> Vec<&'static str> {
-        judge(&[candidate(text)], &Filters { min_characters: 100, ..Filters::default() })
+        filter(&[candidate(text)], &Filters { min_characters: 100, ..Filters::default() })
             .concat()
             .iter()
             .map(Reason::name)
@@ -191,14 +191,14 @@ mod tests {
     fn only_a_teacher_that_was_shown_the_label_can_quote_it() {
         let text = sound().replace("\n</think>", " It is worth about 2.5.\n</think>");
         let blind = Candidate { conditioned: false, ..candidate(&text) };
-        assert_eq!(judge(&[blind], &Filters::default())[0], []);
+        assert_eq!(filter(&[blind], &Filters::default())[0], []);
     }
 
     #[test]
     fn a_filter_that_is_off_refuses_nothing_and_the_first_of_two_twins_is_kept() {
         let far = sound().replace("2.41", "4.90");
         let off = Filters { on: vec![Filter::NearDuplicate], ..Filters::default() };
-        let judged = judge(&[candidate("nonsense"), candidate(&far), candidate(&far)], &off);
+        let judged = filter(&[candidate("nonsense"), candidate(&far), candidate(&far)], &off);
         assert_eq!(judged[0].iter().map(Reason::name).collect::<Vec<_>>(), ["grammar"]);
         assert_eq!(judged[1], []);
         assert_eq!(judged[2], [Reason::NearDuplicate { of: 1, similarity: 1.0 }]);

@@ -12,7 +12,7 @@ use qponder_shared::{Attribute, grammar};
 use serde::Serialize;
 
 use super::DistilError;
-use super::filter::{Candidate, Reason, judge};
+use super::filter::{Candidate, Reason, filter};
 use super::plan::{Plan, Wanted, template};
 use super::report::Report;
 
@@ -42,7 +42,7 @@ pub(super) fn write(
             Candidate { text: (*text).clone(), label, conditioned }
         })
         .collect();
-    let judged = judge(&candidates, &recipe.filters);
+    let judged = filter(&candidates, &recipe.filters);
 
     let out = Path::new(&recipe.out);
     let mut report = Report {

@@ -1,20 +1,18 @@
 //! What is to be asked: the images of the manifests, each so many times, and what that may cost.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use qponder_shared::Score;
-use qponder_shared::api::{Mode, Sampling};
-use qponder_shared::manifest::Label;
+use qponder_shared::api::Mode;
 use qponder_shared::prompt::{self, Prompt};
 use qponder_shared::recipe::{DistilRecipe, TeacherPrompt};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use super::budget::Budget;
-use super::journal::{self, Outcome};
-use super::{DistilError, Entry};
-use crate::endpoint::{Picture, Question, Usage};
+use super::{DistilError, journal};
+use crate::calls::{Budget, Request, answered, peek};
+use crate::endpoint::Picture;
 use crate::teacher;
 use crate::train::TrainError;
 use crate::train::data::{Item, read_manifests};
@@ -68,47 +66,14 @@ impl Plan {
     }
 }
 
-/// A request with its words and its image.
-pub(super) struct Asked {
-    pub id: String,
-    pub digest: String,
-    user: String,
-    picture: Picture,
-    sampling: Sampling,
-}
-
-impl Asked {
-    /// Reads the image and writes the question. The error is about the image.
-    pub(super) fn new(recipe: &DistilRecipe, item: &Item, answer: u32) -> Result<Self, String> {
-        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", item.path.display());
-        let bytes = std::fs::read(&item.path).map_err(|error| named(&error))?;
-        let picture = Picture::new(bytes).map_err(|error| named(&error))?;
-        let (version, user) = words(recipe.ask.prompt, item);
-        let sampling = recipe.ask.sampling(answer);
-        let id = format!("{}/{answer}@{version}", item.row.id);
-        let mut hash = Sha256::new();
-        let exactly = serde_json::to_string(&(&recipe.endpoint.model, prompt::SYSTEM, &user, sampling));
-        hash.update(exactly.map_err(|error| named(&error))?);
-        hash.update(picture.bytes());
-        let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { id, digest, user, picture, sampling })
-    }
-
-    /// As the endpoint takes it.
-    pub(super) fn question(&self) -> Question<'_> {
-        Question { system: prompt::SYSTEM, user: &self.user, picture: &self.picture, sampling: self.sampling }
-    }
-
-    /// Tokens that the call takes at worst. Text is counted at three bytes a token, which is more than
-    /// English needs.
-    pub(super) fn worst(&self) -> Usage {
-        const BYTES: usize = 3;
-        let text = (prompt::SYSTEM.len() + self.user.len()).div_ceil(BYTES) as u64;
-        Usage {
-            prompt_tokens: text + self.picture.estimated_tokens(),
-            completion_tokens: self.sampling.max_new_tokens as u64,
-        }
-    }
+/// Reads the image and writes the question. The error is about the image.
+pub(super) fn request(recipe: &DistilRecipe, item: &Item, answer: u32) -> Result<Request, String> {
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", item.path.display());
+    let bytes = std::fs::read(&item.path).map_err(|error| named(&error))?;
+    let picture = Arc::new(Picture::new(bytes).map_err(|error| named(&error))?);
+    let (version, user) = words(recipe.ask.prompt, item);
+    let id = format!("{}/{answer}@{version}", item.row.id);
+    Ok(Request::new(&recipe.endpoint.model, id, user, picture, recipe.ask.sampling(answer)))
 }
 
 /// The template of a recipe's prompt.
@@ -127,21 +92,10 @@ fn words(prompt: TeacherPrompt, item: &Item) -> (&'static str, String) {
         TeacherPrompt::Blind | TeacherPrompt::Reason => text.to_owned(),
         TeacherPrompt::Conditioned => {
             let score = Score::clamped(item.row.label.value()).unwrap_or(Score::MIN);
-            prompt::conditioned(score, &known_distortions(item))
+            prompt::conditioned(score, &teacher::known_distortions(&item.row))
         }
     };
     (version, text)
-}
-
-/// The distortions in words, under the names by which [`teacher::named_distortion`] finds them again.
-fn known_distortions(item: &Item) -> String {
-    let named = item.row.distortions.iter().map(|d| format!("{} {}", d.level.word(), teacher::name(d.kind)));
-    let named = named.collect::<Vec<_>>().join(", ");
-    match (named.is_empty(), item.row.label) {
-        (false, _) => named,
-        (true, Label::Proxy(_)) => "none was added".to_owned(),
-        (true, Label::Mos(_)) => "nothing is known of them".to_owned(),
-    }
 }
 
 /// What a run would do, found out without a call.
@@ -173,14 +127,14 @@ pub struct Estimate {
 /// What is wrong with the manifests or the journal.
 pub fn estimate(recipe: &DistilRecipe) -> Result<Estimate, DistilError> {
     let plan = Plan::read(recipe)?;
-    let entries = journal::peek(std::path::Path::new(&recipe.out))?;
+    let entries = peek(&journal(Path::new(&recipe.out)))?;
     let answered = answered(&entries);
     let wanted = plan.wanted(recipe);
     let spent = entries.iter().map(|entry| entry.cost).sum();
     let mut estimate =
         Estimate { images: plan.items.len(), wanted: wanted.len(), spent, ..Estimate::default() };
     for Wanted { item, answer } in wanted {
-        match Asked::new(recipe, &plan.items[item], answer) {
+        match request(recipe, &plan.items[item], answer) {
             Err(reason) if answer == 0 => estimate.unreadable.push(reason),
             Err(_) => {}
             Ok(asked) if answered.contains_key(&(asked.id.as_str(), asked.digest.as_str())) => {
@@ -196,13 +150,4 @@ pub fn estimate(recipe: &DistilRecipe) -> Result<Estimate, DistilError> {
         }
     }
     Ok(estimate)
-}
-
-/// The answers of a journal by id and digest.
-pub(super) fn answered(entries: &[Entry]) -> HashMap<(&str, &str), &str> {
-    let answers = entries.iter().filter_map(|entry| match &entry.outcome {
-        Outcome::Answered { text, .. } => Some(((entry.id.as_str(), entry.digest.as_str()), text.as_str())),
-        Outcome::Failed { .. } => None,
-    });
-    answers.collect()
 }

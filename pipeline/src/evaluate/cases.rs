@@ -47,8 +47,17 @@ pub fn cases(manifests: &[PathBuf], split: Split, limit: Option<usize>) -> Resul
         }
         all.extend(items.into_iter().map(|item| Case { dataset: dataset.clone(), item }));
     }
-    let count = limit.unwrap_or(all.len()).min(all.len());
-    Ok((0..count).map(|i| all[i * all.len() / count].clone()).collect())
+    Ok(match limit {
+        Some(limit) => spread(&all, limit),
+        None => all,
+    })
+}
+
+/// At most `count` cases, spread evenly over all.
+#[must_use]
+pub fn spread(cases: &[Case], count: usize) -> Vec<Case> {
+    let count = count.min(cases.len());
+    (0..count).map(|i| cases[i * cases.len() / count].clone()).collect()
 }
 
 /// Names of manifests, each another: two of one name get their paths.

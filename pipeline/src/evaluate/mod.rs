@@ -3,8 +3,8 @@
 //! [`cases`] reads what is judged, [`evaluate()`] asks one model in one mode and measures its scores
 //! ([`Statistics`]) and its words ([`DescriptionReport`]). A [`Suite`] holds that of several models and sets them
 //! against each other: the model × dataset [`Matrix`] and the paired [`Comparison`] of stages.
-//! [`check_determinism`] asks for the same answers twice, [`swap()`] whether the reasoning decides the score, and
-//! [`report`] puts it all on one page.
+//! [`check_determinism`] asks for the same answers twice, [`swap()`] whether the reasoning decides the score,
+//! [`judge_answers`] what a judge thinks of the reasoning, and [`report`] puts it all on one page.
 //!
 //! Every interval is the 95 % percentile bootstrap over reference photographs: distorted copies of one photograph
 //! are no independent evidence.
@@ -15,6 +15,7 @@ mod compare;
 mod describe;
 mod determinism;
 mod estimate;
+mod judged;
 mod matrix;
 mod mode;
 pub mod report;
@@ -25,11 +26,12 @@ mod swap;
 use std::path::PathBuf;
 
 pub use answers::Scored;
-pub use cases::{Case, Consistency, cases, consistency};
+pub use cases::{Case, Consistency, cases, consistency, spread};
 pub use compare::{CompareError, Comparison, compare};
 pub use describe::{Agreement, AttributeAgreement, Confusion, DescriptionReport, Naming, Support};
 pub use determinism::{Determinism, Difference, TOLERANCE, check_determinism};
 pub use estimate::{Estimate, Interval, RESAMPLES};
+pub use judged::{Graded, JudgeReport, judge_answers};
 pub use matrix::{Cell, Matrix, MatrixRow};
 pub use mode::{ModeReport, Plan, evaluate};
 pub use statistics::{Fitted, FittedOn, Statistics};

@@ -8,7 +8,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::cases::names;
-use super::{Case, Comparison, Determinism, EvaluateError, Matrix, ModeReport, RESAMPLES, Scored, compare};
+use super::{
+    Case, Comparison, Determinism, EvaluateError, JudgeReport, Matrix, ModeReport, RESAMPLES, Scored,
+    SwapReport, compare,
+};
+use crate::calls::Calls;
 use crate::train::TrainError;
 
 /// What an evaluation found, and everything needed to repeat it.
@@ -29,6 +33,10 @@ pub struct ModelReport {
     pub name: String,
     pub model: ModelInfo,
     pub modes: Vec<ModeReport>,
+    /// What a judge says of the reasoning; `None` without one.
+    pub judge: Option<JudgeReport>,
+    /// Whether the reasoning decides the score; `None` where that was not asked.
+    pub swap: Option<SwapReport>,
     /// `None` where it was not checked.
     pub determinism: Option<Determinism>,
 }
@@ -55,6 +63,8 @@ pub struct Provenance {
     pub prompts: [&'static str; 2],
     /// Resamples of each bootstrap.
     pub resamples: usize,
+    /// What a judge's calls took, those of earlier runs in the same journal included; `None` without a judge.
+    pub judge_calls: Option<Calls>,
 }
 
 /// A manifest as it was read.
@@ -95,6 +105,7 @@ impl Provenance {
                 .collect::<Result<_, EvaluateError>>()?,
             prompts: [Mode::Quick, Mode::Reason].map(|mode| prompt::current(mode).version),
             resamples: RESAMPLES,
+            judge_calls: None,
         })
     }
 }

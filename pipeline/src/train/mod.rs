@@ -7,6 +7,7 @@ pub mod data;
 mod dropout;
 pub mod grpo;
 pub(crate) mod learner;
+mod log;
 mod memory;
 pub mod objective;
 pub mod optimiser;
@@ -25,6 +26,7 @@ pub use sft::sft;
 pub use validate::ValidationReport;
 
 use crate::adapter::AdapterError;
+use crate::calls::CallsError;
 use crate::dataset::manifest::ManifestError;
 use crate::device::DeviceError;
 use crate::processor::PromptError;
@@ -55,6 +57,13 @@ pub enum TrainError {
         "the loss is no number at step {step}; the newest checkpoint is unharmed, try a lower learning rate"
     )]
     NotANumber { step: usize },
+    #[error(transparent)]
+    Calls(#[from] CallsError),
+    #[error(
+        "the judge gave no verdict in step {step}: {reason}; a checkpoint of the step before is written, and the \
+         same command goes on from there"
+    )]
+    Judge { step: usize, reason: String },
     #[error("stopped at step {step}; the same command goes on from there")]
     Stopped { step: usize },
     #[error("the model failed: {0}")]

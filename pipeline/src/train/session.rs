@@ -1,6 +1,5 @@
 //! The loop around every kind of training: steps, validations, checkpoints, stopping and going on.
 
-use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +8,7 @@ use qponder_shared::recipe::Learning;
 
 use super::learner::Learner;
 use super::parameters::Parameters;
-use super::{Progress, TrainError, ValidationReport};
+use super::{Progress, TrainError, ValidationReport, log};
 
 /// What one kind of training does.
 pub trait Training {
@@ -57,7 +56,7 @@ impl<'a> Session<'a> {
 
     /// Trains to the end. Every event goes to `metrics.jsonl` and to `progress`.
     ///
-    /// A stopped run writes a checkpoint first. After a loss that is no number the newest checkpoint is
+    /// A stopped run writes a checkpoint first, and so does one whose judge is of no use. After a loss that is no number the newest checkpoint is
     /// the last good one.
     pub fn run(
         &self,
@@ -67,7 +66,7 @@ impl<'a> Session<'a> {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<(), TrainError> {
         let path = self.out.join("metrics.jsonl");
-        let mut metrics = append(&path)?;
+        let mut metrics = log::open(&path, self.done)?;
         let mut tell = |event: Progress| -> Result<(), TrainError> {
             let line = serde_json::to_string(&event).unwrap_or_default();
             writeln!(metrics, "{line}").map_err(|source| TrainError::Io { path: path.clone(), source })?;
@@ -84,10 +83,13 @@ impl<'a> Session<'a> {
         for step in self.done + 1..=self.steps {
             match training.step(step, stop) {
                 Ok(event) => tell(event)?,
-                Err(TrainError::Stopped { .. }) => {
+                Err(error @ (TrainError::Stopped { .. } | TrainError::Judge { .. })) => {
                     training.learner().checkpoint(step - 1)?.write(self.out)?;
                     tell(Progress::Saved { step: step - 1 })?;
-                    return Err(TrainError::Stopped { step: step - 1 });
+                    return Err(match error {
+                        TrainError::Stopped { .. } => TrainError::Stopped { step: step - 1 },
+                        error => error,
+                    });
                 }
                 Err(error) => return Err(error),
             }
@@ -104,12 +106,4 @@ impl<'a> Session<'a> {
         }
         Ok(())
     }
-}
-
-/// Opens a log to add lines to it, and makes its directory.
-pub fn append(path: &Path) -> Result<File, TrainError> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir)
-        .and_then(|()| OpenOptions::new().create(true).append(true).open(path))
-        .map_err(|source| TrainError::Io { path: path.to_owned(), source })
 }

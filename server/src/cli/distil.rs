@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use qponder_pipeline::distil::{Calls, Estimate, Progress, Report, distil, estimate};
+use qponder_pipeline::calls::{Calls, Event};
+use qponder_pipeline::distil::{Estimate, Progress, Report, distil, estimate};
 use qponder_shared::recipe::DistilRecipe;
 
 use super::training::stop_on_signal;
@@ -93,11 +94,11 @@ fn show(bar: &ProgressBar, event: &Progress, tokens: &mut (u64, u64)) {
                 say("the last reply of an earlier run was cut off while it was written; it is asked for again".into());
             }
         }
-        Progress::Known { answered } => {
+        Progress::Call(Event::Known { answered }) => {
             bar.set_position(*answered as u64);
             bar.reset_eta();
         }
-        Progress::Answered { answered, prompt_tokens, completion_tokens, .. } => {
+        Progress::Call(Event::Answered { answered, prompt_tokens, completion_tokens, .. }) => {
             bar.set_position(*answered as u64);
             tokens.0 += prompt_tokens;
             tokens.1 += completion_tokens;
@@ -106,15 +107,15 @@ fn show(bar: &ProgressBar, event: &Progress, tokens: &mut (u64, u64)) {
                 say(format!("{answered} answers"));
             }
         }
-        Progress::Retrying { id, cause, message, wait_ms } => {
+        Progress::Call(Event::Retrying { id, cause, message, wait_ms }) => {
             let seconds = *wait_ms as f64 / 1000.0;
             say(format!("{id}: {} ({message}), again in {seconds:.1} s", cause.name()));
         }
-        Progress::Failed { id, cause, message } => {
+        Progress::Call(Event::Failed { id, cause, message }) => {
             say(format!("{id}: {} ({message}), given up for this run", cause.name()));
         }
-        Progress::Skipped { id, reason } => say(format!("{id}: not asked, {reason}")),
-        Progress::LimitReached { limit } => {
+        Progress::Call(Event::Skipped { id, reason }) => say(format!("{id}: not asked, {reason}")),
+        Progress::Call(Event::LimitReached { limit }) => {
             say(format!("{limit} is reached; running calls end, raise it to go on"));
         }
         Progress::Filtered { .. } => {}

@@ -1,6 +1,7 @@
 //! `qponder evaluate`: how good models are on labelled images.
 
 mod compare;
+mod judge;
 mod progress;
 mod suite;
 mod swap;
@@ -16,8 +17,8 @@ use qponder_shared::manifest::Split;
 /// Measure models against the labels of datasets.
 ///
 /// Prints SRCC, raw PLCC, KRCC and RMSE, PLCC and RMSE after a logistic fit, each with its 95 % bootstrap interval
-/// over reference photographs; parse failures; and how well the reasoning describes the images. Several manifests
-/// are also measured apart; several models are set against each other.
+/// over reference photographs; parse failures; how well the reasoning describes the images; and, with --judge, what a
+/// stronger model thinks of it. Several manifests are also measured apart; several models are set against each other.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -26,6 +27,7 @@ use qponder_shared::manifest::Split;
   qponder evaluate --model models/nano --dataset data/nano/whole/manifest.jsonl
   qponder evaluate --model data/nano/ci --model data/nano/rl --dataset data/set/manifest.jsonl --html report
   qponder evaluate --dataset data/koniq/manifest.jsonl --dataset data/spaq/manifest.jsonl --split test --fit-on val
+  qponder evaluate --dataset data/set/manifest.jsonl --judge models/recipes/judge.toml --swap 200 --html report
   qponder evaluate swap --model models/nano --dataset data/set/manifest.jsonl --limit 200
   qponder evaluate --model models/nano-ci --dataset data/set/manifest.jsonl --scores ci.jsonl
   qponder evaluate compare ci.jsonl rl.jsonl"

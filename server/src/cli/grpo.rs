@@ -16,7 +16,8 @@ use super::training::{describe_memory, stop_on_signal, watch};
 /// Writes metrics.jsonl (with TRL's names), completions.jsonl and checkpoints into the recipe's `out`,
 /// and the model at the end. Interrupted at any moment, the same command goes on from the last
 /// checkpoint; Ctrl-C writes one first. With one epoch a step the loss is near 0 throughout, since the
-/// ratio is 1: look at the reward and at the validation's SRCC.
+/// ratio is 1: look at the reward and at the validation's SRCC. A `[judge]` in the recipe is asked about every answer
+/// of every step; without any verdict in a step the run stops with a checkpoint.
 #[derive(Args)]
 #[command(after_help = "Example:\n  qponder grpo --recipe models/recipes/nano-rl.toml")]
 pub struct GrpoArgs {

@@ -13,7 +13,8 @@ use super::training::describe_memory;
 #[derive(Args)]
 #[command(after_help = "Examples:
   qponder recipe check models/recipes/*.toml
-  qponder recipe show-defaults grpo > my-recipe.toml")]
+  qponder recipe show-defaults grpo > my-recipe.toml
+  qponder recipe show-defaults judge > my-judge.toml")]
 pub struct RecipeArgs {
     #[command(subcommand)]
     command: RecipeCommand,
@@ -23,8 +24,8 @@ pub struct RecipeArgs {
 enum RecipeCommand {
     /// Say what is wrong with recipes, and about how much memory each will need.
     ///
-    /// The kind of a recipe is seen from its sections: only distil has `[endpoint]`, only grpo
-    /// `[rollout]` and `[reward]`.
+    /// The kind of a recipe is seen from its sections: only grpo has `[rollout]`, `[reward]` and `[judge]`, a judge
+    /// has `[endpoint]` and at most `[limits]`, and distil has more beside its `[endpoint]`.
     Check {
         /// Recipes, TOML files.
         #[arg(required = true, value_name = "FILE")]
@@ -45,6 +46,7 @@ enum KindArg {
     Distil,
     Sft,
     Grpo,
+    Judge,
 }
 
 impl From<KindArg> for Kind {
@@ -53,6 +55,7 @@ impl From<KindArg> for Kind {
             KindArg::Distil => Kind::Distil,
             KindArg::Sft => Kind::Sft,
             KindArg::Grpo => Kind::Grpo,
+            KindArg::Judge => Kind::Judge,
         }
     }
 }
@@ -87,7 +90,7 @@ fn check(path: &PathBuf, kind: Option<Kind>) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(path).context("cannot be read")?;
     let kind = kind.map_or_else(|| Kind::of(&text), Ok)?;
     let estimate = match Recipe::parse(kind, &text)? {
-        Recipe::Distil(_) => None,
+        Recipe::Distil(_) | Recipe::Judge(_) => None,
         Recipe::Sft(recipe) => Some(Estimate::sft(&recipe)),
         Recipe::Grpo(recipe) => Some(Estimate::grpo(&recipe)),
     };

@@ -52,11 +52,15 @@ fn show(bar: &ProgressBar, event: &Progress) {
         }
         Progress::Policy { step, metrics } => {
             let of = |name: &str| metrics.get(name).copied().unwrap_or_default();
+            let judge = metrics.get("rewards/judge/mean").map_or_else(String::new, |mean| {
+                format!(", judge {mean:.3} with {} failures", of("judge/failures"))
+            });
             let text = format!(
-                "reward {:.3} (score {:.3}, consistency {:.3}), KL {:.4}, {:.1} s",
+                "reward {:.3} (score {:.3}, consistency {:.3}{}), KL {:.4}, {:.1} s",
                 of("reward"),
                 of("rewards/score/mean"),
                 of("rewards/consistency/mean"),
+                judge,
                 of("kl"),
                 of("step_time")
             );

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{RecipeError, Rule, first_broken};
+use super::{EndpointRecipe, RecipeError, Rule, SpendLimits, first_broken};
 use crate::api::Sampling;
 use crate::manifest::Split;
 
@@ -20,62 +20,6 @@ pub struct DistilRecipe {
     pub limits: SpendLimits,
     #[serde(default)]
     pub filters: Filters,
-}
-
-/// A teacher: an OpenAI-compatible endpoint that takes images, and how hard it may be pressed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EndpointRecipe {
-    /// Where `/chat/completions` is, such as `http://127.0.0.1:8000/v1`.
-    pub base_url: String,
-    /// The model's name at that endpoint.
-    pub model: String,
-    /// Name of the environment variable that holds the key. The key itself is never written down.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub api_key_env: Option<String>,
-    /// Have the answer streamed, so that slow answers keep the connection busy.
-    #[serde(default)]
-    pub stream: bool,
-    /// Calls that run at once.
-    #[serde(default = "default_concurrency")]
-    pub concurrency: usize,
-    /// Calls that begin in a minute at most, all threads together; without it there is no such limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests_per_minute: Option<f64>,
-    /// Seconds until a connection is given up.
-    #[serde(default = "default_connect_timeout")]
-    pub connect_timeout: f64,
-    /// Seconds until a call is given up.
-    #[serde(default = "default_timeout")]
-    pub timeout: f64,
-    /// How often a call that may succeed later is made again.
-    #[serde(default = "default_retries")]
-    pub retries: u32,
-    /// Seconds of the first wait before a call is made again; it doubles each time.
-    #[serde(default = "default_first_wait")]
-    pub first_wait: f64,
-    /// Seconds of the longest wait. An endpoint that asks for a longer one gets it.
-    #[serde(default = "default_longest_wait")]
-    pub longest_wait: f64,
-}
-
-fn default_concurrency() -> usize {
-    4
-}
-fn default_connect_timeout() -> f64 {
-    10.0
-}
-fn default_timeout() -> f64 {
-    120.0
-}
-fn default_retries() -> u32 {
-    5
-}
-fn default_first_wait() -> f64 {
-    1.0
-}
-fn default_longest_wait() -> f64 {
-    60.0
 }
 
 /// Which images the teacher is asked about.
@@ -148,22 +92,6 @@ impl Ask {
             ..Sampling::default()
         }
     }
-}
-
-/// What may be spent, over all sittings that write into one directory.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SpendLimits {
-    /// Calls at most, repeated ones included.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_calls: Option<u64>,
-    /// Most that the calls may cost, in the currency of the prices.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_cost: Option<f64>,
-    /// Price of a million tokens that the teacher reads.
-    pub prompt_price: f64,
-    /// Price of a million tokens that the teacher writes.
-    pub completion_price: f64,
 }
 
 /// A check that an answer must pass. That it follows the grammar is always checked: an answer that does
@@ -239,30 +167,15 @@ impl DistilRecipe {
     /// # Errors
     /// Names the first key that is out of its range.
     pub fn check(&self) -> Result<(), RecipeError> {
-        self.check_words()?;
-        let (endpoint, ask, limits, filters) = (&self.endpoint, &self.ask, &self.limits, &self.filters);
+        self.endpoint.check_words("endpoint")?;
+        if self.out.is_empty() {
+            let (key, value) = ("out".into(), "\"\"".into());
+            return Err(RecipeError::Range { key, value, expected: "name a directory".into() });
+        }
+        let (ask, filters) = (&self.ask, &self.filters);
         let manifests = self.data.manifests.len();
-        let priced = limits.prompt_price > 0.0 || limits.completion_price > 0.0;
-        let cost = limits.max_cost.unwrap_or(1.0);
-        first_broken([
+        let own = [
             Rule::new("data.manifests", manifests as f64, manifests > 0, "name at least one manifest"),
-            Rule::between("endpoint.concurrency", endpoint.concurrency as f64, 1.0, 1024.0),
-            Rule::between(
-                "endpoint.requests_per_minute",
-                endpoint.requests_per_minute.unwrap_or(1.0),
-                0.01,
-                1e6,
-            ),
-            Rule::between("endpoint.connect_timeout", endpoint.connect_timeout, 0.01, 3600.0),
-            Rule::between("endpoint.timeout", endpoint.timeout, 0.01, 86_400.0),
-            Rule::between("endpoint.retries", f64::from(endpoint.retries), 0.0, 100.0),
-            Rule::between("endpoint.first_wait", endpoint.first_wait, 0.0, 3600.0),
-            Rule::new(
-                "endpoint.longest_wait",
-                endpoint.longest_wait,
-                (endpoint.first_wait..=86_400.0).contains(&endpoint.longest_wait),
-                "it must be between endpoint.first_wait and 86400",
-            ),
             Rule::between("ask.answers", f64::from(ask.answers), 1.0, 64.0),
             Rule::between("ask.temperature", ask.temperature, 0.0, 2.0),
             Rule::new(
@@ -275,16 +188,6 @@ impl DistilRecipe {
             Rule::between("ask.max_tokens", ask.max_tokens as f64, 1.0, 1e6),
             // Endpoints read the seed as a signed number.
             Rule::between("ask.seed", ask.seed as f64, 0.0, 1e15),
-            Rule::at_least_one("limits.max_calls", limits.max_calls.map_or(1, |calls| calls as usize)),
-            Rule::between("limits.prompt_price", limits.prompt_price, 0.0, 1e6),
-            Rule::between("limits.completion_price", limits.completion_price, 0.0, 1e6),
-            Rule::new("limits.max_cost", cost, cost > 0.0, "it must be above 0"),
-            Rule::new(
-                "limits.max_cost",
-                cost,
-                limits.max_cost.is_none() || priced,
-                "without limits.prompt_price and limits.completion_price nothing can be counted against it",
-            ),
             Rule::between("filters.tolerance", filters.tolerance, 0.0, 4.0),
             Rule::new(
                 "filters.max_characters",
@@ -293,43 +196,9 @@ impl DistilRecipe {
                 "it must be at least filters.min_characters",
             ),
             Rule::rate("filters.near_duplicate", filters.near_duplicate),
-        ])
-    }
-
-    fn check_words(&self) -> Result<(), RecipeError> {
-        let bad = |key, value: &str, expected: &'static str| {
-            Err(RecipeError::Range { key, value: format!("{value:?}"), expected: expected.into() })
-        };
-        let EndpointRecipe { base_url, model, api_key_env, .. } = &self.endpoint;
-        let host = base_url.strip_prefix("http://").or_else(|| base_url.strip_prefix("https://"));
-        if host.is_none_or(|host| host.is_empty() || host.contains(char::is_whitespace)) {
-            return bad("endpoint.base_url", base_url, "it must begin with http:// or https://");
-        }
-        if host.is_some_and(|host| host.split('/').next().is_some_and(|authority| authority.contains('@'))) {
-            let expected = "a key does not belong into a recipe; name its variable in endpoint.api_key_env";
-            return bad("endpoint.base_url", "<address with a password>", expected);
-        }
-        if base_url.trim_end_matches('/').ends_with("/chat/completions") {
-            return bad("endpoint.base_url", base_url, "leave /chat/completions out; it is added");
-        }
-        if model.is_empty() {
-            return bad("endpoint.model", model, "name the model");
-        }
-        // What is no variable's name may be a key: it is not shown.
-        let is_name = |name: &str| {
-            !name.is_empty()
-                && !name.starts_with(|c: char| c.is_ascii_digit())
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        };
-        if api_key_env.as_ref().is_some_and(|name| !is_name(name)) {
-            let expected =
-                "it must be the name of an environment variable that holds the key, such as TEACHER_KEY";
-            return bad("endpoint.api_key_env", "<hidden>", expected);
-        }
-        if self.out.is_empty() {
-            return bad("out", "", "name a directory");
-        }
-        Ok(())
+        ];
+        let endpoint = self.endpoint.rules("endpoint");
+        first_broken(endpoint.into_iter().chain(self.limits.rules()).chain(own))
     }
 }
 

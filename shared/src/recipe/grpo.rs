@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Data, Learning, Lora, Optimiser, Part, Precision, RecipeError, Rule, Validation, first_broken, lora,
+    Data, EndpointRecipe, Learning, Lora, Optimiser, Part, Precision, RecipeError, Rule, Validation,
+    first_broken, lora,
 };
 
 /// Group-relative policy optimisation (Shao et al., 2024) of a model that the cold start made.
@@ -19,6 +20,9 @@ pub struct GrpoRecipe {
     pub rollout: Rollout,
     #[serde(default)]
     pub reward: Rewards,
+    /// Who gives the reward `judge`; there exactly when it has a weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<EndpointRecipe>,
     #[serde(default)]
     pub train: GrpoTrain,
     /// Adapters in place of full training; the frozen policy is then the same weights without them.
@@ -76,10 +80,18 @@ pub struct Rewards {
     pub consistency: f64,
     /// The known distortion and its severity are named.
     pub distortion: f64,
+    /// The judge of `[judge]` finds the answer accurate, complete and reasonable: the mean of the three.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub judge: f64,
     /// Taken off: the share of 4-grams of tokens that were there before.
     pub repetition: f64,
     /// Taken off: the share of `max_new_tokens` used beyond the first half.
     pub length: f64,
+}
+
+/// A weight that is not set is left out of a run's identity, which checkpoints carry.
+fn is_zero(weight: &f64) -> bool {
+    *weight == 0.0
 }
 
 impl Default for Rewards {
@@ -91,6 +103,7 @@ impl Default for Rewards {
             score_scale: 0.3,
             consistency: 0.5,
             distortion: 0.25,
+            judge: 0.0,
             repetition: 0.0,
             length: 0.0,
         }
@@ -236,6 +249,9 @@ impl GrpoRecipe {
     /// Names the first key that is out of its range.
     pub fn check(&self) -> Result<(), RecipeError> {
         let (o, r, t) = (&self.rollout, &self.reward, &self.train);
+        if let Some(judge) = &self.judge {
+            judge.check_words("judge")?;
+        }
         let rules = [
             self.data.rule(),
             Rule::between("rollout.group", o.group as f64, 2.0, 1024.0),
@@ -247,6 +263,19 @@ impl GrpoRecipe {
             Rule::between("reward.score_scale", r.score_scale, 0.01, 4.0),
             Rule::between("reward.consistency", r.consistency, 0.0, 100.0),
             Rule::between("reward.distortion", r.distortion, 0.0, 100.0),
+            Rule::between("reward.judge", r.judge, 0.0, 100.0),
+            Rule::new(
+                "reward.judge",
+                r.judge,
+                r.judge == 0.0 || self.judge.is_some(),
+                "say in [judge] whom to ask (base_url, model), or leave the weight out",
+            ),
+            Rule::new(
+                "reward.judge",
+                r.judge,
+                r.judge > 0.0 || self.judge.is_none(),
+                "without a weight the endpoint of [judge] would be asked for nothing; set one, or remove [judge]",
+            ),
             Rule::between("reward.repetition", r.repetition, 0.0, 100.0),
             Rule::between("reward.length", r.length, 0.0, 100.0),
             Rule::between("train.images", t.images as f64, 1.0, 65_536.0),
@@ -264,7 +293,8 @@ impl GrpoRecipe {
             self.validation.rule(),
         ];
         let lora = lora::rules(self.lora.as_ref());
-        first_broken(t.learning().rules().into_iter().chain(rules).chain(lora))
+        let judge = self.judge.iter().flat_map(|judge| judge.rules("judge"));
+        first_broken(t.learning().rules().into_iter().chain(rules).chain(lora).chain(judge))
     }
 }
 
@@ -272,11 +302,19 @@ impl GrpoRecipe {
 mod tests {
     use super::*;
 
+    const JUDGED: &str =
+        "[reward]\njudge = 0.5\n[judge]\nbase_url = 'http://localhost:1/v1'\nmodel = 'm'\ntimeout = 0.0\n";
     const LEAST: &str = "base = 'models/nano-ci'\nout = 'out'\n[data]\nmanifests = ['m.jsonl']\n";
 
     #[test]
     fn defaults_fill_in_and_errors_name_the_key() {
         assert_eq!(GrpoRecipe::parse(LEAST).map(|r| r.train), Ok(GrpoTrain::default()));
+        let judged =
+            GrpoRecipe::parse(&format!("{LEAST}{}", JUDGED.replace("timeout = 0.0", "timeout = 9.0")));
+        assert_eq!(
+            judged.map(|r| (r.reward.judge, r.judge.map(|judge| judge.timeout))),
+            Ok((0.5, Some(9.0)))
+        );
         for (extra, named) in [
             ("[rollout]\ngroup = 1\n", "rollout.group"),
             ("[reward]\nscore_kind = 'exact'\n", "score_kind"),
@@ -284,6 +322,12 @@ mod tests {
             ("[train]\nloss = 'ppo'\n", "loss"),
             ("[train]\nbeta = -1.0\n", "train.beta"),
             ("[train]\nlearning_rate = inf\n", "train.learning_rate"),
+            ("[reward]\njudge = -1.0\n", "reward.judge"),
+            ("[reward]\njudge = 0.5\n", "[judge]"),
+            ("[judge]\nbase_url = 'http://localhost:1/v1'\nmodel = 'm'\n", "reward.judge"),
+            (JUDGED, "judge.timeout"),
+            ("[reward]\njudge = 1.0\n[judge]\nbase_url = 'localhost'\nmodel = 'm'\n", "judge.base_url"),
+            ("[reward]\njudge = 1.0\n[judge]\nmodel = 'm'\n", "base_url"),
             ("[lora]\nrank = 0\n", "lora.rank"),
             ("[lora]\nalpha = nan\n", "lora.alpha"),
             ("[lora]\ndropout = 1.0\n", "lora.dropout"),

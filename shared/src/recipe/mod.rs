@@ -3,22 +3,26 @@
 //! Unknown keys are refused, and every range is checked before any long work begins.
 
 mod distil;
+mod endpoint;
 mod grpo;
+mod judge;
 mod learning;
 mod lora;
 mod sft;
+mod spending;
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-pub use distil::{
-    Ask, DistilData, DistilRecipe, EndpointRecipe, Filter, Filters, SpendLimits, TeacherPrompt,
-};
+pub use distil::{Ask, DistilData, DistilRecipe, Filter, Filters, TeacherPrompt};
+pub use endpoint::EndpointRecipe;
 pub use grpo::{GrpoRecipe, GrpoTrain, LossKind, RewardScale, Rewards, Rollout, ScoreReward};
+pub use judge::JudgeRecipe;
 pub use learning::{Learning, Optimiser, Part, Precision, Schedule};
 pub use lora::{Lora, Target};
 pub use sft::{Objective, SftRecipe, Train};
+pub use spending::SpendLimits;
 
 /// Why a recipe cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -26,7 +30,7 @@ pub enum RecipeError {
     #[error("{0}")]
     Syntax(String),
     #[error("{key} is {value}; {expected}")]
-    Range { key: &'static str, value: String, expected: Cow<'static, str> },
+    Range { key: Cow<'static, str>, value: String, expected: Cow<'static, str> },
 }
 
 /// A recipe of any kind.
@@ -34,7 +38,8 @@ pub enum RecipeError {
 pub enum Recipe {
     Distil(DistilRecipe),
     Sft(SftRecipe),
-    Grpo(GrpoRecipe),
+    Grpo(Box<GrpoRecipe>),
+    Judge(JudgeRecipe),
 }
 
 /// What a recipe is of.
@@ -43,32 +48,38 @@ pub enum Kind {
     Distil,
     Sft,
     Grpo,
+    Judge,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Distil, Self::Sft, Self::Grpo];
+    pub const ALL: [Self; 4] = [Self::Distil, Self::Sft, Self::Grpo, Self::Judge];
 
-    /// The name of the command that takes such a recipe.
+    /// The name of the command that takes such a recipe; of a judge, that of the option.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Distil => "distil",
             Self::Sft => "sft",
             Self::Grpo => "grpo",
+            Self::Judge => "judge",
         }
     }
 
     /// The kind of a recipe by the sections that only it has; a recipe without any is of the cold start.
+    /// An endpoint with nothing to do but answer is a judge.
     ///
     /// # Errors
     /// When the text is no TOML.
     pub fn of(toml: &str) -> Result<Self, RecipeError> {
         let table: toml::Table = toml::from_str(toml).map_err(|e| RecipeError::Syntax(e.to_string()))?;
         let has = |sections: &[&str]| sections.iter().any(|section| table.contains_key(*section));
-        Ok(if has(&["endpoint", "ask", "filters"]) {
+        let is_endpoint_alone = has(&["endpoint"]) && !has(&["out", "data", "ask", "filters"]);
+        Ok(if is_endpoint_alone {
+            Self::Judge
+        } else if has(&["endpoint", "ask", "filters"]) {
             Self::Distil
-        } else if has(&["rollout", "reward"]) {
+        } else if has(&["rollout", "reward", "judge"]) {
             Self::Grpo
         } else {
             Self::Sft
@@ -82,6 +93,7 @@ impl Kind {
             Self::Distil => include_str!("defaults/distil.toml"),
             Self::Sft => include_str!("defaults/sft.toml"),
             Self::Grpo => include_str!("defaults/grpo.toml"),
+            Self::Judge => include_str!("defaults/judge.toml"),
         }
     }
 }
@@ -95,27 +107,33 @@ impl Recipe {
         match kind {
             Kind::Distil => DistilRecipe::parse(toml).map(Self::Distil),
             Kind::Sft => SftRecipe::parse(toml).map(Self::Sft),
-            Kind::Grpo => GrpoRecipe::parse(toml).map(Self::Grpo),
+            Kind::Grpo => GrpoRecipe::parse(toml).map(Box::new).map(Self::Grpo),
+            Kind::Judge => JudgeRecipe::parse(toml).map(Self::Judge),
         }
     }
 }
 
 /// A key, what it holds, and whether that is in its range.
 struct Rule {
-    key: &'static str,
+    key: Cow<'static, str>,
     value: f64,
     holds: bool,
     expected: Cow<'static, str>,
 }
 
 impl Rule {
-    fn new(key: &'static str, value: f64, holds: bool, expected: &'static str) -> Self {
-        Self { key, value, holds, expected: expected.into() }
+    fn new(
+        key: impl Into<Cow<'static, str>>,
+        value: f64,
+        holds: bool,
+        expected: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { key: key.into(), value, holds, expected: expected.into() }
     }
 
-    fn between(key: &'static str, value: f64, low: f64, high: f64) -> Self {
-        let expected = format!("it must be between {low} and {high}").into();
-        Self { key, value, holds: (low..=high).contains(&value), expected }
+    fn between(key: impl Into<Cow<'static, str>>, value: f64, low: f64, high: f64) -> Self {
+        let expected = format!("it must be between {low} and {high}");
+        Self::new(key, value, (low..=high).contains(&value), expected)
     }
 
     fn at_least_one(key: &'static str, value: usize) -> Self {
@@ -184,13 +202,14 @@ impl Validation {
 
 #[cfg(test)]
 mod tests {
-    use super::{Data, DistilRecipe, GrpoRecipe, Kind, Recipe, SftRecipe};
+    use super::{Data, DistilRecipe, EndpointRecipe, GrpoRecipe, JudgeRecipe, Kind, Recipe, SftRecipe};
 
     #[test]
     fn the_recipes_that_ship_are_valid_and_their_kinds_are_seen() {
         for (kind, text) in [
             (Kind::Distil, include_str!("../../../models/recipes/nano-distil.toml")),
             (Kind::Distil, include_str!("../../../models/recipes/teacher-distil.toml")),
+            (Kind::Judge, include_str!("../../../models/recipes/judge.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/nano-tower.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/nano-tower-varied.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/nano-ci.toml")),
@@ -238,6 +257,7 @@ mod tests {
             data: data(),
             rollout: Default::default(),
             reward: Default::default(),
+            judge: None,
             train: Default::default(),
             lora: None,
             validation: Default::default(),
@@ -247,10 +267,12 @@ mod tests {
              [endpoint]\nbase_url = 'http://127.0.0.1:8000/v1'\nmodel = 'Qwen/Qwen2.5-VL-72B-Instruct'\n",
         )
         .expect("the least that a recipe says");
+        let judge = JudgeRecipe { endpoint: distil.endpoint.clone(), limits: Default::default() };
         for (kind, recipe, table) in [
+            (Kind::Judge, Recipe::Judge(judge.clone()), toml::Table::try_from(&judge)),
             (Kind::Distil, Recipe::Distil(distil.clone()), toml::Table::try_from(&distil)),
             (Kind::Sft, Recipe::Sft(sft.clone()), toml::Table::try_from(&sft)),
-            (Kind::Grpo, Recipe::Grpo(grpo.clone()), toml::Table::try_from(&grpo)),
+            (Kind::Grpo, Recipe::Grpo(Box::new(grpo.clone())), toml::Table::try_from(&grpo)),
         ] {
             assert_eq!(Recipe::parse(kind, kind.defaults()), Ok(recipe));
             let shown: toml::Table = toml::from_str(kind.defaults()).expect("TOML");
@@ -261,10 +283,22 @@ mod tests {
     #[test]
     fn the_adapters_that_are_shown_are_the_defaults() {
         for kind in [Kind::Sft, Kind::Grpo] {
-            let section = kind.defaults().split("# [lora]").nth(1).expect("a section");
-            let lines = section.lines().skip(1).take_while(|line| !line.is_empty());
-            let text: String = lines.flat_map(|line| [line.trim_start_matches("# "), "\n"]).collect();
+            let text = uncommented(kind, "# [lora]");
             assert_eq!(toml::from_str::<super::Lora>(&text), Ok(super::Lora::default()), "{text}");
         }
+    }
+
+    #[test]
+    fn the_judge_that_is_shown_for_grpo_is_that_of_an_evaluation() {
+        let text = uncommented(Kind::Grpo, "# [judge]");
+        let judge = JudgeRecipe::parse(Kind::Judge.defaults()).map(|judge| judge.endpoint);
+        assert_eq!(toml::from_str::<EndpointRecipe>(&text).ok(), judge.ok(), "{text}");
+    }
+
+    /// A section that the defaults show commented out.
+    fn uncommented(kind: Kind, title: &str) -> String {
+        let section = kind.defaults().split(title).nth(1).expect("a section");
+        let lines = section.lines().skip(1).take_while(|line| !line.is_empty());
+        lines.flat_map(|line| [line.strip_prefix("# ").unwrap_or(line), "\n"]).collect()
     }
 }

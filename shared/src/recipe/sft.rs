@@ -170,7 +170,7 @@ impl SftRecipe {
         if self.base == Self::NANO_INIT {
             let expected = "adapters need a trained model: name a checkpoint directory";
             return Err(RecipeError::Range {
-                key: "base",
+                key: "base".into(),
                 value: self.base.clone(),
                 expected: expected.into(),
             });
@@ -180,7 +180,7 @@ impl SftRecipe {
             let expected =
                 "the objective tower trains the vision tower alone: name only visual.qkv and the like";
             return Err(RecipeError::Range {
-                key: "lora.targets",
+                key: "lora.targets".into(),
                 value: format!("beyond the tower with {beyond} of {} modules", lora.targets.len()),
                 expected: expected.into(),
             });

@@ -41,7 +41,7 @@ fn references<'a>(cases: impl Iterator<Item = &'a Case>) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod fixture {
+pub(super) mod fixture {
     use qponder_shared::api::Mode;
     use qponder_shared::manifest::{Label, Row, Split};
     use qponder_shared::{Distortion, Score};

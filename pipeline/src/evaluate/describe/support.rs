@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::super::{Case, Consistency, Estimate, Scored};
 use super::references;
-use crate::train::grpo::rewards::{Group, Judge, LevelMap, Sampled, worst};
+use crate::train::grpo::rewards::{Group, LevelMap, Rewarder, Sampled, worst};
 
 /// How far the levels of the attributes support the score that follows them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -23,8 +23,8 @@ pub struct Support {
 
 impl Support {
     pub(super) fn of(cases: &[Case], scored: &[Scored], consistency: &Consistency) -> Option<Self> {
-        let judge =
-            Judge { rewards: Rewards::default(), levels: consistency.levels, max_new_tokens: usize::MAX };
+        let rewarder =
+            Rewarder { rewards: Rewards::default(), levels: consistency.levels, max_new_tokens: usize::MAX };
         let groups: Vec<Group<'_>> = scored
             .iter()
             .map(|row| Group {
@@ -33,7 +33,8 @@ impl Support {
                 answers: vec![Sampled { text: &row.text, ids: &[] }],
             })
             .collect();
-        let terms: Vec<f64> = judge.judge(&groups).iter().flatten().map(|terms| terms.consistency).collect();
+        let terms: Vec<f64> =
+            rewarder.terms(&groups).iter().flatten().map(|terms| terms.consistency).collect();
         let judged = cases
             .iter()
             .zip(scored)

@@ -7,9 +7,11 @@ mod answers;
 mod description;
 mod distortions;
 mod html;
+mod judged;
 mod picture;
 mod plot;
 mod scatter;
+mod swapped;
 mod tables;
 
 use super::{Case, EvaluateError, ModeReport, ModelReport, Scored, Suite};
@@ -67,6 +69,12 @@ fn section(
         let of_mode = scored.iter().filter(|row| row.mode == report.mode);
         let answers: Vec<(&Case, &Scored)> = cases.iter().zip(of_mode).collect();
         mode(html, report, &answers)?;
+    }
+    if let Some(report) = &model.judge {
+        judged::write(html, report);
+    }
+    if let Some(report) = &model.swap {
+        swapped::write(html, report);
     }
     if let Some(determinism) = &model.determinism {
         html.raw("<h3>Determinism</h3>\n");

@@ -143,4 +143,12 @@ pub(super) fn provenance(html: &mut Html, suite: &Suite) {
     html.raw("<p class=\"note\">Q-Ponder ").text(of.version).raw(", ").text(&of.date).raw("; prompts ");
     html.text(of.prompts[0]).raw(" and ").text(of.prompts[1]);
     html.raw("; greedy answers, bootstrap seed 0.</p>\n");
+    if let Some(calls) = &of.judge_calls {
+        html.raw("<p class=\"note\">The judge was called ")
+            .text(calls.made)
+            .raw(" times, earlier runs that went on here included; ");
+        html.text(calls.failed.values().sum::<u64>()).raw(" calls failed. ").text(calls.prompt_tokens);
+        html.raw(" tokens read, ").text(calls.completion_tokens).raw(" written, cost ");
+        html.text(format_args!("{:.4}", calls.cost)).raw(".</p>\n");
+    }
 }

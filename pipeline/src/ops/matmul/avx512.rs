@@ -5,12 +5,17 @@
 //! rows pass by, whose sums stay in 16 registers. Rows of `a` are read where they lie unless it is
 //! transposed. Products with few rows and a transposed `b`, which is what decoding does, are dot
 //! products and need no packing.
+//!
+//! There are two orders of summing, one for up to [`FEW`] rows and one for more: a row's numbers do not
+//! depend on the rows with it as long as it stays on one side, and never on the number of threads.
+
+mod dots;
 
 use std::arch::x86_64::{
     __m512, __mmask16, _mm512_castpd_ps, _mm512_castps_pd, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
-    _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_shuffle_f32x4, _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd,
+    _mm512_unpacklo_ps,
 };
 use std::cell::RefCell;
 
@@ -27,8 +32,8 @@ const COLUMNS: usize = 2 * LANES;
 const DEPTH: usize = 192;
 /// Rows of `a` that stay in the second-level cache while the panels pass by.
 const BLOCK: usize = 512;
-/// Up to this many rows, a transposed `b` is not packed.
-const FEW: usize = 4;
+/// Products of up to this many rows with a transposed `b` are dot products. Beyond, packing pays.
+const FEW: usize = 16;
 
 /// `alpha * a·b`, added to what is there with `accumulate`.
 #[derive(Clone, Copy)]
@@ -111,9 +116,10 @@ unsafe fn part(
 ) {
     let Operands { a, b, .. } = *operands;
     let depth = a.columns;
-    if bottom - top <= FEW && b.row_stride == 1 && a.column_stride == 1 {
+    // Of the whole product, so that the order of its sums does not depend on how it is split.
+    if a.rows <= FEW && b.row_stride == 1 && a.column_stride == 1 {
         // SAFETY: promised by the caller.
-        unsafe { dots(operands, dst, (top, bottom), (left, right)) };
+        unsafe { dots::dots(operands, dst, (top, bottom), (left, right)) };
         return;
     }
     SCRATCH.with_borrow_mut(|scratch| {
@@ -157,43 +163,6 @@ unsafe fn part(
             }
         }
     });
-}
-
-/// Few rows by transposed columns: 4 columns at a time, so that each row is loaded once for four.
-#[target_feature(enable = "avx512f")]
-unsafe fn dots(
-    operands: &Operands<'_>,
-    dst: Destination,
-    (top, bottom): (usize, usize),
-    (left, right): (usize, usize),
-) {
-    let Operands { a, b, alpha, accumulate } = *operands;
-    for column in (left..right).step_by(4) {
-        let wide = 4.min(right - column);
-        for row in top..bottom {
-            // SAFETY: rows and columns are inside the matrices by the caller's promise.
-            unsafe {
-                let x = a.data.as_ptr().add(row * a.row_stride);
-                // The last group may repeat a column instead of reading past the end.
-                let y: [*const f32; 4] = std::array::from_fn(|i| {
-                    b.data.as_ptr().add((column + i.min(wide - 1)) * b.column_stride)
-                });
-                let mut sums = [_mm512_setzero_ps(); 4];
-                for at in (0..a.columns).step_by(LANES) {
-                    let mask = mask_of(a.columns - at);
-                    let x = _mm512_maskz_loadu_ps(mask, x.add(at));
-                    for (sum, y) in sums.iter_mut().zip(y) {
-                        *sum = _mm512_fmadd_ps(x, _mm512_maskz_loadu_ps(mask, y.add(at)), *sum);
-                    }
-                }
-                for (i, sum) in sums.into_iter().enumerate().take(wide) {
-                    let to = dst.at(row, column + i);
-                    let before = if accumulate { *to } else { 0.0 };
-                    *to = alpha.mul_add(_mm512_reduce_add_ps(sum), before);
-                }
-            }
-        }
-    }
 }
 
 /// The first `count` lanes, at most all.

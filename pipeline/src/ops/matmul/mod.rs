@@ -129,9 +129,18 @@ mod tests {
 
     #[test]
     fn equals_the_sums_of_products_for_every_layout() {
-        // Around the tiles' sizes (8 rows, 32 columns, depth 192) and the path for few rows.
-        let sizes =
-            [(1, 1, 1), (3, 33, 17), (4, 16, 200), (8, 32, 192), (9, 47, 193), (21, 70, 400), (5, 3, 0)];
+        // Around the tiles' sizes (8 rows, 32 columns, depth 192) and the path for up to 16 rows.
+        let sizes = [
+            (1, 1, 1),
+            (3, 33, 17),
+            (4, 16, 200),
+            (14, 21, 50),
+            (17, 40, 33),
+            (8, 32, 192),
+            (9, 47, 193),
+            (21, 70, 400),
+            (5, 3, 0),
+        ];
         for (m, n, k) in sizes {
             for layout in 0..4 {
                 let (a, b) = (numbers(m * (k + 3), 1), numbers(n.max(k) * (n.max(k) + 2), 2));
@@ -163,13 +172,45 @@ mod tests {
 
     #[test]
     fn threads_change_nothing() {
-        for (m, n, k) in [(300, 640, 64), (640, 96, 200), (2, 4096, 512)] {
+        for (m, n, k) in [(300, 640, 64), (640, 96, 200), (2, 4096, 512), (16, 4096, 70)] {
             let (a, b) = (numbers(m * k, 1), numbers(n * k, 2));
             let (a, b) = (MatrixView::new(&a, m, k), MatrixView::new(&b, n, k).t());
             let (mut split, mut serial) = (vec![0.0; m * n], vec![0.0; m * n]);
             matmul(&mut split, n, a, b, 1.0, false);
             crate::ops::serially(|| matmul(&mut serial, n, a, b, 1.0, false));
             assert!(split == serial, "({m}, {n}, {k})");
+        }
+    }
+
+    #[test]
+    fn a_rows_numbers_do_not_depend_on_the_rows_with_it() {
+        #[cfg(target_arch = "x86_64")]
+        let is_own = std::arch::is_x86_feature_detected!("avx512f");
+        #[cfg(not(target_arch = "x86_64"))]
+        let is_own = false;
+        // The `gemm` crate may choose another order for another shape.
+        if !is_own {
+            return;
+        }
+        // Thirds, whose sums are rounded.
+        let thirds = |count, seed| numbers(count, seed).into_iter().map(|x| x / 3.0).collect::<Vec<f32>>();
+        let (n, k) = (75, 430);
+        let b = thirds(n * k, 2);
+        for sizes in [1..17, 17..80] {
+            let most = sizes.end - 1;
+            let (a, before) = (thirds(most * k, 1), thirds(most * n, 3));
+            for accumulate in [false, true] {
+                let product = |m: usize| {
+                    let mut dst = before[..m * n].to_vec();
+                    let b = MatrixView::new(&b, n, k).t();
+                    matmul(&mut dst, n, MatrixView::new(&a, m, k), b, 0.7, accumulate);
+                    dst
+                };
+                let whole = product(most);
+                for m in sizes.clone() {
+                    assert!(product(m) == whole[..m * n], "{m} of {most} rows");
+                }
+            }
         }
     }
 }

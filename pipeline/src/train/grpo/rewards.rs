@@ -1,6 +1,7 @@
 //! What an answer is worth.
 //!
-//! Every term lies in 0 to 1 and is logged by its name; the recipe's weights join them.
+//! Every term lies in 0 to 1 and is logged by its name; the recipe's weights join them. The judge's term comes from
+//! outside and is in `verdicts`.
 
 use std::collections::HashSet;
 
@@ -143,19 +144,19 @@ pub fn worst(response: &Response) -> Option<Level> {
     levels.min_by(|a, b| a.value().total_cmp(&b.value()))
 }
 
-/// Judges answers.
+/// Computes rewards.
 #[derive(Clone, Debug)]
-pub struct Judge {
+pub struct Rewarder {
     pub rewards: Rewards,
     pub levels: LevelMap,
     pub max_new_tokens: usize,
 }
 
-impl Judge {
+impl Rewarder {
     /// The rewards of every answer of every group. Groups matter to each other only for the fidelity
     /// reward, which compares each answer with the other images of the step.
     #[must_use]
-    pub fn judge(&self, groups: &[Group<'_>]) -> Vec<Vec<Terms>> {
+    pub fn terms(&self, groups: &[Group<'_>]) -> Vec<Vec<Terms>> {
         let responses: Vec<Vec<Response>> = groups
             .iter()
             .map(|group| group.answers.iter().map(|answer| grammar::parse(answer.text)).collect())
@@ -291,8 +292,8 @@ mod tests {
 
     const BLUR: Distortion = Distortion { kind: DistortionKind::GaussianBlur, level: Severity::ALL[2] };
 
-    fn judge(rewards: Rewards) -> Judge {
-        Judge { rewards, levels: LevelMap([1.0, 2.0, 3.0, 4.0, 5.0]), max_new_tokens: 8 }
+    fn rewarder(rewards: Rewards) -> Rewarder {
+        Rewarder { rewards, levels: LevelMap([1.0, 2.0, 3.0, 4.0, 5.0]), max_new_tokens: 8 }
     }
 
     fn written(score: f64) -> String {
@@ -307,7 +308,7 @@ mod tests {
     #[test]
     fn a_good_answer_has_every_reward_and_garbage_none() {
         let good = written(3.0);
-        let found = judge(Rewards::default()).judge(&[group(3.0, &[&good, "</answer> 7"])]);
+        let found = rewarder(Rewards::default()).terms(&[group(3.0, &[&good, "</answer> 7"])]);
         let [good, bad] = found[0][..] else { panic!("two answers") };
         let best = Terms { format: 1.0, score: 1.0, consistency: 1.0, distortion: 1.0, ..Terms::default() };
         assert_eq!((good, bad), (best, Terms::default()));
@@ -322,7 +323,7 @@ mod tests {
         let groups = [group(3.0, &[&near, &far])];
         let of = |kind| {
             let rewards = Rewards { score_kind: kind, score_scale: 0.35, ..Rewards::default() };
-            judge(rewards).judge(&groups)[0].iter().map(|terms| terms.score).collect::<Vec<_>>()
+            rewarder(rewards).terms(&groups)[0].iter().map(|terms| terms.score).collect::<Vec<_>>()
         };
         assert_eq!(of(ScoreReward::Threshold), [1.0, 0.0]);
         let continuous = of(ScoreReward::Continuous);
@@ -336,7 +337,7 @@ mod tests {
         assert!((fidelity(0.0, 1.0, Ordering::Equal) - 1.0).abs() < 1e-12);
         let (low, high) = (written(2.0), written(4.0));
         let rewards = Rewards { score_kind: ScoreReward::Fidelity, ..Rewards::default() };
-        let found = judge(rewards).judge(&[group(2.0, &[&low, &high]), group(3.0, &[&written(3.0)])]);
+        let found = rewarder(rewards).terms(&[group(2.0, &[&low, &high]), group(3.0, &[&written(3.0)])]);
         assert!(found[0][0].score > found[0][1].score, "{found:?}");
     }
 
@@ -345,7 +346,7 @@ mod tests {
         let honest = written(2.0);
         let other = honest.replace("<answer>2.00", "<answer>4.50");
         assert_ne!(honest, other);
-        let found = judge(Rewards::default()).judge(&[group(2.0, &[&honest, &other])]);
+        let found = rewarder(Rewards::default()).terms(&[group(2.0, &[&honest, &other])]);
         assert_eq!(found[0][0].consistency, 1.0);
         assert!((found[0][1].consistency - (0.5 + 0.5 * 0.5_f64.powf(5.0))).abs() < 1e-9, "{found:?}");
     }
@@ -362,7 +363,7 @@ mod tests {
     fn penalties_grow_with_repetition_and_length() {
         assert_eq!(repetition(&[1, 2, 3, 4, 5, 6]), 0.0);
         assert!(repetition(&[1; 20]) > 0.9);
-        let judge = judge(Rewards::default());
-        assert_eq!([judge.length(4), judge.length(6), judge.length(8)], [0.0, 0.5, 1.0]);
+        let rewarder = rewarder(Rewards::default());
+        assert_eq!([rewarder.length(4), rewarder.length(6), rewarder.length(8)], [0.0, 0.5, 1.0]);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -12,17 +13,20 @@ use qponder_kernels::pixels::Patches;
 use qponder_shared::api::Mode;
 use qponder_shared::manifest::Split;
 use qponder_shared::prompt;
-use qponder_shared::recipe::{GrpoRecipe, Objective};
+use qponder_shared::recipe::{GrpoRecipe, Objective, SpendLimits};
 use serde::Serialize;
 
 use super::policy::{self, Advantages, PolicyLoss, PolicyStats, advantages};
-use super::rewards::{Group, Judge, LevelMap, Sampled, Terms};
+use super::rewards::{Group, LevelMap, Rewarder, Sampled, Terms};
 use super::rollout::Rollout;
 use super::update::{Known, MicroBatch, Update};
+use super::verdicts::{self, Shown, Verdicts};
 use crate::adapter;
 use crate::degrade::Rng;
 use crate::device::{Place, dtype};
+use crate::endpoint::Picture;
 use crate::generate::Generated;
+use crate::judge::Judge;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, Qwen2_5Vl, Weights};
 use crate::train::checkpoint::Checkpoint;
@@ -30,9 +34,9 @@ use crate::train::data::{Item, Order, read_manifests, spread};
 use crate::train::dropout::AdapterDropout;
 use crate::train::learner::{self, Gradients, Learner, on};
 use crate::train::parameters::{self, Parameters, trains};
-use crate::train::session::{Session, Training, append};
+use crate::train::session::{Session, Training};
 use crate::train::validate::validate;
-use crate::train::{Progress, TrainError, ValidationReport};
+use crate::train::{Progress, TrainError, ValidationReport, log};
 
 /// Labelled images that the map from levels to scores is fitted on.
 const FITTED: usize = 4000;
@@ -42,7 +46,8 @@ const KEPT: usize = 2;
 /// Trains as the recipe says, from the newest checkpoint in `recipe.out` if there is one, and saves
 /// the model into `recipe.out` at the end.
 ///
-/// Beside the metrics, `completions.jsonl` keeps a few answers of every step with each reward.
+/// Beside the metrics, `completions.jsonl` keeps a few answers of every step with each reward. A run with a judge is
+/// resumed exactly as far as the judge gives equal verdicts on equal answers.
 /// `stop` is looked at between images; a stopped run writes a checkpoint first.
 ///
 /// # Errors
@@ -60,6 +65,7 @@ pub fn grpo(
     if training.is_empty() {
         return Err(TrainError::NoRows { split: "train" });
     }
+    let judge = recipe.judge.as_ref().map(|judge| Judge::new(judge, &SpendLimits::default())).transpose()?;
     let config = Config::read(base)?;
     let processor = Processor::read(base, &config)?;
     let train = &recipe.train;
@@ -100,7 +106,8 @@ pub fn grpo(
         reference,
         processor: &processor,
         update: Update::new(recipe),
-        judge: Judge {
+        judge,
+        rewarder: Rewarder {
             rewards: recipe.reward.clone(),
             levels: LevelMap::of_items(&spread(&training, FITTED)),
             max_new_tokens: recipe.rollout.max_new_tokens,
@@ -109,7 +116,7 @@ pub fn grpo(
         order: Order::new(training.len(), train.seed),
         training: &training,
         validation,
-        completions: append(&out.join("completions.jsonl"))?,
+        completions: log::open(&out.join("completions.jsonl"), checkpoint.step)?,
     };
     session.run(&mut trainer, started, stop, progress)?;
     parameters::save(out, &trainer.model.config, weights, Some(base), lora, train.precision)
@@ -125,7 +132,9 @@ struct Trainer<'a> {
     reference: Option<Qwen2_5Vl>,
     processor: &'a Processor,
     update: Update,
-    judge: Judge,
+    rewarder: Rewarder,
+    /// Who gives the reward `judge`.
+    judge: Option<Judge>,
     learner: Learner,
     order: Order,
     training: &'a [Item],
@@ -138,6 +147,8 @@ struct Rolled {
     item: usize,
     rollout: Rollout,
     texts: Vec<String>,
+    /// What the judge is shown, where there is one.
+    picture: Option<Arc<Picture>>,
 }
 
 /// A line of `completions.jsonl`.
@@ -151,6 +162,9 @@ struct Completion<'a> {
     advantage: f64,
     #[serde(flatten)]
     terms: &'a Terms,
+    /// The judge's term where there is a judge; `null` without a verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judge: Option<Option<f64>>,
 }
 
 impl Training for Trainer<'_> {
@@ -162,10 +176,15 @@ impl Training for Trainer<'_> {
             (first..first + train.images as u64).map(|draw| (draw, self.order.item(draw))).collect();
         let rolled = self.learner.map(&draws, stop, step, |&(draw, item)| self.roll(draw, item))?;
         let groups: Vec<Group<'_>> = rolled.iter().map(|rolled| self.group(rolled)).collect();
-        let terms = self.judge.judge(&groups);
-        let rewards: Vec<f64> = terms.iter().flatten().map(|t| t.total(&self.recipe.reward)).collect();
+        let terms = self.rewarder.terms(&groups);
+        let mut rewards: Vec<f64> = terms.iter().flatten().map(|t| t.total(&self.recipe.reward)).collect();
+        let verdicts = self.verdicts(step, &rolled, stop)?;
+        if let Some(verdicts) = &verdicts {
+            let judged = verdicts.terms(self.recipe.rollout.group);
+            rewards.iter_mut().zip(judged).for_each(|(sum, term)| *sum += self.recipe.reward.judge * term);
+        }
         let advantages = advantages(&rewards, self.recipe.rollout.group, train.reward_scale);
-        self.keep(step, &rolled, &terms, &rewards, &advantages)?;
+        self.keep(step, &rolled, &terms, verdicts.as_ref(), &rewards, &advantages)?;
 
         // With one update the sampling policy is the one in training, and its log-probabilities are known.
         let old = if train.epochs > 1 { Some(self.log_probabilities(&rolled, stop, step)?) } else { None };
@@ -219,6 +238,7 @@ impl Training for Trainer<'_> {
             ]);
         }
         self.describe(&mut metrics, &rolled, &terms, &rewards, &advantages);
+        verdicts.iter().for_each(|verdicts| verdicts.describe(&mut metrics));
         metrics.insert("step_time".to_owned(), started.elapsed().as_secs_f64());
         Ok(Progress::Policy { step, metrics })
     }
@@ -242,9 +262,12 @@ impl Trainer<'_> {
         let (recipe, item_of) = (self.recipe, &self.training[item]);
         let mut rng = Rng::new(recipe.train.seed ^ 0x6772_706F, draw);
         let mut image = item_of.image()?;
-        if recipe.data.augment {
-            image = image.symmetry(rng.below(8));
+        let symmetry = if recipe.data.augment { rng.below(8) } else { 0 };
+        if symmetry > 0 {
+            image = image.symmetry(symmetry);
         }
+        let turned = (symmetry > 0).then_some(&image);
+        let picture = self.judge.is_some().then(|| verdicts::picture(item_of, turned)).transpose()?;
         let text = self.processor.chat(prompt::SYSTEM, prompt::current(Mode::Reason).text, 1)?;
         let patches = Patches::new(&image, self.processor.patches())
             .map_err(|e| TrainError::Image { path: item_of.path.clone(), reason: e.to_string() })?;
@@ -254,7 +277,23 @@ impl Trainer<'_> {
         let ends = self.processor.end_of_text();
         let rollout = Rollout::sample(&self.sampler, prompt, patches, &recipe.rollout, &seeds, ends)?;
         let texts = rollout.answers.iter().map(|a| self.processor.text(&a.ids)).collect::<Result<_, _>>()?;
-        Ok(Rolled { item, rollout, texts })
+        Ok(Rolled { item, rollout, texts, picture })
+    }
+
+    /// What the judge says of the answers; `None` without a judge.
+    fn verdicts(
+        &mut self,
+        step: usize,
+        rolled: &[Rolled],
+        stop: &AtomicBool,
+    ) -> Result<Option<Verdicts>, TrainError> {
+        let Some(judge) = &mut self.judge else { return Ok(None) };
+        let training = self.training;
+        let shown = rolled.iter().filter_map(|rolled| {
+            let (row, picture) = (&training[rolled.item].row, rolled.picture.clone()?);
+            Some(Shown { row, picture, texts: &rolled.texts })
+        });
+        Verdicts::ask(judge, step, &shown.collect::<Vec<_>>(), stop).map(Some)
     }
 
     fn group<'a>(&'a self, rolled: &'a Rolled) -> Group<'a> {
@@ -299,6 +338,7 @@ impl Trainer<'_> {
         step: usize,
         rolled: &[Rolled],
         terms: &[Vec<Terms>],
+        verdicts: Option<&Verdicts>,
         rewards: &[f64],
         advantages: &Advantages,
     ) -> Result<(), TrainError> {
@@ -315,6 +355,7 @@ impl Trainer<'_> {
                     reward: rewards[place],
                     advantage: advantages.values[place],
                     terms,
+                    judge: verdicts.map(|verdicts| verdicts.share(place)),
                 };
                 lines += &serde_json::to_string(&completion).unwrap_or_default();
                 lines.push('\n');

@@ -10,13 +10,15 @@ use clap::{Args, ValueEnum};
 use qponder_pipeline::assess::Assessor;
 use qponder_pipeline::evaluate::report::page;
 use qponder_pipeline::evaluate::{
-    Case, ModelReport, Plan, Provenance, Scored, Suite, cases, check_determinism, consistency, evaluate,
+    Case, ModelReport, Plan, Provenance, Scored, Suite, SwapReport, cases, check_determinism, consistency,
+    evaluate, spread, swap,
 };
 use qponder_shared::api::Mode;
 use qponder_shared::manifest::Split;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::judge::{self, Bench};
 use super::{DataArgs, SplitArg, progress, text};
 
 #[derive(Args)]
@@ -35,6 +37,14 @@ pub(super) struct SuiteArgs {
     /// Ask again about so many images, with equal seeds and in other batches [default: 8 with --html, else 0].
     #[arg(long, value_name = "N")]
     check_determinism: Option<usize>,
+    /// Have the reasoning judged by the endpoint of this recipe, a TOML file; see `qponder recipe show-defaults
+    /// judge`. With --html DIR every call is kept in DIR/verdicts.jsonl, with --scores FILE alone beside it; the same
+    /// command repeats none that was answered.
+    #[arg(long, value_name = "FILE")]
+    judge: Option<PathBuf>,
+    /// Also swap the reasoning of so many images, as `evaluate swap` does.
+    #[arg(long, value_name = "N")]
+    swap: Option<usize>,
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -60,17 +70,27 @@ enum FitOnArg {
 
 /// Images of the determinism check of a report.
 const CHECKED: usize = 8;
+/// Decides which image lends its reasoning to which; the default of `evaluate swap`.
+const SWAP_SEED: u64 = 0;
 
 /// Evaluates and prints.
 pub(super) fn run(args: &SuiteArgs) -> anyhow::Result<()> {
     if args.scores.is_some() && args.model.len() > 1 {
         bail!("--scores holds the scores of one model; evaluate one --model at a time");
     }
+    if args.judge.is_some() && args.mode == Some(ModeArg::Quick) {
+        bail!("--judge judges the reasoning, and quick mode writes none; leave --mode quick out");
+    }
     // Whatever cannot be written is found out before hours of work.
     let mut scores_file = args.scores.as_deref().map(create).transpose()?;
     if let Some(dir) = &args.html {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     }
+    let journal = judge::journal(args.html.as_deref(), args.scores.as_deref());
+    let mut bench = match &args.judge {
+        Some(recipe) => Some(Bench::open(recipe, journal.as_deref())?),
+        None => None,
+    };
     let DataArgs { manifest, split, limit, .. } = &args.data;
     let tested = cases(manifest, split.split(), *limit)?;
     let fits_elsewhere = args.fit_on == FitOnArg::Val && *split != SplitArg::Val;
@@ -79,7 +99,7 @@ pub(super) fn run(args: &SuiteArgs) -> anyhow::Result<()> {
 
     let (mut models, mut scored) = (Vec::new(), Vec::new());
     for dir in &args.model {
-        let (report, scores) = one_model(args, dir, &plan)?;
+        let (report, scores) = one_model(args, dir, &plan, bench.as_mut())?;
         if let Some(file) = &mut scores_file {
             for row in &scores {
                 writeln!(file, "{}", serde_json::to_string(row)?)?;
@@ -89,7 +109,8 @@ pub(super) fn run(args: &SuiteArgs) -> anyhow::Result<()> {
         scored.push(scores);
     }
     name_apart(&mut models, &args.model);
-    let provenance = Provenance::of(manifest, &tested, split.split().name(), now()?)?;
+    let mut provenance = Provenance::of(manifest, &tested, split.split().name(), now()?)?;
+    provenance.judge_calls = bench.as_ref().map(Bench::calls);
     let suite = Suite::new(provenance, models, &scored)?;
     if let Some(dir) = &args.html {
         let path = dir.join("index.html");
@@ -102,14 +123,22 @@ pub(super) fn run(args: &SuiteArgs) -> anyhow::Result<()> {
     } else {
         text::print(&suite);
     }
-    Ok(())
+    match suite.models.iter().find_map(|model| model.judge.as_ref()?.ended.as_ref()) {
+        Some(reason) => bail!("the judge did not get to the end: {reason}"),
+        None => Ok(()),
+    }
 }
 
 fn create(path: &Path) -> anyhow::Result<File> {
     File::create(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn one_model(args: &SuiteArgs, dir: &Path, plan: &Plan<'_>) -> anyhow::Result<(ModelReport, Vec<Scored>)> {
+fn one_model(
+    args: &SuiteArgs,
+    dir: &Path,
+    plan: &Plan<'_>,
+    bench: Option<&mut Bench>,
+) -> anyhow::Result<(ModelReport, Vec<Scored>)> {
     let assessor = Assessor::load(dir, args.data.device)?;
     let model = assessor.info().clone();
     let (mut modes, mut scored) = (Vec::new(), Vec::new());
@@ -118,7 +147,10 @@ fn one_model(args: &SuiteArgs, dir: &Path, plan: &Plan<'_>) -> anyhow::Result<(M
             continue;
         }
         let bar = progress::bar(plan.images(), format!("{}, {} mode", model.name, mode.name()))?;
-        let result = evaluate(&assessor, plan, mode, &mut |done| bar.set_position(done as u64));
+        let result = evaluate(&assessor, plan, mode, &mut |done| {
+            bar.set_position(done as u64);
+            bench.iter().for_each(|bench| bench.leave_if_stopped());
+        });
         bar.finish_and_clear();
         let (report, scores) = result?;
         modes.push(report);
@@ -127,7 +159,17 @@ fn one_model(args: &SuiteArgs, dir: &Path, plan: &Plan<'_>) -> anyhow::Result<(M
     let checked = args.check_determinism.unwrap_or(if args.html.is_some() { CHECKED } else { 0 });
     let cases: &[Case] = plan.cases;
     let determinism = (checked > 0).then(|| check_determinism(&assessor, cases, checked)).transpose()?;
-    Ok((ModelReport { name: model.name.clone(), model, modes, determinism }, scored))
+    let judge = bench.map(|bench| bench.judge(&model.name, cases, &scored)).transpose()?;
+    let swap = args.swap.map(|images| swapped(&assessor, &spread(cases, images))).transpose()?;
+    Ok((ModelReport { name: model.name.clone(), model, modes, judge, swap, determinism }, scored))
+}
+
+/// Swaps the reasoning of some cases.
+fn swapped(assessor: &Assessor, cases: &[Case]) -> anyhow::Result<SwapReport> {
+    let bar = progress::bar(2 * cases.len(), format!("{}, reasoning swapped", assessor.info().name))?;
+    let report = swap(assessor, cases, SWAP_SEED, &mut |done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    Ok(report?)
 }
 
 /// Two models of one name get their paths.

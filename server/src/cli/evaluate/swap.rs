@@ -45,7 +45,8 @@ pub(super) fn run(args: &SwapArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(model: &str, report: &SwapReport) {
+/// Prints what was found of a model.
+pub(super) fn print(model: &str, report: &SwapReport) {
     println!("{model}, {} images with another's reasoning", report.images);
     println!("  own reasoning put back gives the same score  {}", share(report.own));
     println!("  with another image's reasoning");

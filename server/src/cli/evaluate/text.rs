@@ -1,10 +1,11 @@
 //! An evaluation as text.
 
 use qponder_pipeline::evaluate::{
-    AttributeAgreement, DescriptionReport, Determinism, Matrix, ModeReport, Statistics, Suite,
+    AttributeAgreement, DescriptionReport, Determinism, JudgeReport, Matrix, ModeReport, Statistics, Suite,
 };
+use qponder_shared::verdict::Criterion;
 
-use super::{compare, share, shown};
+use super::{compare, share, shown, shown_as, swap};
 
 /// Prints everything that was found.
 pub(super) fn print(suite: &Suite) {
@@ -13,6 +14,8 @@ pub(super) fn print(suite: &Suite) {
             println!("{}, {} mode, {} images", model.name, report.mode.name(), report.overall.images);
             mode(report);
         }
+        model.judge.iter().for_each(|report| judge(&model.name, report));
+        model.swap.iter().for_each(|report| swap::print(&model.name, report));
         model.determinism.iter().for_each(determinism);
     }
     suite.matrices.iter().for_each(matrix);
@@ -85,6 +88,22 @@ fn agreement(found: &AttributeAgreement) {
             100.0 * agreement.exact,
             100.0 * agreement.within_one
         );
+    }
+}
+
+fn judge(model: &str, report: &JudgeReport) {
+    let JudgeReport { verdicts, unreadable, failed, .. } = report;
+    println!("{model}, {} answers judged by {} (0 to 10)", report.answers, report.model);
+    for criterion in Criterion::ALL {
+        let grade = shown_as(report.mean(criterion), |value| format!("{value:.2}"));
+        println!("  {:16}{grade}", criterion.name());
+    }
+    println!("  {verdicts} verdicts, {unreadable} unreadable, {failed} did not come");
+    if let Some(limit) = report.limit {
+        println!("  it ended before all were judged: {limit} is reached");
+    }
+    if let Some(reason) = &report.ended {
+        println!("  it ended before all were judged: {reason}");
     }
 }
 

@@ -1,18 +1,19 @@
-//! `replies.jsonl`: every call that was made and what came of it, one line a call, never changed.
+//! A journal: every call that was made and what came of it, one line a call, never changed.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::DistilError;
+use super::CallsError;
 use crate::endpoint::{Cause, Usage};
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Row, answer and prompt version, such as `a-jpeg-3/0@distil-blind-1`.
+    /// What is asked about and the prompt's version, such as `a-jpeg-3/0@distil-blind-1`.
     pub id: String,
     /// SHA-256 of everything that was asked: model, words, sampling and the image's bytes. Another
     /// question under the same id is another request.
@@ -43,7 +44,7 @@ pub enum Outcome {
     Failed { cause: Cause, message: String },
 }
 
-/// The journal of a directory, held by one run at a time.
+/// A journal's file, held by one run at a time.
 pub(super) struct Journal {
     file: File,
     path: PathBuf,
@@ -58,19 +59,14 @@ pub(super) struct Opened {
 }
 
 impl Journal {
-    /// The journal's file in a directory.
-    pub(super) fn path(dir: &Path) -> PathBuf {
-        dir.join("replies.jsonl")
-    }
-
     /// Opens the journal, or begins one, and claims it.
-    pub(super) fn open(dir: &Path) -> Result<Opened, DistilError> {
-        let path = Self::path(dir);
-        let io = |source| DistilError::Io { path: path.clone(), source };
+    pub(super) fn open(path: &Path) -> Result<Opened, CallsError> {
+        let path = path.to_owned();
+        let io = |source| CallsError::Io { path: path.clone(), source };
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(DistilError::InUse { path }),
+            Err(TryLockError::WouldBlock) => return Err(CallsError::InUse { path }),
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         let mut bytes = Vec::new();
@@ -86,8 +82,8 @@ impl Journal {
     }
 
     /// Appends a call; it is on the disk when this returns.
-    pub(super) fn append(&mut self, entry: &Entry) -> Result<(), DistilError> {
-        let io = |source| DistilError::Io { path: self.path.clone(), source };
+    pub(super) fn append(&mut self, entry: &Entry) -> Result<(), CallsError> {
+        let io = |source| CallsError::Io { path: self.path.clone(), source };
         let mut line = serde_json::to_vec(entry).map_err(|error| io(error.into()))?;
         line.push(b'\n');
         self.file.write_all(&line).and_then(|()| self.file.sync_data()).map_err(io)
@@ -95,23 +91,35 @@ impl Journal {
 }
 
 /// The calls of a journal without claiming it; none where there is no journal.
-pub(super) fn peek(dir: &Path) -> Result<Vec<Entry>, DistilError> {
-    let path = Journal::path(dir);
-    match std::fs::read(&path) {
+///
+/// # Errors
+/// When it cannot be read.
+pub fn peek(path: &Path) -> Result<Vec<Entry>, CallsError> {
+    match std::fs::read(path) {
         Ok(bytes) => {
             let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-            read(&path, &bytes[..whole])
+            read(path, &bytes[..whole])
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(source) => Err(DistilError::Io { path, source }),
+        Err(source) => Err(CallsError::Io { path: path.to_owned(), source }),
     }
 }
 
-fn read(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>, DistilError> {
+/// The answers of a journal by id and digest.
+#[must_use]
+pub fn answered(entries: &[Entry]) -> HashMap<(&str, &str), &str> {
+    let answers = entries.iter().filter_map(|entry| match &entry.outcome {
+        Outcome::Answered { text, .. } => Some(((entry.id.as_str(), entry.digest.as_str()), text.as_str())),
+        Outcome::Failed { .. } => None,
+    });
+    answers.collect()
+}
+
+fn read(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>, CallsError> {
     let lines = bytes.split(|&byte| byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
     lines
         .map(|(index, line)| {
-            serde_json::from_slice(line).map_err(|error| DistilError::Journal {
+            serde_json::from_slice(line).map_err(|error| CallsError::Journal {
                 path: path.to_owned(),
                 line: index + 1,
                 reason: error.to_string(),
@@ -142,10 +150,10 @@ mod tests {
     #[test]
     fn what_was_appended_comes_back_and_a_torn_line_goes() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = Journal::path(dir.path());
-        let open = || Journal::open(dir.path()).expect("opens");
+        let path = dir.path().join("replies.jsonl");
+        let open = || Journal::open(&path).expect("opens");
         let mut opened = open();
-        assert!(matches!(Journal::open(dir.path()), Err(DistilError::InUse { .. })));
+        assert!(matches!(Journal::open(&path), Err(CallsError::InUse { .. })));
         opened.journal.append(&entry("a")).expect("appends");
         opened.journal.append(&entry("b")).expect("appends");
         drop(opened);
@@ -164,7 +172,7 @@ mod tests {
         }
         assert_eq!(open().entries[0], entry("a"));
         std::fs::write(&path, "{\"id\":3}\n").expect("writes");
-        let error = Journal::open(dir.path()).map(|_| ()).expect_err("no entry").to_string();
+        let error = Journal::open(&path).map(|_| ()).expect_err("no entry").to_string();
         assert!(error.contains("line 1"), "{error}");
     }
 }

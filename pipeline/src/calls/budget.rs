@@ -45,7 +45,7 @@ struct Spent {
 
 /// Counts calls and costs. A call reserves the most that it may cost before it is made, so that no limit is
 /// overstepped however many run at once.
-pub(super) struct Budget {
+pub(crate) struct Budget {
     limits: SpendLimits,
     spent: Mutex<Spent>,
 }
@@ -57,7 +57,7 @@ impl Budget {
     }
 
     /// The price of so many tokens.
-    pub(super) fn price(limits: &SpendLimits, usage: Usage) -> f64 {
+    pub(crate) fn price(limits: &SpendLimits, usage: Usage) -> f64 {
         (usage.prompt_tokens as f64 * limits.prompt_price
             + usage.completion_tokens as f64 * limits.completion_price)
             / 1e6
