@@ -5,5 +5,6 @@ pub mod browser;
 pub mod client;
 pub mod database;
 pub mod faults;
+pub mod people;
 pub mod pictures;
 pub mod server;
