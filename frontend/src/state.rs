@@ -5,6 +5,7 @@ use std::time::Duration;
 use gloo_timers::future::sleep;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use qponder_shared::Scope;
 use qponder_shared::api::{Mode, ServerInfo};
 
 use crate::accounts;
@@ -86,6 +87,15 @@ impl App {
     #[must_use]
     pub fn get() -> Self {
         expect_context()
+    }
+
+    /// Whether whoever is signed in may do that; says so when not.
+    pub fn allows(self, scope: Scope) -> bool {
+        let may = self.session.may_untracked(scope);
+        if !may {
+            self.toasts.complain(format!("Your role does not have the scope {scope}. Ask an administrator."));
+        }
+        may
     }
 
     /// Says what went wrong; when the server is away, starts to wait for it instead.

@@ -78,8 +78,8 @@ impl Uploads {
         if files.is_empty() {
             return;
         }
-        if !app.session.may_untracked(Scope::Assess) {
-            return app.toasts.complain("Your role does not add photos. Ask an administrator.");
+        if !app.allows(Scope::Assess) {
+            return;
         }
         let is_single = files.len() == 1;
         if !is_single {

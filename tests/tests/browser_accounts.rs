@@ -76,6 +76,9 @@ fn browser_from_the_first_link_to_a_second_person() {
     shows(&annotator, "grace@example.org · annotator");
     shows(&annotator, "here");
     annotator.picture("account");
+    annotator.goto(url);
+    shows(&annotator, "There are no photographs yet.");
+    annotator.goto(&format!("{url}/account"));
     annotator.click("Sign out");
     shows(&annotator, "Sign in");
 

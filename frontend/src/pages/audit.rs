@@ -61,7 +61,7 @@ fn Line(line: AuditEntry) -> impl IntoView {
     view! {
         <tr>
             <td class="tabular">{format::time(&line.at)}</td>
-            <td>{line.actor.clone()}<span class="muted">{format!(" · {}", line.via)}</span></td>
+            <td>{line.actor.clone()}<span class="muted">{line.via.clone()}</span></td>
             <td><code>{line.action.clone()}</code></td>
             <td>{line.detail.clone()}<span class="log-ids">{ids}</span></td>
         </tr>

@@ -11,10 +11,11 @@ use qponder_shared::account::{
 };
 use qponder_shared::api::Problem;
 
+use super::client_name;
 use super::extract::{Json, Path};
 use super::gate::{Caller, Visitor};
 use super::problem::ApiError;
-use super::session::{check_transport, client_name, replaced, signed_in};
+use super::session::{check_transport, replaced, signed_in};
 use crate::accounts::limits::{self, Limits};
 use crate::accounts::passwords::Passwords;
 use crate::accounts::secret::{self, Secret};
@@ -117,7 +118,7 @@ pub async fn accept(
         name: &name,
         password_hash: &password_hash,
         session: session.hash(),
-        client: &client_name(&headers),
+        client: &client_name::of(&headers),
         replaces: replaced(&visitor),
         request: visitor.request,
     };

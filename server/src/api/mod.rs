@@ -4,6 +4,7 @@ mod access;
 mod assessments;
 mod audit;
 mod chat;
+mod client_name;
 mod cookie;
 mod denied;
 mod docs;

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use qponder_shared::account::{ChangePassword, Me, Session, SignIn, User, check};
 use qponder_shared::api::Problem;
 
+use super::client_name;
 use super::extract::Json;
 use super::gate::{Caller, Visitor};
 use super::problem::ApiError;
@@ -18,9 +19,6 @@ use crate::accounts::secret::{self, Secret, SecretHash};
 use crate::store::Store;
 use crate::store::audit::{By, Via};
 use crate::store::sessions::NewSession;
-
-/// Longest name of a browser that is kept, in characters.
-const MAX_CLIENT: usize = 200;
 
 /// Sign in.
 ///
@@ -62,7 +60,7 @@ pub async fn sign_in(
     let new = NewSession {
         user: user.id,
         secret: secret.hash(),
-        client: &client_name(&headers),
+        client: &client_name::of(&headers),
         replaces: replaced(&visitor),
     };
     let by =
@@ -179,12 +177,6 @@ pub fn check_transport(headers: &HeaderMap) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// What a browser calls itself: one line that can be shown.
-pub fn client_name(headers: &HeaderMap) -> String {
-    let name = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    name.chars().filter(|letter| !letter.is_control()).take(MAX_CLIENT).collect()
-}
-
 /// The session that a browser had before it signs in anew.
 pub fn replaced(visitor: &Visitor) -> Option<SecretHash> {
     visitor.session.as_deref().map(secret::hash)
@@ -202,5 +194,10 @@ pub fn signed_in(status: StatusCode, user: User, visitor: &Visitor, secret: &Sec
 }
 
 fn signed_out(visitor: &Visitor) -> Response {
-    (StatusCode::NO_CONTENT, [(header::SET_COOKIE, visitor.cookie.clear())]).into_response()
+    let mut response =
+        (StatusCode::NO_CONTENT, [(header::SET_COOKIE, visitor.cookie.clear())]).into_response();
+    // Pictures are kept by browsers for good: the next person at this one should not find them.
+    let cache = header::HeaderValue::from_static("\"cache\"");
+    response.headers_mut().insert("clear-site-data", cache);
+    response
 }

@@ -25,7 +25,7 @@ pub struct NewSession<'a> {
     pub user: UserId,
     /// Hash of its secret.
     pub secret: SecretHash,
-    /// What the browser calls itself.
+    /// The browser, as a person knows it.
     pub client: &'a str,
     /// Hash of the session that this browser had before: it ends.
     pub replaces: Option<SecretHash>,
