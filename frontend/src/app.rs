@@ -3,6 +3,7 @@
 use leptos::ev;
 use leptos::html::Main;
 use leptos::prelude::*;
+use qponder_shared::Scope;
 use wasm_bindgen::JsCast as _;
 
 use crate::keys;
@@ -21,7 +22,7 @@ use crate::parts::help::Help;
 use crate::parts::sign_in::SignInDialog;
 use crate::parts::toasts::ToastList;
 use crate::parts::uploads::UploadList;
-use crate::route::Route;
+use crate::route::{Route, follow_link};
 use crate::session::SessionState;
 use crate::settings;
 use crate::state::App as State;
@@ -77,7 +78,7 @@ pub fn App() -> impl IntoView {
                 (Route::Welcome, _) => view! { <WelcomePage/> }.into_any(),
                 (_, Who::Unknown) => ().into_any(),
                 (_, Who::Nobody) => view! { <SignInPage/> }.into_any(),
-                (route, Who::Somebody) => show(route),
+                (route, Who::Somebody) => show(app, route),
             }}
         </main>
         <ToastList/>
@@ -96,8 +97,16 @@ enum Who {
     Somebody,
 }
 
-fn show(route: Route) -> AnyView {
+fn show(app: State, route: Route) -> AnyView {
     match route {
+        Route::Users | Route::Audit if !app.session.may_untracked(Scope::Admin) => view! {
+            <section class="message">
+                <h1>"Not for your role"</h1>
+                <p>"This page needs the scope admin. Ask an administrator."</p>
+                <a class="button" href="/" on:click=follow_link(app, Route::Gallery)>"To the gallery"</a>
+            </section>
+        }
+        .into_any(),
         Route::Gallery => view! { <GalleryPage/> }.into_any(),
         Route::Image(id) => view! { <ImagePage id/> }.into_any(),
         Route::Welcome => view! { <WelcomePage/> }.into_any(),

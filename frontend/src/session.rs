@@ -13,6 +13,8 @@ use qponder_shared::account::Me;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
+use crate::accounts;
+
 /// The type of the problem that says that nobody is signed in.
 pub const NOT_SIGNED_IN: &str = "/problems/not-signed-in";
 
@@ -112,6 +114,10 @@ impl Session {
 
 /// Called when the server refuses for want of a session: returns once somebody is signed in again.
 pub async fn wait() {
+    // They may be already: in another window, or since this call was sent.
+    if let (Some(session), Ok(Some(me))) = (CURRENT.get(), accounts::me().await) {
+        return session.enter(me);
+    }
     let promise = Promise::new(&mut |resolve, _| WAITING.with_borrow_mut(|waiting| waiting.push(resolve)));
     if let Some(session) = CURRENT.get() {
         session.leave();

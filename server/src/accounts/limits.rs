@@ -40,7 +40,7 @@ impl Default for Limits {
 /// The bucket of an address. An IPv6 customer has a whole /64.
 pub fn address(address: IpAddr) -> u128 {
     match address.to_canonical() {
-        IpAddr::V4(address) => u128::from(address.to_ipv6_mapped().to_bits()),
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
         IpAddr::V6(address) => address.to_bits() >> 64 << 64,
     }
 }

@@ -2,24 +2,22 @@
 //!
 //! Nothing else decides about access. Handlers get the [`Caller`] that came through.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use qponder_shared::account::{Me, User};
 use qponder_shared::{Scope, SessionId, UserId};
-use uuid::Uuid;
 
 use super::access::{Access, Entry, look_up};
 use super::chat::ChatError;
-use super::cookie::CookieName;
 use super::denied::Denied;
 use super::problem::ApiError;
-use super::request_log::RequestId;
+use super::visitor::Visitor;
 use super::{PublicUrl, wrong_method};
 use crate::accounts::limits::{self, Limits};
 use crate::accounts::secret::{self, TOKEN_PREFIX};
@@ -69,33 +67,12 @@ impl Caller {
     }
 }
 
-/// Where a request comes from, whoever sends it.
-#[derive(Clone)]
-pub struct Visitor {
-    /// Address of the client.
-    pub address: IpAddr,
-    /// Id of the request.
-    pub request: Option<Uuid>,
-    /// How the session's cookie is called there.
-    pub cookie: CookieName,
-    /// The session's secret that the browser sent.
-    pub session: Option<String>,
-}
-
 /// A handler asked for what only the gate can give, on a route that it does not guard.
 #[derive(Debug, thiserror::Error)]
 #[error("a handler is not behind the gate")]
-struct NoGate;
+pub struct NoGate;
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        parts.extensions.get().cloned().ok_or_else(|| ApiError::internal(&NoGate))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Visitor {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
@@ -119,7 +96,7 @@ pub async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -
             return Denied::Unlisted.into_response(&route);
         }
     };
-    let visitor = gate.visitor(&request);
+    let visitor = Visitor::of(&request, &gate.proxies, gate.public_url.as_ref());
     match gate.admit(access, request.headers(), &visitor).await {
         Ok(Some(caller)) => drop(request.extensions_mut().insert(caller)),
         Ok(None) => {}
@@ -186,20 +163,6 @@ impl Gate {
             user: Some(user),
         })
     }
-
-    fn visitor(&self, request: &Request) -> Visitor {
-        let headers = request.headers();
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        let peer =
-            peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip().to_canonical());
-        let cookie = CookieName::of(headers, self.public_url.as_ref());
-        Visitor {
-            address: client_address(peer, headers, &self.proxies),
-            request: request.extensions().get::<RequestId>().map(|RequestId(id)| *id),
-            session: cookie.read(headers).map(str::to_owned),
-            cookie,
-        }
-    }
 }
 
 /// Whoever uses this machine, in local mode.
@@ -212,21 +175,6 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && token.starts_with(TOKEN_PREFIX)).then_some(token)
-}
-
-/// The address that connected, or, where that is a proxy whose word is believed, the last one that it
-/// did not add itself. What stands before in `X-Forwarded-For` is the client's own invention.
-fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
-    let mut address = peer;
-    let forwarded = headers.get_all("x-forwarded-for").iter().rev().filter_map(|value| value.to_str().ok());
-    for hop in forwarded.flat_map(|value| value.rsplit(',')) {
-        if !proxies.contains(&address) {
-            break;
-        }
-        let Ok(before) = hop.trim().parse::<IpAddr>() else { break };
-        address = before.to_canonical();
-    }
-    address
 }
 
 impl From<Denied> for ApiError {
@@ -248,26 +196,6 @@ impl Denied {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_trusted_proxies_are_believed() {
-        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let proxies = [ip("10.0.0.1"), ip("10.0.0.2")];
-        for (peer, forwarded, expected) in [
-            ("192.0.2.9", "203.0.113.5", "192.0.2.9"),
-            ("10.0.0.1", "203.0.113.5", "203.0.113.5"),
-            ("10.0.0.1", "6.6.6.6, 203.0.113.5", "203.0.113.5"),
-            ("10.0.0.1", "6.6.6.6, 203.0.113.5, 10.0.0.2", "203.0.113.5"),
-            ("10.0.0.1", "nonsense", "10.0.0.1"),
-            ("10.0.0.1", "", "10.0.0.1"),
-        ] {
-            let headers = HeaderMap::from_iter([(
-                axum::http::HeaderName::from_static("x-forwarded-for"),
-                HeaderValue::from_str(forwarded).expect("a header"),
-            )]);
-            assert_eq!(client_address(ip(peer), &headers, &proxies), ip(expected), "{peer} {forwarded}");
-        }
-    }
 
     #[test]
     fn tokens_are_bearer_tokens_of_ours() {

@@ -13,15 +13,17 @@ use qponder_shared::api::Problem;
 
 use super::client_name;
 use super::extract::{Json, Path};
-use super::gate::{Caller, Visitor};
+use super::gate::Caller;
 use super::problem::ApiError;
 use super::session::{check_transport, replaced, signed_in};
+use super::visitor::Visitor;
 use crate::accounts::limits::{self, Limits};
 use crate::accounts::passwords::Passwords;
 use crate::accounts::secret::{self, Secret};
 use crate::store::Store;
+use crate::store::acceptance::{Acceptance, Accepted};
 use crate::store::audit::By;
-use crate::store::invites::{Acceptance, Accepted, MOST_INVITES, Purpose};
+use crate::store::invites::{MOST_INVITES, Purpose};
 
 /// The page that opens a link. The secret follows after `#`, which stays in the browser.
 pub const LINK_PATH: &str = "/welcome#";

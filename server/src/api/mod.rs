@@ -24,6 +24,7 @@ mod site;
 mod tokens;
 mod uploads;
 mod users;
+mod visitor;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -160,7 +161,9 @@ fn openai() -> OpenApiRouter<App> {
 
 fn description() -> OpenApi {
     let about = "Q-Ponder looks at a photograph, reasons about its visual quality, and ends with a score from 1.00 \
-        to 5.00. Errors are application/problem+json (RFC 9457). Times are UTC, ids are UUIDv7.";
+        to 5.00. Errors are application/problem+json (RFC 9457). Times are UTC, ids are UUIDv7. Except for signing in, \
+        every endpoint wants the page's session or an API token, as `Authorization: Bearer qp_...`: without one it \
+        answers 401, without the scope that it needs 403.";
     let licence = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
     let info = InfoBuilder::new()
         .title("Q-Ponder")

@@ -10,9 +10,10 @@ use qponder_shared::api::Problem;
 
 use super::client_name;
 use super::extract::Json;
-use super::gate::{Caller, Visitor};
+use super::gate::Caller;
 use super::problem::ApiError;
 use super::security::is_loopback_name;
+use super::visitor::Visitor;
 use crate::accounts::limits::{self, Limits};
 use crate::accounts::passwords::Passwords;
 use crate::accounts::secret::{self, Secret, SecretHash};

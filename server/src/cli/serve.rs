@@ -1,6 +1,8 @@
 //! `qponder serve`: everything that the server needs is started here, in order, and stopped in the
 //! reverse order.
 
+mod welcome;
+
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -19,15 +21,12 @@ use tokio::sync::watch;
 use super::places;
 use crate::accounts::limits::Limits;
 use crate::accounts::passwords::Passwords;
-use crate::accounts::secret::Secret;
 use crate::api::{self, App, Exposure, PublicUrl, Reach};
 use crate::decoding::Decoder;
 use crate::inference;
 use crate::logging::{self, LogFormat};
 use crate::metrics::Metrics;
 use crate::postgres::Cluster;
-use crate::store::audit::{By, Via};
-use crate::store::invites::Purpose;
 use crate::store::objects::Objects;
 use crate::store::{self, Store};
 
@@ -174,7 +173,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     let limits = Arc::new(Limits::default());
     let listener = tokio::net::TcpListener::from_std(setup.listener)?;
     let address = listener.local_addr()?;
-    let welcome = welcome(&store, &setup.reach, address).await?;
+    let welcome = welcome::words(&store, &setup.reach, address).await?;
     let app = App {
         store: store.clone(),
         objects,
@@ -218,34 +217,6 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     }
     store.close().await;
     Ok(())
-}
-
-/// What else to say at the start: that nobody signs in here, or how the first one can.
-async fn welcome(store: &Store, reach: &Reach, address: SocketAddr) -> anyhow::Result<String> {
-    if reach.local {
-        tracing::info!("local mode: whoever can use this machine is the administrator");
-        return Ok("\nLocal mode: whoever can use this machine is the administrator.".to_owned());
-    }
-    if store.has_users().await? {
-        return Ok(String::new());
-    }
-    let secret = Secret::new("")?;
-    let by = By { user: None, name: "server".to_owned(), via: Via::Command, request: None };
-    let link = store.add_link(Purpose::First, &secret.hash(), &by).await?;
-    link.context("too many links are open")?;
-    let url = link_url(reach.public_url.as_ref(), address, secret.text());
-    Ok(format!("\nThere is no account yet. Create the administrator, within a day, at\n{url}"))
-}
-
-/// A link that a person can open.
-fn link_url(public: Option<&PublicUrl>, address: SocketAddr, secret: &str) -> String {
-    let path = api::LINK_PATH;
-    match public {
-        Some(url) => format!("{}{path}{secret}", url.as_str()),
-        // Every address is no address: this machine is the one that is certain.
-        None if address.ip().is_unspecified() => format!("http://localhost:{}{path}{secret}", address.port()),
-        None => format!("http://{address}{path}{secret}"),
-    }
 }
 
 async fn wait_for_signal() -> std::io::Result<()> {

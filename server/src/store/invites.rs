@@ -1,15 +1,14 @@
-//! Links that work once: for the first admin, for a new user of some role, for a new password.
+//! Links that work once: for the first admin, for a new user of some role, for a new password. How they are
+//! used is in [`super::acceptance`].
 
-use qponder_shared::account::{Invite, InvitePurpose, OpenInvite, User};
+use qponder_shared::account::{Invite, InvitePurpose, OpenInvite};
 use qponder_shared::{InviteId, Role, UserId};
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 
-use super::audit::{By, Change, Via, note};
+use super::audit::{By, Change, note};
 use super::images::rfc3339;
-use super::sessions::{self, NewSession};
-use super::users::{self, replace_password};
 use super::{Store, StoreError};
 use crate::accounts::secret::SecretHash;
 
@@ -34,36 +33,6 @@ pub enum Purpose<'a> {
     },
     /// A new password for a user. Earlier such links of theirs stop working.
     Reset(UserId),
-}
-
-/// How a link is used.
-pub struct Acceptance<'a> {
-    /// Hash of the link's secret.
-    pub link: SecretHash,
-    /// Address of a new user, in lower case.
-    pub email: &'a str,
-    /// Name of a new user.
-    pub name: &'a str,
-    /// Hash of the password.
-    pub password_hash: &'a str,
-    /// Hash of the secret of the session to begin.
-    pub session: SecretHash,
-    /// What the browser calls itself.
-    pub client: &'a str,
-    /// Hash of the session that this browser had before.
-    pub replaces: Option<SecretHash>,
-    /// The request.
-    pub request: Option<uuid::Uuid>,
-}
-
-/// What became of an [`Acceptance`].
-pub enum Accepted {
-    /// They are signed in.
-    User(User),
-    /// The link does not work, or no more.
-    NoLink,
-    /// Somebody with this address is here already.
-    EmailTaken,
 }
 
 impl Store {
@@ -116,7 +85,7 @@ impl Store {
         let id = InviteId(row.try_get("id")?);
         let (action, object, detail) = match purpose {
             Purpose::First => ("invite.create", id.0, "for the first admin".to_owned()),
-            Purpose::Join { role, note } if note.is_empty() => ("invite.create", id.0, role.to_string()),
+            Purpose::Join { role, note: "" } => ("invite.create", id.0, role.to_string()),
             Purpose::Join { role, note } => ("invite.create", id.0, format!("{role}: {note}")),
             Purpose::Reset(user) => ("user.reset_link", user.0, String::new()),
         };
@@ -144,63 +113,6 @@ impl Store {
         let email: Option<String> = row.try_get("email")?;
         let purpose = if email.is_some() { InvitePurpose::Reset } else { InvitePurpose::Join };
         Ok(Some(OpenInvite { purpose, role: read_role(&row)?, email, first: row.try_get("first")? }))
-    }
-
-    /// Uses a link: makes the user or replaces their password, and begins a session.
-    ///
-    /// # Errors
-    /// When the database fails; then the link still works.
-    pub async fn accept(&self, use_of: &Acceptance<'_>) -> Result<Accepted, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        // The update locks the row: of two who use a link at once, one finds it closed.
-        let row = sqlx::query(
-            "update invites set closed_at = now() where secret_sha256 = $1 and closed_at is null \
-             and expires_at > now() returning id, role, user_id",
-        )
-        .bind(&use_of.link[..])
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some(row) = row else {
-            return Ok(Accepted::NoLink);
-        };
-        let by = |user: &User| By {
-            user: Some(user.id),
-            name: user.email.clone(),
-            via: Via::Link,
-            request: use_of.request,
-        };
-        let user = match row.try_get::<Option<uuid::Uuid>, _>("user_id")? {
-            Some(id) => {
-                let user = sqlx::query("select * from users where id = $1 and disabled_at is null")
-                    .bind(id)
-                    .fetch_optional(&mut *transaction)
-                    .await?;
-                let Some(user) = user.map(|row| users::read(&row)).transpose()? else {
-                    return Ok(Accepted::NoLink);
-                };
-                let hash = use_of.password_hash;
-                replace_password(&mut transaction, user.id, hash, None, &by(&user)).await?;
-                user
-            }
-            None => {
-                let Some(user) = insert_user(&mut transaction, use_of, read_role(&row)?).await? else {
-                    return Ok(Accepted::EmailTaken);
-                };
-                let detail = format!("{} as {}", user.email, user.role);
-                let change = Change { action: "user.create", object: Some(user.id.0), detail: &detail };
-                note(&mut transaction, &by(&user), change).await?;
-                user
-            }
-        };
-        let session = NewSession {
-            user: user.id,
-            secret: use_of.session,
-            client: use_of.client,
-            replaces: use_of.replaces,
-        };
-        sessions::insert(&mut transaction, &session, &by(&user)).await?;
-        transaction.commit().await?;
-        Ok(Accepted::User(user))
     }
 
     /// The links for new users that still work, newest first; never more than [`MOST_INVITES`].
@@ -239,27 +151,8 @@ impl Store {
     }
 }
 
-/// A new user; `None` when the address is taken.
-async fn insert_user(
-    connection: &mut PgConnection,
-    use_of: &Acceptance<'_>,
-    role: Role,
-) -> Result<Option<User>, StoreError> {
-    let row = sqlx::query(
-        "insert into users (id, email, name, role, password_hash) values ($1, $2, $3, $4, $5) \
-         on conflict (email) do nothing returning *",
-    )
-    .bind(UserId::new().0)
-    .bind(use_of.email)
-    .bind(use_of.name)
-    .bind(role.name())
-    .bind(use_of.password_hash)
-    .fetch_optional(connection)
-    .await?;
-    row.map(|row| users::read(&row)).transpose()
-}
-
-fn read_role(row: &PgRow) -> Result<Role, StoreError> {
+/// The role that a row names.
+pub(super) fn read_role(row: &PgRow) -> Result<Role, StoreError> {
     let role: String = row.try_get("role")?;
     role.parse().map_err(|_| StoreError::Unreadable { what: "invites.role", value: role })
 }

@@ -1,5 +1,6 @@
 //! Postgres rows and object bytes: one file a noun. All SQL of the server lives here.
 
+pub mod acceptance;
 pub mod assessments;
 pub mod audit;
 pub mod images;
