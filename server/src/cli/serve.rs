@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use qponder_pipeline::assess::Assessor;
 use sqlx::postgres::PgConnectOptions;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::places;
@@ -165,6 +165,8 @@ struct Setup {
 }
 
 async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
+    // Before anything is said: whoever reads the address may stop the server at once.
+    let mut signals = Signals::listen()?;
     let (store, _claim) = Store::open(options).await?;
     let objects = Objects::open(&setup.objects)?;
     let (decoder, metrics) = (Decoder::new(), Arc::new(Metrics::default()));
@@ -201,12 +203,11 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     // may be reading it. A link is a secret, so it goes into no log.
     let _ = writeln!(std::io::stdout(), "Q-Ponder is at http://{address}{welcome}");
 
-    wait_for_signal().await?;
+    signals.next().await;
     tracing::info!("stopping; a second signal stops at once");
-    tokio::spawn(async {
-        if wait_for_signal().await.is_ok() {
-            std::process::exit(130);
-        }
+    tokio::spawn(async move {
+        signals.next().await;
+        std::process::exit(130);
     });
     stop.send_replace(true);
     resuming.abort();
@@ -219,13 +220,23 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn wait_for_signal() -> std::io::Result<()> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// The signals that end the server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Makes the data directory where there is none and claims it for this process.
