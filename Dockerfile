@@ -36,7 +36,8 @@ VOLUME /data
 EXPOSE 3000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
     CMD curl --fail --silent --show-error --output /dev/null http://127.0.0.1:3000/readyz
-# There are no accounts yet. Inside a container the server must listen on every address; who reaches it is
-# decided by the address that the port is published on, so publish it on 127.0.0.1 as above.
+# Inside a container the server must listen on every address. The first start prints a link for the first
+# administrator (`docker logs`). Published on 127.0.0.1 as above it can be used at once; for other machines put
+# a proxy with TLS before it, and say so with QPONDER_PUBLIC_URL and QPONDER_TRUSTED_PROXY.
 ENTRYPOINT ["qponder"]
 CMD ["serve", "--allow-remote"]

@@ -9,7 +9,7 @@ use leptos::task::spawn_local;
 use qponder_shared::api::{
     Assessment, AssessmentStatus, AssessmentSummary, CreateAssessment, Mode, Sampling,
 };
-use qponder_shared::{AssessmentId, ImageId, grammar, transcript};
+use qponder_shared::{AssessmentId, ImageId, Scope, grammar, transcript};
 
 use crate::api::{self, Failure};
 use crate::route::Route;
@@ -110,7 +110,7 @@ impl Answers {
 
     /// Asks for an assessment and follows it. A full server is asked again until it has a place.
     pub fn ask(self, app: App, image: ImageId, mode: Mode, sampling: Sampling) {
-        if self.asking.with_untracked(|asking| asking.contains(&image)) {
+        if !app.allows(Scope::Assess) || self.asking.with_untracked(|asking| asking.contains(&image)) {
             return;
         }
         self.asking.update(|asking| {

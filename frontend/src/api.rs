@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use gloo_net::http::{Request, Response};
+use gloo_net::http::{Request, RequestBuilder, Response};
 use qponder_shared::api::{Assessment, CreateAssessment, Image, Page, Problem, ServerInfo};
 use qponder_shared::{AssessmentId, ImageId};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::session;
 
 /// Where uploads go.
 pub const IMAGES: &str = "/api/v1/images";
@@ -96,7 +99,7 @@ pub async fn image(id: ImageId) -> Result<Image, Failure> {
 
 /// Deletes an image and its assessments.
 pub async fn delete_image(id: ImageId) -> Result<(), Failure> {
-    succeed(Request::delete(&format!("{IMAGES}/{id}")).send().await).await.map(drop)
+    delete(&format!("{IMAGES}/{id}")).await
 }
 
 /// Deletes an image while the page goes away: the browser finishes the request without it.
@@ -120,13 +123,12 @@ pub async fn assessment(id: AssessmentId) -> Result<Assessment, Failure> {
 
 /// Queues an assessment.
 pub async fn create_assessment(body: &CreateAssessment) -> Result<Assessment, Failure> {
-    let request = Request::post("/api/v1/assessments").json(body).map_err(unreadable)?;
-    read(succeed(request.send().await).await?).await
+    read(send(Request::post, "/api/v1/assessments", Some(body)).await?).await
 }
 
 /// Asks the server to stop an assessment.
 pub async fn cancel_assessment(id: AssessmentId) -> Result<(), Failure> {
-    succeed(Request::delete(&format!("/api/v1/assessments/{id}")).send().await).await.map(drop)
+    delete(&format!("/api/v1/assessments/{id}")).await
 }
 
 /// Where an assessment's events come from.
@@ -153,8 +155,47 @@ pub fn rendering_url(id: ImageId) -> String {
     format!("{IMAGES}/{id}/rendering")
 }
 
-async fn get<T: DeserializeOwned>(url: &str) -> Result<T, Failure> {
-    read(succeed(Request::get(url).send().await).await?).await
+/// Reads something.
+pub async fn get<T: DeserializeOwned>(url: &str) -> Result<T, Failure> {
+    read(send(Request::get, url, NOTHING).await?).await
+}
+
+/// Deletes something.
+pub async fn delete(url: &str) -> Result<(), Failure> {
+    send(Request::delete, url, NOTHING).await.map(drop)
+}
+
+/// No body.
+pub const NOTHING: Option<&()> = None;
+
+/// Makes a call. One that needs somebody to be signed in waits until somebody is, and is made again.
+pub async fn send<B: Serialize>(
+    method: fn(&str) -> RequestBuilder,
+    url: &str,
+    body: Option<&B>,
+) -> Result<Response, Failure> {
+    loop {
+        match send_once(method, url, body).await {
+            Err(Failure::Refused { problem, .. }) if problem.kind == session::NOT_SIGNED_IN => {
+                session::wait().await
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Makes a call, signed in or not.
+pub async fn send_once<B: Serialize>(
+    method: fn(&str) -> RequestBuilder,
+    url: &str,
+    body: Option<&B>,
+) -> Result<Response, Failure> {
+    let request = method(url);
+    let request = match body {
+        Some(body) => request.json(body),
+        None => request.build(),
+    };
+    succeed(request.map_err(unreadable)?.send().await).await
 }
 
 async fn succeed(answer: Result<Response, gloo_net::Error>) -> Result<Response, Failure> {
@@ -173,7 +214,8 @@ async fn succeed(answer: Result<Response, gloo_net::Error>) -> Result<Response, 
     Err(Failure::Refused { problem, retry_after })
 }
 
-async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
+/// Reads an answer.
+pub async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
     response.json().await.map_err(unreadable)
 }
 

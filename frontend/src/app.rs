@@ -3,19 +3,27 @@
 use leptos::ev;
 use leptos::html::Main;
 use leptos::prelude::*;
+use qponder_shared::Scope;
 use wasm_bindgen::JsCast as _;
 
 use crate::keys;
+use crate::pages::account::AccountPage;
+use crate::pages::audit::AuditPage;
 use crate::pages::gallery::GalleryPage;
 use crate::pages::image::ImagePage;
+use crate::pages::sign_in::SignInPage;
 use crate::pages::unknown::UnknownPage;
+use crate::pages::users::UsersPage;
+use crate::pages::welcome::WelcomePage;
 use crate::parts::connection::Connection;
 use crate::parts::drop_target::DropTarget;
 use crate::parts::header::Header;
 use crate::parts::help::Help;
+use crate::parts::sign_in::SignInDialog;
 use crate::parts::toasts::ToastList;
 use crate::parts::uploads::UploadList;
-use crate::route::Route;
+use crate::route::{Route, follow_link};
+use crate::session::SessionState;
 use crate::settings;
 use crate::state::App as State;
 
@@ -54,22 +62,58 @@ pub fn App() -> impl IntoView {
         }
         route
     });
+    // Only who: a page is not drawn anew because a session was lost or found again.
+    let who = Memo::new(move |_| match app.session.state() {
+        SessionState::Unknown => Who::Unknown,
+        SessionState::Out => Who::Nobody,
+        SessionState::In(_) | SessionState::Lost(_) => Who::Somebody,
+    });
     view! {
         <a class="skip" href="#main" on:click=skip>"Skip to the content"</a>
         <Header/>
         <Connection/>
         <main id="main" tabindex="-1" node_ref=main class:is-image=move || matches!(app.route.get(), Route::Image(_))>
             <UploadList/>
-            {move || match app.route.get() {
-                Route::Gallery => view! { <GalleryPage/> }.into_any(),
-                Route::Image(id) => view! { <ImagePage id/> }.into_any(),
-                Route::Unknown => view! { <UnknownPage what="page"/> }.into_any(),
+            {move || match (app.route.get(), who.get()) {
+                (Route::Welcome, _) => view! { <WelcomePage/> }.into_any(),
+                (_, Who::Unknown) => ().into_any(),
+                (_, Who::Nobody) => view! { <SignInPage/> }.into_any(),
+                (route, Who::Somebody) => show(app, route),
             }}
         </main>
         <ToastList/>
         <DropTarget/>
         <Help/>
+        <SignInDialog/>
         <div class="sr" role="status" aria-live="polite">{move || app.announcement.get()}</div>
+    }
+}
+
+/// Whom the page is drawn for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Unknown,
+    Nobody,
+    Somebody,
+}
+
+fn show(app: State, route: Route) -> AnyView {
+    match route {
+        Route::Users | Route::Audit if !app.session.may_untracked(Scope::Admin) => view! {
+            <section class="message">
+                <h1>"Not for your role"</h1>
+                <p>"This page needs the scope admin. Ask an administrator."</p>
+                <a class="button" href="/" on:click=follow_link(app, Route::Gallery)>"To the gallery"</a>
+            </section>
+        }
+        .into_any(),
+        Route::Gallery => view! { <GalleryPage/> }.into_any(),
+        Route::Image(id) => view! { <ImagePage id/> }.into_any(),
+        Route::Welcome => view! { <WelcomePage/> }.into_any(),
+        Route::Account => view! { <AccountPage/> }.into_any(),
+        Route::Users => view! { <UsersPage/> }.into_any(),
+        Route::Audit => view! { <AuditPage/> }.into_any(),
+        Route::Unknown => view! { <UnknownPage what="page"/> }.into_any(),
     }
 }
 

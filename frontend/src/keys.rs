@@ -73,8 +73,8 @@ pub fn listen(app: App) {
 
 /// Acts on a key; whether it means something here.
 fn press(app: App, event: &KeyboardEvent) -> bool {
-    if app.help.get_untracked() {
-        // The dialog closes itself on Escape.
+    if app.help.get_untracked() || !app.session.is_in_untracked() {
+        // The dialog closes itself on Escape, and signing in needs no keys but those that type.
         return false;
     }
     match event.key().as_str() {
@@ -85,7 +85,11 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
             return match app.route.get_untracked() {
                 Route::Image(id) => press_on_image(app, id, key),
                 Route::Gallery => press_in_gallery(app, key),
-                Route::Unknown => false,
+                Route::Account | Route::Users | Route::Audit if key == "Escape" => {
+                    route::go(app, Route::Gallery);
+                    true
+                }
+                Route::Welcome | Route::Account | Route::Users | Route::Audit | Route::Unknown => false,
             };
         }
     }

@@ -3,6 +3,7 @@
 //! Client-side rendered. What can be decided without a browser (reading answers, joining streamed
 //! pieces, viewer geometry) lives in `qponder-shared`, where it is tested.
 
+mod accounts;
 mod answers;
 mod api;
 mod app;
@@ -13,6 +14,7 @@ mod pages;
 mod parts;
 mod removal;
 mod route;
+mod session;
 mod settings;
 mod state;
 mod stream;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use qponder_shared::ImageId;
+use qponder_shared::{ImageId, Scope};
 
 use crate::api;
 use crate::gallery::Card;
@@ -38,7 +38,7 @@ impl App {
 
     /// Deletes an image, later.
     pub fn remove(self, id: ImageId, name: &str) {
-        if self.is_removed(id) {
+        if !self.allows(Scope::Assess) || self.is_removed(id) {
             return;
         }
         if self.route.get_untracked() == Route::Image(id) {

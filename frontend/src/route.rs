@@ -1,4 +1,4 @@
-//! Addresses: `/` is the gallery, `/images/{id}` one image.
+//! Addresses: `/` is the gallery, `/images/{id}` one image; accounts have their own.
 
 use leptos::prelude::*;
 use qponder_shared::ImageId;
@@ -11,6 +11,11 @@ use crate::state::App;
 pub enum Route {
     Gallery,
     Image(ImageId),
+    /// Opens a link that works once.
+    Welcome,
+    Account,
+    Users,
+    Audit,
     /// Nothing that exists.
     Unknown,
 }
@@ -24,6 +29,10 @@ impl Route {
         match (parts.next(), parts.next(), parts.next()) {
             (None, ..) => Route::Gallery,
             (Some("images"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Image),
+            (Some("welcome"), None, _) => Route::Welcome,
+            (Some("account"), None, _) => Route::Account,
+            (Some("users"), None, _) => Route::Users,
+            (Some("audit"), None, _) => Route::Audit,
             _ => Route::Unknown,
         }
     }
@@ -33,6 +42,10 @@ impl Route {
     pub fn path(self) -> String {
         match self {
             Route::Image(id) => format!("/images/{id}"),
+            Route::Welcome => "/welcome".to_owned(),
+            Route::Account => "/account".to_owned(),
+            Route::Users => "/users".to_owned(),
+            Route::Audit => "/audit".to_owned(),
             Route::Gallery | Route::Unknown => "/".to_owned(),
         }
     }

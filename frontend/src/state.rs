@@ -5,13 +5,16 @@ use std::time::Duration;
 use gloo_timers::future::sleep;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use qponder_shared::Scope;
 use qponder_shared::api::{Mode, ServerInfo};
 
+use crate::accounts;
 use crate::answers::{Answer, Answers};
 use crate::api::{self, Failure};
 use crate::gallery::Gallery;
 use crate::parts::viewer::Viewer;
 use crate::route::Route;
+use crate::session::Session;
 use crate::settings::{self, Theme};
 use crate::toasts::Toasts;
 use crate::upload::Uploads;
@@ -38,6 +41,7 @@ pub struct App {
     /// How new photos are assessed.
     pub mode: RwSignal<Mode>,
     pub theme: RwSignal<Theme>,
+    pub session: Session,
     pub info: RwSignal<Option<ServerInfo>>,
     pub link: RwSignal<Link>,
     pub gallery: Gallery,
@@ -63,6 +67,7 @@ impl App {
             route: RwSignal::new(Route::current()),
             mode: RwSignal::new(settings::mode()),
             theme: RwSignal::new(settings::theme()),
+            session: Session::new(),
             info: RwSignal::new(None),
             link: RwSignal::new(Link::Connecting),
             gallery: Gallery::new(),
@@ -84,6 +89,15 @@ impl App {
         expect_context()
     }
 
+    /// Whether whoever is signed in may do that; says so when not.
+    pub fn allows(self, scope: Scope) -> bool {
+        let may = self.session.may_untracked(scope);
+        if !may {
+            self.toasts.complain(format!("Your role does not have the scope {scope}. Ask an administrator."));
+        }
+        may
+    }
+
     /// Says what went wrong; when the server is away, starts to wait for it instead.
     pub fn report(self, failure: &Failure) {
         match failure {
@@ -92,7 +106,8 @@ impl App {
         }
     }
 
-    /// Asks the server for its model and limits until it answers, with growing pauses.
+    /// Asks the server who is signed in, and then for its model and limits, until it answers, with growing
+    /// pauses.
     pub fn reach(self) {
         if self.is_reaching.get_value() {
             return;
@@ -101,19 +116,28 @@ impl App {
         spawn_local(async move {
             let mut pause = 1;
             loop {
-                match api::info().await {
-                    Ok(info) => {
-                        self.info.set(Some(info));
-                        break;
-                    }
+                match self.look().await {
+                    Ok(()) => break,
                     Err(_) => self.wait(pause).await,
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
             self.is_reaching.set_value(false);
             self.link.set(Link::Up);
-            self.gallery.load_if_needed(self);
+            if self.session.is_in_untracked() {
+                self.gallery.load_if_needed(self);
+            }
         });
+    }
+
+    async fn look(self) -> Result<(), Failure> {
+        let Some(me) = accounts::me().await? else {
+            self.session.leave();
+            return Ok(());
+        };
+        self.session.enter(me);
+        self.info.set(Some(api::info().await?));
+        Ok(())
     }
 
     /// Ends the pause before the next attempt.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use js_sys::Promise;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use qponder_shared::Scope;
 use qponder_shared::api::{Image, Problem, Sampling, UploadReport, UploadedFile};
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::*;
@@ -15,6 +16,7 @@ use web_sys::{File, FileList, FormData, ProgressEvent, XmlHttpRequest};
 use crate::api::{self, sentence};
 use crate::format;
 use crate::route::{self, Route};
+use crate::session;
 use crate::state::App;
 
 /// Files sent at a time. Streams need the browser's other connections to the server.
@@ -74,6 +76,9 @@ impl Uploads {
     pub fn add(self, app: App, files: &FileList) {
         let files: Vec<File> = (0..files.length()).filter_map(|at| files.get(at)).collect();
         if files.is_empty() {
+            return;
+        }
+        if !app.allows(Scope::Assess) {
             return;
         }
         let is_single = files.len() == 1;
@@ -148,6 +153,12 @@ impl Uploads {
                 Ok(arrival) => {
                     self.dismiss(app, key);
                     arrived(app, arrival, open_when_done);
+                }
+                // The session ended: the file is sent again once there is another.
+                Err(_) if request.status().is_ok_and(|status| status == 401) => {
+                    session::wait().await;
+                    upload.state.set(UploadState::Waiting);
+                    self.pump(app, open_when_done);
                 }
                 Err(failed) => {
                     if request.status().unwrap_or(0) == 0 {

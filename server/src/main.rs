@@ -1,5 +1,6 @@
 //! The binary `qponder`: the server, its workers, and the command line over the pipeline.
 
+mod accounts;
 mod api;
 mod cli;
 mod decoding;

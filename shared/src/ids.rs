@@ -47,3 +47,23 @@ id! {
     /// One model's answer on one image.
     AssessmentId
 }
+id! {
+    /// A person who can sign in.
+    UserId
+}
+id! {
+    /// One browser in which a user is signed in.
+    SessionId
+}
+id! {
+    /// A personal API token.
+    TokenId
+}
+id! {
+    /// A link that works once: for a new user, or for a new password.
+    InviteId
+}
+id! {
+    /// One line of the audit log.
+    AuditId
+}

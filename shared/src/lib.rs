@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod api;
 pub mod attribute;
 pub mod dataset;
@@ -20,7 +21,8 @@ pub mod transcript;
 pub mod verdict;
 pub mod view;
 
+pub use account::{Role, Scope};
 pub use attribute::Attribute;
 pub use distortion::{Distortion, DistortionGroup, DistortionKind, Severity};
-pub use ids::{AssessmentId, ImageId};
+pub use ids::{AssessmentId, AuditId, ImageId, InviteId, SessionId, TokenId, UserId};
 pub use score::{Level, Score};

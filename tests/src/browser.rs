@@ -102,6 +102,41 @@ impl Browser {
         });
     }
 
+    /// Types into the field of that name, in place of what it holds.
+    pub fn fill(&self, name: &str, text: &str) {
+        self.runtime.block_on(async {
+            let field = self.client.wait().at_most(PATIENCE).for_element(Locator::Id(name)).await;
+            let field = field.unwrap_or_else(|error| panic!("there is no field {name}: {error}"));
+            field.clear().await.expect("it can be emptied");
+            field.send_keys(text).await.expect("it takes the text");
+        });
+    }
+
+    /// Clicks the button or link of that text, once it is there and can be used.
+    pub fn click(&self, text: &str) {
+        let find = "const all = [...document.querySelectorAll('button, a, summary')];\
+                    const it = all.findLast((one) => one.innerText.trim() === arguments[0] && !one.disabled\
+                        && one.checkVisibility());\
+                    it?.click(); return Boolean(it)";
+        self.wait_until(&format!("{text:?} can be clicked"), || self.script(find, &[json!(text)]) == true);
+    }
+
+    /// Chooses an option of the list of that name.
+    pub fn choose(&self, name: &str, option: &str) {
+        self.runtime.block_on(async {
+            let list = self.client.wait().at_most(PATIENCE).for_element(Locator::Id(name)).await;
+            let list = list.unwrap_or_else(|error| panic!("there is no list {name}: {error}"));
+            list.select_by_value(option).await.expect("it has the option");
+        });
+    }
+
+    /// What a field holds.
+    #[must_use]
+    pub fn value(&self, css: &str) -> String {
+        let read = "return document.querySelector(arguments[0])?.value ?? ''";
+        self.script(read, &[json!(css)]).as_str().unwrap_or_default().to_owned()
+    }
+
     /// What a person can read on the page.
     #[must_use]
     pub fn text(&self) -> String {
@@ -129,6 +164,20 @@ impl Browser {
         while !is_so() {
             assert!(begun.elapsed() < PATIENCE, "never came: {what}; the page shows:\n{}", self.text());
             std::thread::sleep(POLL);
+        }
+    }
+
+    /// Makes the window as large as a phone, or any size.
+    pub fn resize(&self, width: u32, height: u32) {
+        let resized = self.runtime.block_on(self.client.set_window_size(width, height));
+        resized.unwrap_or_else(|error| panic!("the window stays as it is: {error}"));
+    }
+
+    /// Saves a picture of the page, where `QPONDER_PICTURES` names a folder for pictures.
+    pub fn picture(&self, name: &str) {
+        if let Some(folder) = std::env::var_os("QPONDER_PICTURES") {
+            let path = Path::new(&folder).join(format!("{name}.png"));
+            self.photograph(&path).unwrap_or_else(|error| panic!("no picture {name}: {error}"));
         }
     }
 

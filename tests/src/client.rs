@@ -1,6 +1,7 @@
 //! A small HTTP client: every answer is a value, whatever its status.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,6 +12,8 @@ use ureq::{Agent, Body};
 #[derive(Clone)]
 pub struct Client {
     agent: Agent,
+    /// Sent with every request.
+    headers: Vec<(String, String)>,
     /// Where the server is, without a slash at the end.
     pub url: String,
 }
@@ -73,7 +76,15 @@ impl Client {
             .max_redirects(0)
             .timeout_global(Some(Duration::from_secs(300)))
             .build();
-        Self { agent: config.into(), url: url.to_owned() }
+        Self { agent: config.into(), headers: Vec::new(), url: url.to_owned() }
+    }
+
+    /// The same client, which sends one more header with every request.
+    #[must_use]
+    pub fn with_header(&self, name: &str, value: &str) -> Self {
+        let mut client = self.clone();
+        client.headers.push((name.to_owned(), value.to_owned()));
+        client
     }
 
     /// Sends a request with any headers and body.
@@ -93,8 +104,9 @@ impl Client {
         body: &[u8],
     ) -> ureq::http::Response<Body> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+        let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in own.chain(headers.iter().copied()) {
+            request = request.header(name, value);
         }
         let answer = if body.is_empty() && method != "POST" {
             self.agent.run(request.body(()).expect("a request"))
@@ -120,6 +132,32 @@ impl Client {
     #[must_use]
     pub fn post(&self, path: &str, value: &Value) -> Answer {
         self.send("POST", path, &[("content-type", "application/json")], value.to_string().as_bytes())
+    }
+
+    /// Any method with a JSON value.
+    #[must_use]
+    pub fn send_json(&self, method: &str, path: &str, value: &Value) -> Answer {
+        self.send(method, path, &[("content-type", "application/json")], value.to_string().as_bytes())
+    }
+
+    /// Sends the beginning of a JSON body that claims to be `length` bytes long and stops there; returns the
+    /// status of the answer. For bodies that no server should read to their end.
+    #[must_use]
+    pub fn send_start(&self, method: &str, path: &str, length: usize, start: &[u8]) -> u16 {
+        let host = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(host).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+        let own = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        let own: String = own.collect();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{own}content-type: application/json\r\n\
+             content-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(start)).expect("it is taken");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("an answer");
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        status.unwrap_or_else(|| panic!("{method} {path}: {line:?} is no answer"))
     }
 
     /// Uploads files.

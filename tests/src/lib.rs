@@ -6,5 +6,6 @@ pub mod client;
 pub mod database;
 pub mod faults;
 pub mod labelled;
+pub mod people;
 pub mod pictures;
 pub mod server;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -80,16 +80,34 @@ impl Server {
     /// The same with more arguments.
     #[must_use]
     pub fn start_with(data_dir: &Path, arguments: &[&str]) -> Self {
-        let mut child =
-            command(data_dir, arguments).stdout(Stdio::piped()).spawn().expect("the server starts");
+        Self::listen(command(data_dir, arguments)).0
+    }
+
+    /// Starts a server with accounts that has none yet. Returns the link for the first administrator.
+    #[must_use]
+    pub fn start_new_with_accounts(data_dir: &Path, arguments: &[&str]) -> (Self, String) {
+        let (server, stdout) = Self::listen(with_accounts(data_dir, arguments));
+        let mut lines = stdout.lines().map_while(Result::ok);
+        let link = lines.find(|line| line.starts_with("http")).expect("a link");
+        (server, link)
+    }
+
+    /// Starts a server with accounts that has some.
+    #[must_use]
+    pub fn start_with_accounts(data_dir: &Path, arguments: &[&str]) -> Self {
+        Self::listen(with_accounts(data_dir, arguments)).0
+    }
+
+    fn listen(mut command: Command) -> (Self, BufReader<ChildStdout>) {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut line = String::new();
-        let stdout = child.stdout.take().expect("its output");
-        BufReader::new(stdout).read_line(&mut line).expect("its first line");
+        let mut stdout = BufReader::new(child.stdout.take().expect("its output"));
+        stdout.read_line(&mut line).expect("its first line");
         let Some(url) = line.trim().strip_prefix("Q-Ponder is at ") else {
             let _ = child.kill();
             panic!("the server did not start: {:?}, {line:?}", child.wait());
         };
-        Self { child, client: Client::new(url) }
+        (Self { child, client: Client::new(url) }, stdout)
     }
 
     /// Stops it as an operator would; returns how it ended.
@@ -129,13 +147,20 @@ pub fn run_to_end(data_dir: &Path, arguments: &[&str]) -> Output {
     Output { status: child.wait().expect("it ends"), stdout, stderr }
 }
 
-/// `qponder serve` with arguments that later ones override.
+fn with_accounts(data_dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = command(data_dir, arguments);
+    command.env_remove("QPONDER_LOCAL");
+    command
+}
+
+/// `qponder serve` in local mode, with arguments that later ones override.
 fn command(data_dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.arg("serve").env("RUST_LOG", "warn").stdin(Stdio::null());
     command
         .env("QPONDER_LISTEN", "127.0.0.1:0")
         .env("QPONDER_DATA_DIR", data_dir)
+        .env("QPONDER_LOCAL", "true")
         .env("QPONDER_MODEL", model());
     command.args(arguments);
     command

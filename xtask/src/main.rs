@@ -29,8 +29,9 @@ Developer tasks of Q-Ponder.
 Usage: cargo xtask <TASK> [OPTIONS]
 
 Tasks:
-  up [--listen ADDRESS] [--no-serve] [--dry-run] [-- SERVE-OPTIONS]
-      Install what is missing, build everything and run the server
+  up [--listen ADDRESS] [--accounts] [--no-serve] [--dry-run] [-- SERVE-OPTIONS]
+      Install what is missing, build everything and run the server, for this machine alone unless
+      --accounts
   test [--no-browser] [--dry-run]
       Install what the tests need and run all of them
   check [NAME]

@@ -28,7 +28,7 @@ const DATA: &[&str] = &[
 
 /// What serves the teacher, which is nano itself.
 const SERVE: &[&str] =
-    &["serve", "--listen", TEACHER, "--data-dir", "data/toy/server", "--model", "models/nano"];
+    &["serve", "--local", "--listen", TEACHER, "--data-dir", "data/toy/server", "--model", "models/nano"];
 
 /// While the teacher is there.
 const DISTIL: &[&str] = &["distil", "--recipe", "models/recipes/toy-distil.toml"];

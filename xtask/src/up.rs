@@ -20,6 +20,8 @@ pub struct Options {
     no_serve: bool,
     /// Say what would be installed, and do nothing.
     dry_run: bool,
+    /// With accounts, rather than in local mode.
+    accounts: bool,
     /// Handed on to `qponder serve`.
     serve: Vec<OsString>,
 }
@@ -32,6 +34,7 @@ impl Options {
             match argument {
                 Arg::Long("no-serve") => options.no_serve = true,
                 Arg::Long("dry-run") => options.dry_run = true,
+                Arg::Long("accounts") => options.accounts = true,
                 Arg::Long("listen") => options.serve.extend(["--listen".into(), arguments.value()?]),
                 Arg::Value(value) => {
                     options.serve.push(value);
@@ -53,14 +56,15 @@ pub fn run(workspace: &Workspace, options: Options) -> Result<()> {
     web::build(workspace)?;
     build_server(workspace)?;
     if options.no_serve {
-        println!("Ready. Start the server with: {} serve", workspace.qponder().display());
+        println!("Ready. Start the server with: {} serve --local", workspace.qponder().display());
         return Ok(());
     }
     // Becoming the server rather than watching over it: signals reach it directly, whoever sends them,
     // and nothing is left behind whichever way it ends. It prints its URL once it answers.
     let mut server = Command::new(workspace.qponder());
     process::remove_outer_cargo(&mut server);
-    let error = server.arg("serve").args(options.serve).current_dir(workspace.root()).exec();
+    server.arg("serve").args((!options.accounts).then_some("--local"));
+    let error = server.args(options.serve).current_dir(workspace.root()).exec();
     Err(error).with_context(|| format!("cannot start {}", workspace.qponder().display()))
 }
 

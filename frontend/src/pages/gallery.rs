@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use leptos::html;
 use leptos::prelude::*;
+use qponder_shared::Scope;
 use wasm_bindgen::prelude::*;
 use web_sys::{HtmlSelectElement, IntersectionObserver, IntersectionObserverEntry};
 
@@ -33,7 +34,11 @@ pub fn GalleryPage() -> impl IntoView {
         <h1 class="sr">"Gallery"</h1>
         {move || {
             if is_empty.get() {
-                view! { <Empty/> }.into_any()
+                if app.session.may(Scope::Assess) {
+                    view! { <Empty/> }.into_any()
+                } else {
+                    view! { <section class="message"><p>"There are no photographs yet."</p></section> }.into_any()
+                }
             } else if is_first_load.get() {
                 view! { <Skeleton/> }.into_any()
             } else {

@@ -1,6 +1,7 @@
 //! What can be done with an image: assess again, cancel, copy, download, delete.
 
 use leptos::prelude::*;
+use qponder_shared::Scope;
 use qponder_shared::api::{Image, Mode, Sampling};
 use web_sys::{HtmlInputElement, SubmitEvent};
 
@@ -21,6 +22,7 @@ pub fn Actions(image: Image) -> impl IntoView {
     view! {
         <div class="actions" role="group" aria-label="Actions">
             {move || match live() {
+                _ if !app.session.may(Scope::Assess) => ().into_any(),
                 Some(answer) => view! {
                     <button class="button is-wide" title="Cancel (X)" on:click=move |_| app.answers.cancel(app, &answer)>"Cancel"</button>
                 }.into_any(),
@@ -37,11 +39,16 @@ pub fn Actions(image: Image) -> impl IntoView {
                 href=api::original_url(id) download=image.name>
                 <Icon shape=Shape::Download/>
             </a>
-            <button class="icon-button" title="Delete (Del)" aria-label="Delete" on:click=move |_| app.remove(id, &name)>
-                <Icon shape=Shape::Bin/>
-            </button>
+            {move || app.session.may(Scope::Assess).then(|| {
+                let name = name.clone();
+                view! {
+                    <button class="icon-button" title="Delete (Del)" aria-label="Delete" on:click=move |_| app.remove(id, &name)>
+                        <Icon shape=Shape::Bin/>
+                    </button>
+                }
+            })}
         </div>
-        <SampleForm image_id=id/>
+        <Show when=move || app.session.may(Scope::Assess)><SampleForm image_id=id/></Show>
     }
 }
 

@@ -22,7 +22,8 @@ pub fn copy_shown(app: App) {
     });
 }
 
-async fn write(text: &str) -> bool {
+/// Copies a text; whether the browser allowed it.
+pub async fn write(text: &str) -> bool {
     // Browsers offer a clipboard only to pages from localhost or over HTTPS.
     let navigator = window().navigator();
     let has_clipboard = js_sys::Reflect::get(&navigator, &JsValue::from_str("clipboard"))

@@ -1,6 +1,7 @@
 //! The bar at the top: name, model, mode of new photos, theme, keys, upload.
 
 use leptos::prelude::*;
+use qponder_shared::Scope;
 use qponder_shared::api::Mode;
 use wasm_bindgen::JsCast as _;
 use web_sys::HtmlInputElement;
@@ -56,16 +57,41 @@ pub fn Header() -> impl IntoView {
             </a>
             {model}
             <span class="spring"></span>
-            <ModeSwitch/>
+            <Show when=move || app.session.may(Scope::Assess)><ModeSwitch/></Show>
+            <Who/>
             <ThemeToggle/>
             <button class="icon-button keys-button" title="Keys (?)" aria-label="Keys" on:click=move |_| app.help.set(true)>"?"</button>
-            <button class="button is-primary" title="Upload photos (U)" on:click=move |_| choose_files()>
-                <Icon shape=Shape::Upload/><span>"Upload"</span>
-            </button>
+            <Show when=move || app.session.may(Scope::Assess)>
+                <button class="button is-primary" title="Upload photos (U)" on:click=move |_| choose_files()>
+                    <Icon shape=Shape::Upload/><span>"Upload"</span>
+                </button>
+            </Show>
             <input id=FILE_INPUT class="sr" type="file" multiple accept="image/png,image/jpeg,image/webp" tabindex="-1"
                 aria-label="Photos to upload" on:change=picked/>
         </header>
     }
+}
+
+/// Who is signed in, and the way to their account.
+#[component]
+fn Who() -> impl IntoView {
+    let app = App::get();
+    let link = move || {
+        let me = app.session.me()?;
+        let (name, title) = match me.user {
+            Some(user) => {
+                let title = format!("Account of {}, {}", user.email, user.role);
+                (user.name, title)
+            }
+            None => ("Local mode".to_owned(), "Whoever uses this machine is the administrator".to_owned()),
+        };
+        Some(view! {
+            <a class="who" href=Route::Account.path() title=title on:click=follow_link(app, Route::Account)>
+                <Icon shape=Shape::Person/><span>{name}</span>
+            </a>
+        })
+    };
+    view! { {link} }
 }
 
 /// How new photos are assessed.

@@ -16,6 +16,7 @@ pub enum Shape {
     Moon,
     HalfSun,
     Renew,
+    Person,
 }
 
 impl Shape {
@@ -34,6 +35,9 @@ impl Shape {
             Shape::Moon => "M13.5 9.5A5.8 5.8 0 0 1 6.5 2.5a5.8 5.8 0 1 0 7 7z",
             Shape::HalfSun => {
                 "M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11zM8 2.5v11M8 5l3.8-1M8 8h5.5M8 11l3.8 1"
+            }
+            Shape::Person => {
+                "M8 2.5a2.6 2.6 0 1 0 0 5.2 2.6 2.6 0 0 0 0-5.2M2.8 13.5c.5-2.6 2.6-3.9 5.2-3.9s4.7 1.3 5.2 3.9"
             }
             Shape::Renew => "M13 8a5 5 0 1 1-1.5-3.6L13 5.8M13 2.5v3.3H9.7",
         }

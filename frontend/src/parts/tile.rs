@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use qponder_shared::api::{AssessmentStatus, Mode};
-use qponder_shared::{Attribute, ImageId};
+use qponder_shared::{Attribute, ImageId, Scope};
 use wasm_bindgen::JsCast as _;
 use web_sys::HtmlElement;
 
@@ -61,10 +61,15 @@ pub fn Tile(card: Card) -> impl IntoView {
                     {state}
                 </div>
             </a>
-            <button class="icon-button tile-delete" tabindex="-1" title="Delete (Del)" aria-label=format!("Delete {removed_name}")
-                on:click=move |_| app.remove(id, &removed_name)>
-                <Icon shape=Shape::Bin/>
-            </button>
+            {move || app.session.may(Scope::Assess).then(|| {
+                let name = removed_name.clone();
+                view! {
+                    <button class="icon-button tile-delete" tabindex="-1" title="Delete (Del)" aria-label=format!("Delete {name}")
+                        on:click=move |_| app.remove(id, &name)>
+                        <Icon shape=Shape::Bin/>
+                    </button>
+                }
+            })}
         </li>
     }
 }

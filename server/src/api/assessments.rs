@@ -9,6 +9,7 @@ use qponder_shared::api::{Assessment, CreateAssessment, Page, Problem};
 use qponder_shared::{AssessmentId, ImageId, prompt};
 
 use super::extract::{Json, Path, Query};
+use super::gate::Caller;
 use super::images::{check_limit, find};
 use super::problem::ApiError;
 use crate::inference::{Inference, Job, Picture};
@@ -68,6 +69,7 @@ pub struct ListAssessments {
 pub async fn create(
     State(store): State<Store>,
     State(inference): State<Inference>,
+    caller: Caller,
     Query(options): Query<CreateOptions>,
     headers: HeaderMap,
     Json(request): Json<CreateAssessment>,
@@ -87,7 +89,7 @@ pub async fn create(
         cancel_on_disconnect: options.cancel_on_disconnect || prefers_cancel(&headers),
         idempotency_key,
     };
-    match store.add_assessment(&new).await? {
+    match store.add_assessment(&new, &caller.by).await? {
         Added::Created(assessment) => {
             slot.submit(Job {
                 id: assessment.id,
@@ -157,9 +159,11 @@ pub async fn list(
 pub async fn cancel(
     State(store): State<Store>,
     State(inference): State<Inference>,
+    caller: Caller,
     Path(id): Path<AssessmentId>,
 ) -> Result<(StatusCode, axum::Json<Assessment>), ApiError> {
     if let Some(feed) = inference.feed(id) {
+        store.note_cancellation(id, &caller.by).await?;
         feed.cancel();
         let _ = tokio::time::timeout(CANCEL_WAIT, feed.finished()).await;
     }

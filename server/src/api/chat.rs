@@ -79,6 +79,7 @@ pub async fn models(State(inference): State<Inference>) -> axum::Json<ChatModelL
             body = ChatErrorBody),
         (status = SERVICE_UNAVAILABLE, description = "The server is stopping; `Retry-After` says when to try again.",
             body = ChatErrorBody),
+        (status = UNAUTHORIZED, description = "The API key is missing or is none of ours.", body = ChatErrorBody),
     ))]
 pub async fn complete(
     State(inference): State<Inference>,

@@ -6,6 +6,7 @@ use qponder_shared::ImageId;
 use qponder_shared::api::{Image, Page, Problem};
 
 use super::extract::{Path, Query};
+use super::gate::Caller;
 use super::problem::ApiError;
 use crate::inference::Inference;
 use crate::store::Store;
@@ -90,10 +91,11 @@ pub async fn delete(
     State(store): State<Store>,
     State(objects): State<Objects>,
     State(inference): State<Inference>,
+    caller: Caller,
     Path(id): Path<ImageId>,
 ) -> Result<StatusCode, ApiError> {
     let unfinished = store.unfinished_of(id).await?;
-    let Some(sha256) = store.delete_image(id).await? else {
+    let Some(sha256) = store.delete_image(id, &caller.by).await? else {
         return Err(ApiError::not_found("image", id));
     };
     for feed in unfinished.into_iter().filter_map(|assessment| inference.feed(assessment)) {

@@ -1,19 +1,32 @@
 //! The HTTP interface: one file a noun. A handler parses, calls one function, and shapes the answer.
 
+mod access;
 mod assessments;
+mod audit;
 mod chat;
+mod client_name;
+mod cookie;
+mod denied;
 mod docs;
 mod events;
 mod extract;
 mod files;
+mod gate;
 mod images;
 mod info;
+mod invites;
 mod problem;
+mod public_url;
 mod request_log;
 mod security;
+mod session;
 mod site;
+mod tokens;
 mod uploads;
+mod users;
+mod visitor;
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,13 +39,22 @@ use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::accounts::limits::Limits;
+use crate::accounts::passwords::Passwords;
 use crate::decoding::Decoder;
 use crate::inference::Inference;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::store::objects::Objects;
+use gate::Gate;
+pub use invites::LINK_PATH;
 use problem::ApiError;
-pub use security::Exposure;
+pub use public_url::PublicUrl;
+use security::Origins;
+pub use security::{Exposure, is_loopback_name};
+
+/// Largest request about accounts, in bytes. None has more than an address, a name and passwords.
+const MAX_ACCOUNT_BYTES: usize = 16 << 10;
 
 /// What handlers work with; each takes only the parts that it needs.
 #[derive(Clone)]
@@ -47,6 +69,22 @@ pub struct App {
     pub inference: Inference,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Password hashing.
+    pub passwords: Passwords,
+    /// Limits on guessing.
+    pub limits: Arc<Limits>,
+}
+
+/// Who is answered, and how people reach the server.
+pub struct Reach {
+    /// From where.
+    pub exposure: Exposure,
+    /// Everybody is the local admin.
+    pub local: bool,
+    /// Proxies whose word about a client's address is believed.
+    pub proxies: Vec<IpAddr>,
+    /// Where people find it.
+    pub public_url: Option<PublicUrl>,
 }
 
 macro_rules! part {
@@ -64,6 +102,8 @@ part!(objects: Objects);
 part!(decoder: Decoder);
 part!(inference: Inference);
 part!(metrics: Arc<Metrics>);
+part!(passwords: Passwords);
+part!(limits: Arc<Limits>);
 
 impl FromRef<App> for uploads::Shelf {
     fn from_ref(app: &App) -> Self {
@@ -81,8 +121,24 @@ fn v1() -> OpenApiRouter<App> {
     let uploads = OpenApiRouter::new()
         .routes(routes!(images::list, uploads::upload))
         .layer(DefaultBodyLimit::max(uploads::MAX_REQUEST_BYTES));
+    let accounts = OpenApiRouter::new()
+        .routes(routes!(session::sign_in, session::read, session::sign_out))
+        .routes(routes!(session::list, session::sign_out_everywhere))
+        .routes(routes!(session::change_password))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::delete))
+        .routes(routes!(users::list))
+        .routes(routes!(users::change))
+        .routes(routes!(users::reset_link))
+        .routes(routes!(invites::list, invites::create))
+        .routes(routes!(invites::revoke))
+        .routes(routes!(invites::open))
+        .routes(routes!(invites::accept))
+        .routes(routes!(audit::list))
+        .layer(DefaultBodyLimit::max(MAX_ACCOUNT_BYTES));
     OpenApiRouter::new()
         .merge(uploads)
+        .merge(accounts)
         .routes(routes!(info::info))
         .routes(routes!(images::read, images::delete))
         .routes(routes!(files::original))
@@ -105,7 +161,9 @@ fn openai() -> OpenApiRouter<App> {
 
 fn description() -> OpenApi {
     let about = "Q-Ponder looks at a photograph, reasons about its visual quality, and ends with a score from 1.00 \
-        to 5.00. Errors are application/problem+json (RFC 9457). Times are UTC, ids are UUIDv7.";
+        to 5.00. Errors are application/problem+json (RFC 9457). Times are UTC, ids are UUIDv7. Except for signing in, \
+        every endpoint wants the page's session or an API token, as `Authorization: Bearer qp_...`: without one it \
+        answers 401, without the scope that it needs 403.";
     let licence = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
     let info = InfoBuilder::new()
         .title("Q-Ponder")
@@ -116,11 +174,28 @@ fn description() -> OpenApi {
     OpenApiBuilder::new().info(info).build()
 }
 
+fn described() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(description()).nest("/api/v1", v1()).nest("/v1", openai())
+}
+
+/// The OpenAPI document.
+#[cfg(test)]
+fn document() -> OpenApi {
+    described().into_openapi()
+}
+
 /// The whole server: API, documentation, health, and the page in `web`.
-pub fn router(app: App, exposure: Exposure, web: &Path) -> Router {
-    let described = OpenApiRouter::with_openapi(description()).nest("/api/v1", v1()).nest("/v1", openai());
-    let (api, document) = described.split_for_parts();
+pub fn router(app: App, reach: Reach, web: &Path) -> Router {
+    let (api, document) = described().split_for_parts();
     let observed = Arc::clone(&app.metrics);
+    let origins = Origins { exposure: reach.exposure, public_url: reach.public_url.clone() };
+    let gate = Gate {
+        store: app.store.clone(),
+        limits: Arc::clone(&app.limits),
+        local: reach.local,
+        proxies: reach.proxies.into(),
+        public_url: reach.public_url,
+    };
     api.merge(docs::router(&document))
         .route("/api", any(no_such_route))
         .route("/api/{*rest}", any(no_such_route))
@@ -131,7 +206,8 @@ pub fn router(app: App, exposure: Exposure, web: &Path) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .with_state(app)
         .merge(site::router(web))
-        .layer(from_fn_with_state(exposure, security::guard))
+        .layer(from_fn_with_state(gate, gate::guard))
+        .layer(from_fn_with_state(origins, security::guard))
         .layer(from_fn_with_state(observed, request_log::observe))
         .layer(from_fn(request_log::name))
 }

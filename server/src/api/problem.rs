@@ -6,9 +6,13 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use qponder_shared::account::check::Unacceptable;
 use qponder_shared::api::{Problem, UploadReport};
 use serde::Serialize;
 
+use crate::accounts::limits::TooMany;
+use crate::accounts::passwords::PasswordError;
+use crate::accounts::secret::NoRandomness;
 use crate::inference::Refused;
 use crate::store::StoreError;
 use crate::store::objects::ObjectError;
@@ -75,6 +79,25 @@ impl ApiError {
         error
     }
 
+    /// It is not known who asks.
+    pub fn unauthorised(kind: &str, detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, kind, "Not signed in", detail)
+    }
+
+    /// Somebody may be guessing.
+    pub fn too_many(detail: &str, too_many: TooMany) -> Self {
+        let seconds = too_many.seconds();
+        let detail = format!("{detail}; try again in {seconds} s");
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", "Too many attempts", detail);
+        error.retry_after = Some(seconds);
+        error
+    }
+
+    /// The problem, and when to try again, for another dialect.
+    pub fn into_parts(self) -> (Problem, Option<u16>) {
+        (self.problem, self.retry_after)
+    }
+
     /// Adds what became of each file.
     #[must_use]
     pub fn with_files(mut self, report: UploadReport) -> Self {
@@ -95,6 +118,27 @@ impl From<StoreError> for ApiError {
             tracing::error!(%error, "the database is away");
             return Self::busy("the database does not answer at the moment", 5);
         }
+        Self::internal(&error)
+    }
+}
+
+impl From<Unacceptable> for ApiError {
+    fn from(error: Unacceptable) -> Self {
+        Self::unprocessable(error.to_string())
+    }
+}
+
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::busy("too many passwords are being checked", 5),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<NoRandomness> for ApiError {
+    fn from(error: NoRandomness) -> Self {
         Self::internal(&error)
     }
 }
@@ -121,6 +165,9 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -14,9 +14,15 @@ use crate::metrics::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The id of a request, within its extensions.
+#[derive(Clone, Copy)]
+pub struct RequestId(pub Uuid);
+
 /// Gives a request its id: on every log line that it causes, and in the answer's `x-request-id`.
-pub async fn name(request: Request, next: Next) -> Response {
-    let id = Uuid::now_v7().to_string();
+pub async fn name(mut request: Request, next: Next) -> Response {
+    let id = Uuid::now_v7();
+    request.extensions_mut().insert(RequestId(id));
+    let id = id.to_string();
     let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
     let mut response = next.run(request).instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(&id) {

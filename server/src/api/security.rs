@@ -1,14 +1,15 @@
 //! What every answer and every request must satisfy, whatever the route.
 //!
-//! There are no accounts yet, so the server serves one person on one machine: on a loopback address
-//! it answers only to loopback names (a foreign name that resolves to 127.0.0.1 is DNS rebinding),
-//! and requests that change something must come from its own pages or from no page at all.
+//! On a loopback address the server answers only to loopback names (a foreign name that resolves to
+//! 127.0.0.1 is DNS rebinding) and to its public one, and requests that change something must come from
+//! its own pages or from no page at all. Who may do what is decided in [`super::gate`].
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::PublicUrl;
 use super::problem::ApiError;
 
 /// No inline script, nothing from elsewhere. Style attributes are allowed: a progress bar's width
@@ -36,9 +37,18 @@ pub enum Exposure {
     Remote,
 }
 
+/// From where the server may be asked.
+#[derive(Clone)]
+pub struct Origins {
+    /// Whose requests are answered.
+    pub exposure: Exposure,
+    /// How people reach the server, where that is known.
+    pub public_url: Option<PublicUrl>,
+}
+
 /// Refuses foreign hosts and origins, and puts the security headers on every answer.
-pub async fn guard(State(exposure): State<Exposure>, request: Request, next: Next) -> Response {
-    let mut response = match check(exposure, request.method(), request.headers()) {
+pub async fn guard(State(origins): State<Origins>, request: Request, next: Next) -> Response {
+    let mut response = match check(&origins, request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
@@ -50,13 +60,15 @@ pub async fn guard(State(exposure): State<Exposure>, request: Request, next: Nex
     response
 }
 
-fn check(exposure: Exposure, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+fn check(origins: &Origins, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if exposure == Exposure::Loopback && !is_loopback_name(host) {
+    let public = origins.public_url.as_ref();
+    let is_public = public.is_some_and(|url| host.eq_ignore_ascii_case(url.host()));
+    if origins.exposure == Exposure::Loopback && !is_public && !is_loopback_name(host) {
         let detail = "this server answers on localhost only; start it with --allow-remote for other names";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "foreign-host", "Foreign host", detail));
     }
-    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) || is_own_page(host, headers) {
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) || is_own_page(host, public, headers) {
         return Ok(());
     }
     let detail = "a page of another site may not change anything here";
@@ -64,9 +76,12 @@ fn check(exposure: Exposure, method: &Method, headers: &HeaderMap) -> Result<(),
 }
 
 /// Browsers name the origin of every request that changes something; other clients name none.
-fn is_own_page(host: &str, headers: &HeaderMap) -> bool {
+fn is_own_page(host: &str, public: Option<&PublicUrl>, headers: &HeaderMap) -> bool {
     if let Some(origin) = headers.get(header::ORIGIN) {
         let origin = origin.to_str().unwrap_or_default();
+        if public.is_some_and(|url| origin.eq_ignore_ascii_case(url.as_str())) {
+            return true;
+        }
         let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         return authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host));
     }
@@ -74,7 +89,8 @@ fn is_own_page(host: &str, headers: &HeaderMap) -> bool {
     matches!(site, None | Some(b"same-origin" | b"none"))
 }
 
-fn is_loopback_name(host: &str) -> bool {
+/// Whether a `Host` names this machine itself.
+pub fn is_loopback_name(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
@@ -89,10 +105,15 @@ mod tests {
 
     #[track_caller]
     fn allowed(exposure: Exposure, method: Method, pairs: &[(&'static str, &str)]) -> bool {
+        allowed_at(&Origins { exposure, public_url: None }, method, pairs)
+    }
+
+    #[track_caller]
+    fn allowed_at(origins: &Origins, method: Method, pairs: &[(&'static str, &str)]) -> bool {
         let headers = pairs.iter().filter_map(|(name, value)| {
             Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
         });
-        check(exposure, &method, &headers.collect()).is_ok()
+        check(origins, &method, &headers.collect()).is_ok()
     }
 
     #[test]
@@ -109,6 +130,22 @@ mod tests {
         ] {
             assert_eq!(allowed(Exposure::Loopback, Method::GET, &[("host", host)]), expected, "{host}");
             assert!(allowed(Exposure::Remote, Method::GET, &[("host", host)]), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_public_name_is_an_own_name() {
+        let public_url = "https://q.example".parse().ok();
+        let origins = Origins { exposure: Exposure::Loopback, public_url };
+        for (host, origin, expected) in [
+            ("q.example", "https://q.example", true),
+            ("127.0.0.1:3000", "https://q.example", true),
+            ("127.0.0.1:3000", "http://q.example", false),
+            ("q.example", "https://evil.example", false),
+            ("evil.example", "https://evil.example", false),
+        ] {
+            let pairs = [("host", host), ("origin", origin)];
+            assert_eq!(allowed_at(&origins, Method::POST, &pairs), expected, "{pairs:?}");
         }
     }
 

@@ -10,10 +10,12 @@ use bytes::{Bytes, BytesMut};
 use qponder_kernels::pixels::DecodeError;
 use qponder_shared::api::{Problem, UploadReport, UploadedFile};
 
+use super::gate::Caller;
 use super::problem::{ApiError, problem};
 use crate::decoding::{self, Decoder, Refusal};
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::store::audit::By;
 use crate::store::images::NewImage;
 use crate::store::objects::{Kind, Objects, sha256};
 
@@ -56,6 +58,7 @@ pub struct UploadForm {
     ))]
 pub async fn upload(
     State(shelf): State<Shelf>,
+    caller: Caller,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, ApiError> {
     let mut form = form.map_err(|_| {
@@ -79,7 +82,7 @@ pub async fn upload(
         };
         let declared = field.content_type().map(str::to_owned);
         let entry = match read(field, &name).await {
-            Ok(bytes) => shelf.add(&name, declared.as_deref(), bytes).await?,
+            Ok(bytes) => shelf.add(&name, declared.as_deref(), bytes, &caller.by).await?,
             Err(problem) => refused(name, problem),
         };
         shelf.metrics.upload(match &entry {
@@ -118,7 +121,13 @@ pub struct Shelf {
 
 impl Shelf {
     /// Looks at one file and stores it. A fault of the file is an entry; a fault of ours an error.
-    async fn add(&self, name: &str, declared: Option<&str>, bytes: Bytes) -> Result<UploadedFile, ApiError> {
+    async fn add(
+        &self,
+        name: &str,
+        declared: Option<&str>,
+        bytes: Bytes,
+        by: &By,
+    ) -> Result<UploadedFile, ApiError> {
         let length = bytes.len();
         let hashed = bytes.clone();
         let hash = tokio::task::spawn_blocking(move || sha256(&hashed)).await;
@@ -144,7 +153,7 @@ impl Shelf {
             self.objects.put(Kind::Thumbnail, &hash, examined.thumbnail.into()).await?;
             Ok::<(), ApiError>(())
         };
-        let (image, duplicate) = match self.store.add_image(&new, write).await {
+        let (image, duplicate) = match self.store.add_image(&new, by, write).await {
             Ok(added) => added,
             Err(error) => {
                 // Bytes without a row would stay for ever.

@@ -13,6 +13,7 @@ mod recipe;
 mod serve;
 mod sft;
 mod training;
+mod user;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,8 @@ struct Arguments {
 enum Command {
     /// Serve the page and the API.
     Serve(serve::ServeArgs),
+    /// List the users of a server, or make a link for a new password.
+    User(user::UserArgs),
     /// Assess image files.
     Assess(assess::AssessArgs),
     /// Make degraded images with known distortions, and a manifest of them.
@@ -59,6 +62,7 @@ enum Command {
 pub fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::User(args) => user::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Assess(args) => assess::run(&args),
         Command::Degrade(args) => degrade::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Dataset(args) => dataset::run(&args),

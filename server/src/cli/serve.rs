@@ -1,9 +1,11 @@
 //! `qponder serve`: everything that the server needs is started here, in order, and stopped in the
 //! reverse order.
 
+mod welcome;
+
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,11 +16,13 @@ use clap::Args;
 use qponder_pipeline::assess::Assessor;
 use qponder_pipeline::device::Place;
 use sqlx::postgres::PgConnectOptions;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::places;
-use crate::api::{self, App, Exposure};
+use crate::accounts::limits::Limits;
+use crate::accounts::passwords::Passwords;
+use crate::api::{self, App, Exposure, PublicUrl, Reach};
 use crate::decoding::Decoder;
 use crate::inference;
 use crate::logging::{self, LogFormat};
@@ -30,7 +34,9 @@ use crate::store::{self, Store};
 /// Arguments of `qponder serve`.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  qponder serve                                   the nano model on http://127.0.0.1:3000
+  qponder serve --local                           for you alone, on http://127.0.0.1:3000
+  qponder serve                                   with accounts; it prints a link for the first admin
+  qponder serve --allow-remote --public-url https://q.example.org --trusted-proxy 10.0.0.1
   qponder serve --model ~/Qwen2.5-VL-3B-Instruct  any Qwen2.5-VL checkpoint
   qponder serve --listen 127.0.0.1:0              any free port; it is printed
   qponder serve --database-url postgres://me@db/qponder --log-format json")]
@@ -53,10 +59,22 @@ pub struct ServeArgs {
     /// The built page [default: target/web].
     #[arg(long, value_name = "DIR", env = "QPONDER_WEB_DIR")]
     web_dir: Option<PathBuf>,
-    /// Listen on an address that other machines can reach. There are no accounts yet: whoever
-    /// reaches it can see and delete everything.
+    /// Local mode: no accounts. Whoever can use this machine is the administrator; other addresses than
+    /// loopback are refused.
+    #[arg(long, env = "QPONDER_LOCAL", conflicts_with_all = ["allow_remote", "public_url", "trusted_proxy"])]
+    local: bool,
+    /// Listen on an address that other machines can reach. Signing in from them needs HTTPS, so put a
+    /// proxy with TLS before the server.
     #[arg(long)]
     allow_remote: bool,
+    /// Where people find the server, if not at the address on which it listens: links begin with it, and
+    /// its pages may change things. `https` binds sessions to it.
+    #[arg(long, value_name = "URL", env = "QPONDER_PUBLIC_URL")]
+    public_url: Option<PublicUrl>,
+    /// A proxy whose `X-Forwarded-For` is believed, so that limits on guessing count its clients apart;
+    /// may be given several times.
+    #[arg(long, value_name = "ADDRESS", env = "QPONDER_TRUSTED_PROXY", value_delimiter = ',')]
+    trusted_proxy: Vec<IpAddr>,
     /// How log lines look.
     #[arg(long, value_enum, default_value = "text", env = "QPONDER_LOG_FORMAT")]
     log_format: LogFormat,
@@ -66,7 +84,7 @@ pub struct ServeArgs {
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Name of the database on the embedded cluster.
-const DATABASE: &str = "qponder";
+pub const DATABASE: &str = "qponder";
 
 /// Runs the server until a signal ends it.
 ///
@@ -74,14 +92,7 @@ const DATABASE: &str = "qponder";
 /// When something that it needs cannot be had.
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     logging::start(args.log_format);
-    if !args.listen.ip().is_loopback() && !args.allow_remote {
-        bail!(
-            "{} can be reached from other machines, and there are no accounts yet: anybody could see and delete \
-             everything; listen on 127.0.0.1, or pass --allow-remote if the network is trusted",
-            args.listen
-        );
-    }
-    let exposure = if args.allow_remote { Exposure::Remote } else { Exposure::Loopback };
+    let reach = reach(args)?;
     // What can fail quickly comes first, so that a mistake is told before anything is made.
     let listener =
         TcpListener::bind(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
@@ -102,7 +113,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let web_dir = args.web_dir.clone().unwrap_or_else(|| places::find("target/web"));
-    let setup = Setup { listener, exposure, assessor, objects: data_dir.join("objects"), web_dir };
+    let setup = Setup { listener, reach, assessor, objects: data_dir.join("objects"), web_dir };
     let served = runtime.block_on(async {
         let options = match cluster {
             Some(_) => {
@@ -121,24 +132,65 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     served
 }
 
+/// Who will be answered, as the arguments say.
+fn reach(args: &ServeArgs) -> anyhow::Result<Reach> {
+    if !args.listen.ip().is_loopback() && args.local {
+        bail!(
+            "{} can be reached from other machines, and --local makes whoever asks the administrator; listen on \
+             127.0.0.1, or pass --allow-remote instead of --local",
+            args.listen
+        );
+    }
+    if !args.listen.ip().is_loopback() && !args.allow_remote {
+        bail!(
+            "{} can be reached from other machines; listen on 127.0.0.1, or pass --allow-remote if that is meant",
+            args.listen
+        );
+    }
+    if let Some(url) =
+        args.public_url.as_ref().filter(|url| !url.is_https() && !api::is_loopback_name(url.host()))
+    {
+        bail!("--public-url {}: signing in over the network needs https", url.as_str());
+    }
+    Ok(Reach {
+        exposure: if args.allow_remote { Exposure::Remote } else { Exposure::Loopback },
+        local: args.local,
+        proxies: args.trusted_proxy.iter().map(IpAddr::to_canonical).collect(),
+        public_url: args.public_url.clone(),
+    })
+}
+
 struct Setup {
     listener: TcpListener,
-    exposure: Exposure,
+    reach: Reach,
     assessor: Assessor,
     objects: PathBuf,
     web_dir: PathBuf,
 }
 
 async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
+    // Before anything is said: whoever reads the address may stop the server at once.
+    let mut signals = Signals::listen()?;
     let (store, _claim) = Store::open(options).await?;
     let objects = Objects::open(&setup.objects)?;
     let (decoder, metrics) = (Decoder::new(), Arc::new(Metrics::default()));
     let (inference, running) = inference::start(setup.assessor, &store, &objects, &decoder, &metrics)?;
-    let app = App { store: store.clone(), objects, decoder, inference: inference.clone(), metrics };
-    let router = api::router(app, setup.exposure, &setup.web_dir);
-
+    let passwords = tokio::task::spawn_blocking(Passwords::new).await??;
+    let limits = Arc::new(Limits::default());
     let listener = tokio::net::TcpListener::from_std(setup.listener)?;
     let address = listener.local_addr()?;
+    let welcome = welcome::words(&store, &setup.reach, address).await?;
+    let app = App {
+        store: store.clone(),
+        objects,
+        decoder,
+        inference: inference.clone(),
+        metrics,
+        passwords,
+        limits,
+    };
+    let router = api::router(app, setup.reach, &setup.web_dir);
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let (stop, mut stopped) = watch::channel(false);
     let server = axum::serve(listener, router).with_graceful_shutdown(async move {
         let _ = stopped.wait_for(|stop| *stop).await;
@@ -151,15 +203,15 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
         }
     });
     tracing::info!(%address, "listening");
-    // For people and for scripts: the one line on standard output, last. Nobody may be reading it.
-    let _ = writeln!(std::io::stdout(), "Q-Ponder is at http://{address}");
+    // For people and for scripts, on standard output: the address, then what else there is to know. Nobody
+    // may be reading it. A link is a secret, so it goes into no log.
+    let _ = writeln!(std::io::stdout(), "Q-Ponder is at http://{address}{welcome}");
 
-    wait_for_signal().await?;
+    signals.next().await;
     tracing::info!("stopping; a second signal stops at once");
-    tokio::spawn(async {
-        if wait_for_signal().await.is_ok() {
-            std::process::exit(130);
-        }
+    tokio::spawn(async move {
+        signals.next().await;
+        std::process::exit(130);
     });
     stop.send_replace(true);
     resuming.abort();
@@ -172,13 +224,23 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn wait_for_signal() -> std::io::Result<()> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// The signals that end the server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Makes the data directory where there is none and claims it for this process.

@@ -38,6 +38,12 @@ pub enum ClusterError {
     /// Root needs somebody to run Postgres as.
     #[error("Postgres refuses to run as root and there is no user postgres; run qponder as another user")]
     NoAccount,
+    /// Nothing to connect to.
+    #[error("the server of {} has no database running; is it still starting?", .data_dir.display())]
+    NotRunning {
+        /// The data directory.
+        data_dir: PathBuf,
+    },
     /// A program failed.
     #[error("{program} failed: {reason}")]
     Failed {
@@ -111,7 +117,7 @@ impl Cluster {
 
     /// How to connect.
     pub fn options(&self) -> PgConnectOptions {
-        PgConnectOptions::new_without_pgpass().socket(&self.sockets).port(5432).username("qponder")
+        options_at(&self.sockets)
     }
 
     /// Stops the cluster: open transactions are rolled back, everything committed is on the disk.
@@ -148,11 +154,26 @@ impl Drop for Cluster {
     }
 }
 
+/// How to connect to the cluster of a data directory that a running server holds.
+///
+/// # Errors
+/// When it is not running.
+pub fn options_of_running(data_dir: &Path) -> Result<PgConnectOptions, ClusterError> {
+    let homes = [data_dir.join("postgres"), outside_home(data_dir)];
+    let sockets = homes.iter().find_map(|home| PidFile::read(&home.join("cluster"))?.sockets);
+    let sockets = sockets.ok_or_else(|| ClusterError::NotRunning { data_dir: data_dir.to_owned() })?;
+    Ok(options_at(&sockets))
+}
+
+fn options_at(sockets: &Path) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass().socket(sockets).port(5432).username("qponder")
+}
+
 /// Where the cluster and its log live: `postgres` in the data directory, or, where root's data
 /// directory is closed to the account of Postgres, a folder of that account's own.
 fn home(data_dir: &Path, account: Account) -> Result<PathBuf, ClusterError> {
     let inside = data_dir.join("postgres");
-    let outside = Path::new("/var/lib/qponder").join(short_name(data_dir));
+    let outside = outside_home(data_dir);
     if account.can_enter(data_dir) && !outside.exists() {
         account.make_private(&inside).map_err(io_error(&inside))?;
         return Ok(inside);
@@ -164,6 +185,10 @@ fn home(data_dir: &Path, account: Account) -> Result<PathBuf, ClusterError> {
         "the database is kept outside the data directory, which user postgres cannot enter"
     );
     Ok(outside)
+}
+
+fn outside_home(data_dir: &Path) -> PathBuf {
+    Path::new("/var/lib/qponder").join(short_name(data_dir))
 }
 
 /// A name that is different for every directory and the same for one.
@@ -268,6 +293,8 @@ fn stop_orphan(cluster: &Path) -> Result<(), ClusterError> {
 /// What Postgres says of itself in `postmaster.pid`.
 struct PidFile {
     pid: u32,
+    /// Directory of its socket.
+    sockets: Option<PathBuf>,
     ready: bool,
 }
 
@@ -276,8 +303,9 @@ impl PidFile {
         let text = fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
         // The layout of this file is fixed by Postgres (miscadmin.h, LOCK_FILE_LINE_*).
         let pid = text.lines().next()?.trim().parse().ok()?;
+        let sockets = text.lines().nth(4).map(str::trim).filter(|line| !line.is_empty()).map(PathBuf::from);
         let ready = text.lines().nth(7).is_some_and(|status| status.trim() == "ready");
-        Some(Self { pid, ready })
+        Some(Self { pid, sockets, ready })
     }
 }
 

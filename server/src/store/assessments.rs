@@ -7,6 +7,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 
+use super::audit::{By, Change, note};
 use super::images::rfc3339;
 use super::{Store, StoreError};
 
@@ -122,8 +123,9 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn add_assessment(&self, new: &NewAssessment<'_>) -> Result<Added, StoreError> {
+    pub async fn add_assessment(&self, new: &NewAssessment<'_>, by: &By) -> Result<Added, StoreError> {
         let id = AssessmentId::new();
+        let mut transaction = self.pool.begin().await?;
         // The image's row is locked, so that it cannot go between the check and the insert.
         let inserted = sqlx::query(
             "insert into assessments (id, image_id, model, model_sha256, mode, prompt_version, sampling, status, \
@@ -140,13 +142,18 @@ impl Store {
         .bind(Json(new.sampling))
         .bind(new.cancel_on_disconnect)
         .bind(new.idempotency_key)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?
         .rows_affected();
         if inserted == 1 {
+            let detail = format!("{} by {}, of image {}", new.mode.name(), new.model, new.image_id);
+            let change = Change { action: "assessment.create", object: Some(id.0), detail: &detail };
+            note(&mut transaction, by, change).await?;
+            transaction.commit().await?;
             let created = self.assessment(id).await?;
             return Ok(created.map_or(Added::NoImage, Added::Created));
         }
+        drop(transaction);
         let earlier = match new.idempotency_key {
             None => None,
             Some(key) => {
@@ -172,6 +179,16 @@ impl Store {
         let row =
             sqlx::query(select_assessment!("where id = $1")).bind(id.0).fetch_optional(&self.pool).await?;
         row.map(|row| read(&row)).transpose()
+    }
+
+    /// Notes who asked that an assessment stop.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_cancellation(&self, id: AssessmentId, by: &By) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        note(&mut connection, by, Change { action: "assessment.cancel", object: Some(id.0), detail: "" })
+            .await
     }
 
     /// Assessments of an image, newest first, `limit` at most, older than `before`.

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::assessments::read_mode;
+use super::audit::{By, Change, note};
 use super::{Store, StoreError};
 
 /// What is known of an image before it has a row.
@@ -172,6 +173,7 @@ impl Store {
     pub async fn add_image<E: From<StoreError>>(
         &self,
         new: &NewImage,
+        by: &By,
         write: impl Future<Output = Result<(), E>>,
     ) -> Result<(Image, bool), E> {
         let mut transaction = self.pool.begin().await.map_err(StoreError::from)?;
@@ -205,6 +207,8 @@ impl Store {
             .await
             .map_err(StoreError::from)?;
         let image = read(&row)?;
+        let change = Change { action: "image.add", object: Some(id.0), detail: &new.name };
+        note(&mut transaction, by, change).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok((image, false))
     }
@@ -214,9 +218,20 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails; then nothing is deleted.
-    pub async fn delete_image(&self, id: ImageId) -> Result<Option<String>, StoreError> {
-        let statement = "delete from images where id = $1 returning sha256";
-        Ok(sqlx::query_scalar(statement).bind(id.0).fetch_optional(&self.pool).await?)
+    pub async fn delete_image(&self, id: ImageId, by: &By) -> Result<Option<String>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let deleted: Option<(String, String)> =
+            sqlx::query_as("delete from images where id = $1 returning sha256, name")
+                .bind(id.0)
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let Some((sha256, name)) = deleted else {
+            return Ok(None);
+        };
+        note(&mut transaction, by, Change { action: "image.delete", object: Some(id.0), detail: &name })
+            .await?;
+        transaction.commit().await?;
+        Ok(Some(sha256))
     }
 
     /// Runs `delete` if no image has these bytes, and keeps any from getting them meanwhile.

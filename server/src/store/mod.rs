@@ -1,9 +1,15 @@
 //! Postgres rows and object bytes: one file a noun. All SQL of the server lives here.
 
+pub mod acceptance;
 pub mod assessments;
+pub mod audit;
 pub mod images;
+pub mod invites;
 mod migrations;
 pub mod objects;
+pub mod sessions;
+pub mod tokens;
+pub mod users;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -90,6 +96,13 @@ impl Store {
             .acquire_timeout(CONNECT_TIMEOUT)
             .connect_lazy_with(options);
         Ok((Self { pool }, Claim { _connection: connection }))
+    }
+
+    /// Connects beside a server that may be running: claims nothing, and leaves the schema as it is.
+    pub fn beside(options: PgConnectOptions) -> Self {
+        let options = options.application_name("qponder").disable_statement_logging();
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
+        Self { pool: pool.connect_lazy_with(options) }
     }
 
     /// Whether the database answers.

@@ -1,12 +1,17 @@
 //! The API against the real server and a real Postgres, through its public interface only.
 
+mod access;
+mod accounts;
 mod assessments;
+mod audit;
 mod chat;
 mod command_line;
 mod contract;
 mod exporting;
+mod hostile_accounts;
 mod images;
 mod lifecycle;
+mod tokens;
 mod uploads;
 
 use std::path::PathBuf;

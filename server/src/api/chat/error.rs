@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::api::problem::ApiError;
 use crate::inference::Refused;
 
 /// The body of an error.
@@ -18,7 +19,8 @@ pub struct ChatErrorBody {
 pub struct ChatErrorDetail {
     /// What happened, and what to do.
     message: String,
-    /// `invalid_request_error`, `rate_limit_error` or `server_error`.
+    /// `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error` or
+    /// `server_error`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// The parameter that it is about.
@@ -107,12 +109,31 @@ impl From<Refused> for ChatError {
     }
 }
 
+/// What the gate says, in this dialect.
+impl From<ApiError> for ChatError {
+    fn from(error: ApiError) -> Self {
+        let (problem, retry_after) = error.into_parts();
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let (kind, code) = match status {
+            StatusCode::UNAUTHORIZED => ("authentication_error", Some("invalid_api_key")),
+            StatusCode::FORBIDDEN => ("permission_error", None),
+            StatusCode::TOO_MANY_REQUESTS => ("rate_limit_error", None),
+            status if status.is_server_error() => ("server_error", None),
+            _ => ("invalid_request_error", None),
+        };
+        Self { code, retry_after, ..Self::new(status, kind, problem.detail) }
+    }
+}
+
 impl IntoResponse for ChatError {
     fn into_response(self) -> Response {
         let (status, retry_after) = (self.status, self.retry_after);
         let mut response = (status, Json(self.into_body())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
