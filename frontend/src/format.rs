@@ -59,3 +59,10 @@ pub fn capitalised(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
+
+/// A reason as a sentence: a capital at its beginning and a full stop at its end.
+#[must_use]
+pub fn sentence(reason: &impl ToString) -> String {
+    let text = capitalised(&reason.to_string());
+    if text.ends_with(['.', '!', '?']) { text } else { text + "." }
+}

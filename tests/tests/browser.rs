@@ -58,6 +58,8 @@ fn browser_page_api_and_database_agree() {
     let server = serve(data_dir.path());
     let browser = Browser::open("page_api_and_database_agree");
     browser.goto(&server.client.url);
+    // Nobody signs in, and the page says so.
+    browser.wait_for_texts(&["Local mode".to_owned()]);
 
     for image in upload(&browser, &server, &["brook.jpg", "mountains.jpg", "moose.png"]) {
         browser.goto(&format!("{}/images/{}", server.client.url, text(&image["id"])));

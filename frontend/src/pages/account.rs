@@ -6,8 +6,7 @@ use qponder_shared::account::{ChangePassword, Session, User, check};
 use web_sys::SubmitEvent;
 
 use crate::accounts;
-use crate::format;
-use crate::pages::welcome::sentence;
+use crate::format::{self, sentence};
 use crate::parts::field::{Field, FormError};
 use crate::parts::tabs::Tabs;
 use crate::parts::tokens::Tokens;
@@ -107,7 +106,7 @@ fn Password(user: User) -> impl IntoView {
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         if let Err(reason) = check::password(&new.get_untracked(), &user.email, &user.name) {
-            return error.set(Some(sentence(reason)));
+            return error.set(Some(sentence(&reason)));
         }
         is_busy.set(true);
         error.set(None);
@@ -120,7 +119,7 @@ fn Password(user: User) -> impl IntoView {
                     let _ = (current.try_set(String::new()), new.try_set(String::new()));
                     app.toasts.say("The password is changed. You are signed out everywhere else.");
                 }
-                Err(failure) => drop(error.try_set(Some(sentence(failure).replace("..", ".")))),
+                Err(failure) => drop(error.try_set(Some(sentence(&failure)))),
             }
         });
     };

@@ -7,6 +7,7 @@ use wasm_bindgen::JsValue;
 use web_sys::SubmitEvent;
 
 use crate::accounts;
+use crate::format::sentence;
 use crate::parts::field::{Field, FormError};
 use crate::session::start_over;
 use crate::state::App;
@@ -36,7 +37,7 @@ pub fn WelcomePage() -> impl IntoView {
                 }
                 Some(Err(failure)) => view! {
                     <h1>"This link does not work"</h1>
-                    <p role="alert">{failure.to_string()}</p>
+                    <p role="alert">{sentence(&failure)}</p>
                     <a class="button" href="/">"To Q-Ponder"</a>
                 }.into_any(),
             }}
@@ -63,7 +64,7 @@ fn Accept(invite: OpenInvite, token: String) -> impl IntoView {
             password: password.get_untracked(),
         };
         if let Err(reason) = check::password(&body.password, &email.get_untracked(), &body.name) {
-            return error.set(Some(sentence(reason)));
+            return error.set(Some(sentence(&reason)));
         }
         is_busy.set(true);
         error.set(None);
@@ -75,7 +76,7 @@ fn Accept(invite: OpenInvite, token: String) -> impl IntoView {
                     start_over("/");
                 }
                 Err(failure) => {
-                    let _ = error.try_set(Some(failure.to_string()));
+                    let _ = error.try_set(Some(sentence(&failure)));
                     let _ = is_busy.try_set(false);
                 }
             }
@@ -113,11 +114,6 @@ fn Accept(invite: OpenInvite, token: String) -> impl IntoView {
             <button class="button is-primary" disabled=move || is_busy.get()>{button}</button>
         </form>
     }
-}
-
-/// A reason as a sentence.
-pub fn sentence(reason: impl ToString) -> String {
-    crate::format::capitalised(&reason.to_string()) + "."
 }
 
 /// Takes a used secret out of the address and the history.

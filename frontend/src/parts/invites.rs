@@ -7,7 +7,7 @@ use qponder_shared::account::{CreateInvite, Invite};
 use web_sys::{HtmlSelectElement, SubmitEvent};
 
 use crate::accounts;
-use crate::format;
+use crate::format::{self, sentence};
 use crate::parts::field::{Field, FormError};
 use crate::parts::secret::Secret;
 use crate::state::App;
@@ -86,7 +86,7 @@ fn InviteForm(made: Callback<()>) -> impl IntoView {
                     let _ = (link.try_set(Some(full_link(&new.path))), note.try_set(String::new()));
                     made.run(());
                 }
-                Err(failure) => drop(error.try_set(Some(failure.to_string()))),
+                Err(failure) => drop(error.try_set(Some(sentence(&failure)))),
             }
         });
     };

@@ -8,6 +8,7 @@ use web_sys::SubmitEvent;
 
 use crate::accounts;
 use crate::api::Failure;
+use crate::format::sentence;
 use crate::parts::field::{Field, FormError};
 use crate::session::SessionState;
 use crate::state::App;
@@ -49,7 +50,7 @@ pub fn SignInForm(
                     if failure == Failure::Unreachable {
                         app.reach();
                     }
-                    drop(error.try_set(Some(format!("{failure}"))));
+                    drop(error.try_set(Some(sentence(&failure))));
                 }
             }
         });

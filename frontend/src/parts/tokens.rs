@@ -7,7 +7,7 @@ use qponder_shared::account::{CreateToken, Token};
 use web_sys::{HtmlSelectElement, SubmitEvent};
 
 use crate::accounts;
-use crate::format;
+use crate::format::{self, sentence};
 use crate::parts::field::{Field, FormError};
 use crate::parts::secret::Secret;
 use crate::state::App;
@@ -101,7 +101,7 @@ fn NewTokenForm(tokens: RwSignal<Vec<Token>>, secret: RwSignal<Option<String>>) 
                     tokens.try_update(|tokens| tokens.insert(0, made.token));
                     let _ = (secret.try_set(Some(made.secret)), name.try_set(String::new()));
                 }
-                Err(failure) => drop(error.try_set(Some(failure.to_string()))),
+                Err(failure) => drop(error.try_set(Some(sentence(&failure)))),
             }
         });
     };
