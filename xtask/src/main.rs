@@ -40,7 +40,7 @@ Tasks:
   bench [NAME]
       Measure our commands against their peers, or only the parts whose names contain NAME
   train-nano [--dry-run]
-      Train the shipped model again, from photographs to the card
+      Train a model like the shipped one from nothing, from photographs to GRPO
   train-toy [--dry-run]
       The whole path at toy size: distil, cold start, GRPO, evaluation, in minutes
   cuda build [--capability DIGITS]

@@ -1,4 +1,4 @@
-//! `train-nano`: repeats the training of the shipped model, from photographs to the card.
+//! `train-nano`: trains a model like the shipped one from nothing.
 
 use std::process::Command;
 
