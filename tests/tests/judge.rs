@@ -210,7 +210,7 @@ fn opinion(call: &Call) -> Act {
 
 fn train(recipe: &GrpoRecipe) -> (Result<(), TrainError>, Vec<Value>) {
     let mut steps = Vec::new();
-    let result = grpo(recipe, &AtomicBool::new(false), &mut |event| {
+    let result = grpo(recipe, Place::Cpu, &AtomicBool::new(false), &mut |event| {
         if let Progress::Policy { metrics, .. } = event {
             steps.push(serde_json::to_value(metrics).expect("numbers"));
         }
