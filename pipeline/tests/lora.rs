@@ -75,7 +75,7 @@ fn sft_recipe(data: &Data, out: &Path, threads: usize, lora: Lora) -> SftRecipe 
 fn train(recipe: &SftRecipe, stop_after: Option<usize>) -> Result<Vec<Progress>, TrainError> {
     let stop = AtomicBool::new(false);
     let mut events = Vec::new();
-    sft(recipe, &stop, &mut |event| {
+    sft(recipe, Place::Cpu, &stop, &mut |event| {
         if matches!(event, Progress::Step { step, .. } if Some(*step) == stop_after) {
             stop.store(true, Ordering::Relaxed);
         }
