@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // One line, however many causes: it may end up in a log.
-            let causes = format!("{error:#}");
+            let causes = causes(&error);
             let line: Vec<_> = causes.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
             eprintln!("qponder: {}", line.join(" "));
             ExitCode::FAILURE
@@ -33,7 +33,32 @@ fn main() -> ExitCode {
     }
 }
 
+/// The error and its causes; one whose words the one before it holds already is not said again.
+fn causes(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.ends_with(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    #[test]
+    fn no_cause_is_said_twice() {
+        let error = anyhow!("no such file").context("cannot read a: no such file").context("recipe");
+        assert_eq!(super::causes(&error), "recipe: cannot read a: no such file");
+        assert_eq!(super::causes(&anyhow!("b").context("a")), "a: b");
+    }
 }
