@@ -67,3 +67,35 @@ id! {
     /// One line of the audit log.
     AuditId
 }
+id! {
+    /// A study: images that people rate under the same rules.
+    StudyId
+}
+id! {
+    /// One thing to rate in a study: an image, or a pair of them.
+    ItemId
+}
+id! {
+    /// Somebody who votes: a user, whoever uses the machine in local mode, or a person of an imported study.
+    SubjectId
+}
+id! {
+    /// One vote. Votes are never changed.
+    VoteId
+}
+id! {
+    /// All versions of one person's annotation of one item, with their reviews.
+    ThreadId
+}
+id! {
+    /// One version of an annotation. Versions are never changed.
+    AnnotationId
+}
+id! {
+    /// One word of a review, or a comment.
+    ReviewId
+}
+id! {
+    /// One version of a dataset.
+    DatasetId
+}

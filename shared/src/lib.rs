@@ -17,6 +17,7 @@ pub mod prompt;
 pub mod recipe;
 pub mod score;
 pub mod stats;
+pub mod study;
 pub mod transcript;
 pub mod verdict;
 pub mod view;
@@ -24,5 +25,8 @@ pub mod view;
 pub use account::{Role, Scope};
 pub use attribute::Attribute;
 pub use distortion::{Distortion, DistortionGroup, DistortionKind, Severity};
-pub use ids::{AssessmentId, AuditId, ImageId, InviteId, SessionId, TokenId, UserId};
+pub use ids::{
+    AnnotationId, AssessmentId, AuditId, DatasetId, ImageId, InviteId, ItemId, ReviewId, SessionId, StudyId,
+    SubjectId, ThreadId, TokenId, UserId, VoteId,
+};
 pub use score::{Level, Score};

@@ -31,6 +31,8 @@ pub enum Scope {
     Assess,
     /// Vote and annotate.
     Annotate,
+    /// Make studies, see who voted how, and settle annotations.
+    Review,
     /// Start and change training.
     Train,
     /// Read the server's counters at `/metrics`: all that a monitoring system needs.
@@ -67,8 +69,10 @@ impl Role {
     pub fn scopes(self) -> &'static [Scope] {
         match self {
             Role::Admin => &Scope::ALL,
-            Role::Engineer => &[Scope::Read, Scope::Assess, Scope::Annotate, Scope::Train],
-            Role::Reviewer => &[Scope::Read, Scope::Assess, Scope::Annotate],
+            Role::Engineer => {
+                &[Scope::Read, Scope::Assess, Scope::Annotate, Scope::Review, Scope::Train]
+            }
+            Role::Reviewer => &[Scope::Read, Scope::Assess, Scope::Annotate, Scope::Review],
             Role::Annotator => &[Scope::Read, Scope::Annotate],
         }
     }
@@ -76,8 +80,15 @@ impl Role {
 
 impl Scope {
     /// In the order in which they are offered.
-    pub const ALL: [Scope; 6] =
-        [Scope::Read, Scope::Assess, Scope::Annotate, Scope::Train, Scope::Metrics, Scope::Admin];
+    pub const ALL: [Scope; 7] = [
+        Scope::Read,
+        Scope::Assess,
+        Scope::Annotate,
+        Scope::Review,
+        Scope::Train,
+        Scope::Metrics,
+        Scope::Admin,
+    ];
 
     /// The name in JSON, in the database and on the page.
     #[must_use]
@@ -86,6 +97,7 @@ impl Scope {
             Scope::Read => "read",
             Scope::Assess => "assess",
             Scope::Annotate => "annotate",
+            Scope::Review => "review",
             Scope::Train => "train",
             Scope::Metrics => "metrics",
             Scope::Admin => "admin",
