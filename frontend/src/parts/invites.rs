@@ -77,7 +77,7 @@ fn InviteForm(made: Callback<()>) -> impl IntoView {
         event.prevent_default();
         is_busy.set(true);
         error.set(None);
-        let body = CreateInvite { role: role.get_untracked(), note: note.get_untracked() };
+        let body = CreateInvite { role: role.get_untracked(), note: note.get_untracked(), study: None };
         spawn_local(async move {
             let outcome = accounts::create_invite(&body).await;
             let _ = is_busy.try_set(false);

@@ -10,7 +10,7 @@ use super::gate::Caller;
 use super::problem::ApiError;
 use crate::inference::Inference;
 use crate::store::Store;
-use crate::store::images::{Cursor, Sort};
+use crate::store::images::{Cursor, Deleted, Sort};
 use crate::store::objects::Objects;
 
 /// Images or assessments on a page when nothing else is asked for.
@@ -86,6 +86,7 @@ pub async fn read(
 #[utoipa::path(delete, path = "/images/{id}", tag = "images", params(("id" = ImageId, Path)), responses(
     (status = NO_CONTENT, description = "It is deleted."),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    (status = CONFLICT, description = "A study has it.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn delete(
     State(store): State<Store>,
@@ -95,8 +96,13 @@ pub async fn delete(
     Path(id): Path<ImageId>,
 ) -> Result<StatusCode, ApiError> {
     let unfinished = store.unfinished_of(id).await?;
-    let Some(sha256) = store.delete_image(id, &caller.by).await? else {
-        return Err(ApiError::not_found("image", id));
+    let sha256 = match store.delete_image(id, &caller.by).await? {
+        Deleted::Sha256(sha256) => sha256,
+        Deleted::NoImage => return Err(ApiError::not_found("image", id)),
+        Deleted::InStudy(study) => {
+            let detail = format!("people rate it in the study {study:?}, and their votes are kept");
+            return Err(ApiError::new(StatusCode::CONFLICT, "in-study", "In a study", detail));
+        }
     };
     for feed in unfinished.into_iter().filter_map(|assessment| inference.feed(assessment)) {
         feed.cancel();

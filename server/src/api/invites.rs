@@ -48,7 +48,7 @@ pub async fn create(
     Json(body): Json<CreateInvite>,
 ) -> Result<(StatusCode, axum::Json<NewLink>), ApiError> {
     let note = if body.note.trim().is_empty() { String::new() } else { check::name(&body.note)? };
-    new_link(&store, Purpose::Join { role: body.role, note: &note }, &caller.by).await
+    new_link(&store, Purpose::Join { role: body.role, note: &note, study: body.study }, &caller.by).await
 }
 
 /// Take an invite back.

@@ -1,6 +1,7 @@
 //! The HTTP interface: one file a noun. A handler parses, calls one function, and shapes the answer.
 
 mod access;
+mod annotations;
 mod assessments;
 mod audit;
 mod chat;
@@ -21,6 +22,9 @@ mod request_log;
 mod security;
 mod session;
 mod site;
+mod studies;
+mod study_items;
+mod tasks;
 mod tokens;
 mod uploads;
 mod users;
@@ -136,9 +140,31 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(invites::accept))
         .routes(routes!(audit::list))
         .layer(DefaultBodyLimit::max(MAX_ACCOUNT_BYTES));
+    let annotation = OpenApiRouter::new()
+        .routes(routes!(studies::list, studies::create))
+        .routes(routes!(studies::read, studies::change))
+        .routes(routes!(studies::members))
+        .routes(routes!(studies::add_member, studies::remove_member))
+        .routes(routes!(tasks::next))
+        .routes(routes!(tasks::vote))
+        .routes(routes!(tasks::given))
+        .routes(routes!(tasks::save_draft, tasks::delete_draft))
+        .routes(routes!(tasks::reveal))
+        .routes(routes!(annotations::annotate))
+        .routes(routes!(annotations::list))
+        .routes(routes!(annotations::read))
+        .routes(routes!(annotations::review))
+        .routes(routes!(annotations::comment))
+        .layer(DefaultBodyLimit::max(tasks::MAX_REQUEST_BYTES));
+    let items = OpenApiRouter::new()
+        .routes(routes!(study_items::list, study_items::add))
+        .routes(routes!(study_items::change))
+        .layer(DefaultBodyLimit::max(study_items::MAX_REQUEST_BYTES));
     OpenApiRouter::new()
         .merge(uploads)
         .merge(accounts)
+        .merge(annotation)
+        .merge(items)
         .routes(routes!(info::info))
         .routes(routes!(images::read, images::delete))
         .routes(routes!(files::original))

@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use qponder_shared::account::check::Unacceptable;
 use qponder_shared::api::{Problem, UploadReport};
+use qponder_shared::study;
 use serde::Serialize;
 
 use crate::accounts::limits::TooMany;
@@ -103,6 +104,12 @@ impl ApiError {
     pub fn with_files(mut self, report: UploadReport) -> Self {
         self.files = Some(report);
         self
+    }
+}
+
+impl From<study::check::Unacceptable> for ApiError {
+    fn from(why: study::check::Unacceptable) -> Self {
+        Self::unprocessable(why.to_string())
     }
 }
 

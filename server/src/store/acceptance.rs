@@ -1,12 +1,13 @@
 //! Using a link: a new user, or a new password, and a session either way; all of it or nothing.
 
 use qponder_shared::account::User;
-use qponder_shared::{Role, UserId};
+use qponder_shared::{Role, StudyId, UserId};
 use sqlx::{PgConnection, Row};
 
 use super::audit::{By, Change, Via, note};
 use super::invites::read_role;
 use super::sessions::{self, NewSession};
+use super::studies::insert_member;
 use super::users::{self, replace_password};
 use super::{Store, StoreError};
 use crate::accounts::secret::SecretHash;
@@ -51,7 +52,7 @@ impl Store {
         // The update locks the row: of two who use a link at once, one finds it closed.
         let row = sqlx::query(
             "update invites set closed_at = now() where secret_sha256 = $1 and closed_at is null \
-             and expires_at > now() returning id, role, user_id",
+             and expires_at > now() returning id, role, user_id, study_id",
         )
         .bind(&use_of.link[..])
         .fetch_optional(&mut *transaction)
@@ -85,6 +86,9 @@ impl Store {
                 let detail = format!("{} as {}", user.email, user.role);
                 let change = Change { action: "user.create", object: Some(user.id.0), detail: &detail };
                 note(&mut transaction, &by(&user), change).await?;
+                if let Some(study) = row.try_get::<Option<uuid::Uuid>, _>("study_id")? {
+                    insert_member(&mut transaction, StudyId(study), user.id, &by(&user)).await?;
+                }
                 user
             }
         };

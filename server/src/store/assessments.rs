@@ -334,7 +334,7 @@ impl Store {
     }
 }
 
-fn read(row: &PgRow) -> Result<Assessment, StoreError> {
+pub(super) fn read(row: &PgRow) -> Result<Assessment, StoreError> {
     let mode = read_mode(row.try_get("mode")?)?;
     let text: String = row.try_get("text")?;
     let score = row.try_get::<Option<f64>, _>("score")?.and_then(Score::clamped);

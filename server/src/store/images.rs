@@ -42,6 +42,16 @@ pub enum Sort {
     Worst,
 }
 
+/// What became of an image that was to be deleted.
+pub enum Deleted {
+    /// It is gone; these are the hash of its bytes.
+    Sha256(String),
+    /// People rate it in this study.
+    InStudy(String),
+    /// There is no such image.
+    NoImage,
+}
+
 /// A position in a listing: the sort key and the id of the last image seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cursor {
@@ -213,25 +223,37 @@ impl Store {
         Ok((image, false))
     }
 
-    /// Deletes an image and its assessments; returns the hash of its bytes, `None` when there is
-    /// no such image. The bytes themselves go with [`Store::with_unused_hash`].
+    /// Deletes an image and its assessments, unless a study has it: votes would say nothing without it.
+    /// The bytes themselves go with [`Store::with_unused_hash`].
     ///
     /// # Errors
     /// When the database fails; then nothing is deleted.
-    pub async fn delete_image(&self, id: ImageId, by: &By) -> Result<Option<String>, StoreError> {
+    pub async fn delete_image(&self, id: ImageId, by: &By) -> Result<Deleted, StoreError> {
         let mut transaction = self.pool.begin().await?;
+        // Locked, so that no study takes it up meanwhile.
+        sqlx::query("select from images where id = $1 for update").bind(id.0).execute(&mut *transaction).await?;
+        let study: Option<String> = sqlx::query_scalar(
+            "select studies.name from study_items join studies on studies.id = study_id \
+             where image_id = $1 or other_image_id = $1 limit 1",
+        )
+        .bind(id.0)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if let Some(study) = study {
+            return Ok(Deleted::InStudy(study));
+        }
         let deleted: Option<(String, String)> =
             sqlx::query_as("delete from images where id = $1 returning sha256, name")
                 .bind(id.0)
                 .fetch_optional(&mut *transaction)
                 .await?;
         let Some((sha256, name)) = deleted else {
-            return Ok(None);
+            return Ok(Deleted::NoImage);
         };
         note(&mut transaction, by, Change { action: "image.delete", object: Some(id.0), detail: &name })
             .await?;
         transaction.commit().await?;
-        Ok(Some(sha256))
+        Ok(Deleted::Sha256(sha256))
     }
 
     /// Runs `delete` if no image has these bytes, and keeps any from getting them meanwhile.

@@ -2,7 +2,7 @@
 //! used is in [`super::acceptance`].
 
 use qponder_shared::account::{Invite, InvitePurpose, OpenInvite};
-use qponder_shared::{InviteId, Role, UserId};
+use qponder_shared::{InviteId, Role, StudyId, UserId};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
@@ -30,6 +30,8 @@ pub enum Purpose<'a> {
         role: Role,
         /// Whom it is for.
         note: &'a str,
+        /// The study of which they become a member.
+        study: Option<StudyId>,
     },
     /// A new password for a user. Earlier such links of theirs stop working.
     Reset(UserId),
@@ -47,25 +49,26 @@ impl Store {
         by: &By,
     ) -> Result<Option<(InviteId, String)>, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        let (role, user, seconds, words) = match purpose {
+        let (role, user, seconds, words, study) = match purpose {
             Purpose::First => {
                 let statement = "update invites set closed_at = now() \
                      where closed_at is null and not exists (select from users)";
                 sqlx::query(statement).execute(&mut *transaction).await?;
-                (Some(Role::Admin), None, SOON, "the first admin")
+                (Some(Role::Admin), None, SOON, "the first admin", None)
             }
-            Purpose::Join { role, note } => (Some(role), None, JOIN, note),
+            Purpose::Join { role, note, study } => (Some(role), None, JOIN, note, study),
             Purpose::Reset(user) => {
                 let statement =
                     "update invites set closed_at = now() where closed_at is null and user_id = $1";
                 sqlx::query(statement).bind(user.0).execute(&mut *transaction).await?;
-                (None, Some(user), SOON, "")
+                (None, Some(user), SOON, "", None)
             }
         };
         let row = sqlx::query(
-            "insert into invites (id, secret_sha256, role, user_id, note, created_by, expires_at) \
-             select $1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7) \
+            "insert into invites (id, secret_sha256, role, user_id, note, created_by, expires_at, study_id) \
+             select $1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7), $9 \
              where ($4 is null or exists (select from users where id = $4)) \
+             and ($9 is null or exists (select from studies where id = $9)) \
              and (select count(*) from invites where closed_at is null and expires_at > now()) < $8 \
              returning id, expires_at",
         )
@@ -77,6 +80,7 @@ impl Store {
         .bind(&by.name)
         .bind(seconds)
         .bind(MOST_INVITES)
+        .bind(study.map(|study| study.0))
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(row) = row else {
@@ -85,8 +89,8 @@ impl Store {
         let id = InviteId(row.try_get("id")?);
         let (action, object, detail) = match purpose {
             Purpose::First => ("invite.create", id.0, "for the first admin".to_owned()),
-            Purpose::Join { role, note: "" } => ("invite.create", id.0, role.to_string()),
-            Purpose::Join { role, note } => ("invite.create", id.0, format!("{role}: {note}")),
+            Purpose::Join { role, note: "", .. } => ("invite.create", id.0, role.to_string()),
+            Purpose::Join { role, note, .. } => ("invite.create", id.0, format!("{role}: {note}")),
             Purpose::Reset(user) => ("user.reset_link", user.0, String::new()),
         };
         note(&mut transaction, by, Change { action, object: Some(object), detail: &detail }).await?;

@@ -1,15 +1,23 @@
 //! Postgres rows and object bytes: one file a noun. All SQL of the server lives here.
 
 pub mod acceptance;
+pub mod annotations;
 pub mod assessments;
 pub mod audit;
+pub mod drafts;
 pub mod images;
 pub mod invites;
 mod migrations;
 pub mod objects;
 pub mod sessions;
+pub mod studies;
+pub mod study_items;
+pub mod subjects;
+pub mod tasks;
+pub mod threads;
 pub mod tokens;
 pub mod users;
+pub mod votes;
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Role, Scope};
-use crate::{AuditId, InviteId, SessionId, TokenId, UserId};
+use crate::{AuditId, InviteId, SessionId, StudyId, TokenId, UserId};
 
 /// A person who can sign in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +139,9 @@ pub struct CreateInvite {
     /// Whom it is for; for your own list.
     #[serde(default)]
     pub note: String,
+    /// The study of which they become a member.
+    #[serde(default)]
+    pub study: Option<StudyId>,
 }
 
 /// A link that was just made. It is told this once.

@@ -1,0 +1,258 @@
+//! Threads of annotations: where each stands, lists of them, and all of one.
+
+use qponder_shared::study::{Annotation, QueueSort, Review, Thread, ThreadState, ThreadSummary, Verdict};
+use qponder_shared::{
+    AnnotationId, ImageId, ItemId, ReviewId, StudyId, SubjectId, ThreadId, grammar,
+};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::assessments;
+use super::audit::By;
+use super::images::rfc3339;
+use super::{Store, StoreError, subjects};
+
+/// A position in the queue: the sort key and the id of the last thread seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cursor {
+    sort: QueueSort,
+    key: f64,
+    id: ThreadId,
+}
+
+impl Cursor {
+    /// Reads what [`Cursor::write`] wrote; `None` for anything else.
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '.');
+        let name = parts.next()?;
+        let sort = QueueSort::ALL.into_iter().find(|sort| sort.name() == name)?;
+        let key = f64::from_bits(u64::from_str_radix(parts.next()?, 16).ok()?);
+        let id = parts.next()?.parse().ok()?;
+        key.is_finite().then_some(Self { sort, key, id })
+    }
+
+    /// The cursor as text, with every bit of the key.
+    pub fn write(&self) -> String {
+        format!("{}.{:x}.{}", self.sort.name(), self.key.to_bits(), self.id)
+    }
+
+    /// The order that the position belongs to.
+    pub fn sort(&self) -> QueueSort {
+        self.sort
+    }
+
+    /// The position after a thread.
+    pub fn after(sort: QueueSort, thread: &ThreadSummary) -> Self {
+        let key = match sort {
+            QueueSort::Disagreement => thread.disagreement.unwrap_or(-1.0),
+            QueueSort::Confidence => thread.confidence.unwrap_or(2.0),
+            QueueSort::Age => 0.0,
+        };
+        Self { sort, key, id: thread.id }
+    }
+}
+
+/// `$1` is the subject that looks.
+macro_rules! select_thread {
+    ($rest:literal) => {
+        concat!(
+            "select threads.*, studies.name as study_name, images.name as image_name, \
+             subjects.name as author, threads.subject_id = $1 as is_own \
+             from annotation_threads threads join studies on studies.id = threads.study_id \
+             join images on images.id = threads.image_id join subjects on subjects.id = threads.subject_id ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// One page of the threads in some state, of one study where one is named, `limit` at most.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn queue(
+        &self,
+        state: ThreadState,
+        study: Option<StudyId>,
+        sort: QueueSort,
+        cursor: Option<Cursor>,
+        limit: usize,
+        by: &By,
+    ) -> Result<Vec<ThreadSummary>, StoreError> {
+        let start = match sort {
+            QueueSort::Disagreement => (f64::INFINITY, Uuid::max()),
+            QueueSort::Confidence | QueueSort::Age => (f64::NEG_INFINITY, Uuid::nil()),
+        };
+        let (key, id) = cursor.map_or(start, |cursor| (cursor.key, cursor.id.0));
+        let query = match sort {
+            QueueSort::Disagreement => sqlx::query(select_thread!(
+                "where state = $2 and ($3::uuid is null or study_id = $3) \
+                 and (coalesce(disagreement, -1), threads.id) < ($4, $5) \
+                 order by coalesce(disagreement, -1) desc, threads.id desc limit $6"
+            )),
+            QueueSort::Confidence => sqlx::query(select_thread!(
+                "where state = $2 and ($3::uuid is null or study_id = $3) \
+                 and (coalesce(confidence, 2), threads.id) > ($4, $5) \
+                 order by coalesce(confidence, 2), threads.id limit $6"
+            )),
+            QueueSort::Age => sqlx::query(select_thread!(
+                "where state = $2 and ($3::uuid is null or study_id = $3) \
+                 and $4::float8 is not null and threads.id > $5 order by threads.id limit $6"
+            )),
+        };
+        let rows = query
+            .bind(subjects::of(by).0)
+            .bind(state.name())
+            .bind(study.map(|study| study.0))
+            .bind(key)
+            .bind(id)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// All of a thread.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn thread(&self, id: ThreadId, by: &By) -> Result<Option<Thread>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        read_whole(&mut connection, id, subjects::of(by)).await
+    }
+}
+
+/// All of a thread, as a subject sees it.
+pub(super) async fn read_whole(
+    connection: &mut PgConnection,
+    id: ThreadId,
+    subject: SubjectId,
+) -> Result<Option<Thread>, StoreError> {
+    let row = sqlx::query(select_thread!("where threads.id = $2"))
+        .bind(subject.0)
+        .bind(id.0)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let source = match row.try_get::<Option<Uuid>, _>("assessment_id")? {
+        None => None,
+        Some(source) => {
+            let source = sqlx::query("select * from assessments where id = $1")
+                .bind(source)
+                .fetch_optional(&mut *connection)
+                .await?;
+            source.map(|row| assessments::read(&row)).transpose()?
+        }
+    };
+    let versions = sqlx::query(
+        "select annotations.*, subjects.name as author from annotations \
+         join subjects on subjects.id = subject_id where thread_id = $1 order by version",
+    )
+    .bind(id.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    let reviews = sqlx::query(
+        "select reviews.*, subjects.name as author from reviews \
+         join subjects on subjects.id = subject_id where thread_id = $1 order by reviews.id",
+    )
+    .bind(id.0)
+    .fetch_all(connection)
+    .await?;
+    Ok(Some(Thread {
+        summary: read(&row)?,
+        source,
+        versions: versions.iter().map(read_version).collect::<Result<_, _>>()?,
+        reviews: reviews.iter().map(read_review).collect::<Result<_, _>>()?,
+    }))
+}
+
+/// Somebody's own thread on an item.
+pub(super) async fn own(
+    connection: &mut PgConnection,
+    item: ItemId,
+    subject: SubjectId,
+) -> Result<Option<ThreadSummary>, StoreError> {
+    let row = sqlx::query(select_thread!("where threads.item_id = $2 and threads.subject_id = $1"))
+        .bind(subject.0)
+        .bind(item.0)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| read(&row)).transpose()
+}
+
+/// What came back to somebody in a study, longest waiting first.
+pub(super) async fn returned_to(
+    connection: &mut PgConnection,
+    study: StudyId,
+    subject: SubjectId,
+) -> Result<Vec<ThreadSummary>, StoreError> {
+    let rows = sqlx::query(select_thread!(
+        "where threads.study_id = $2 and threads.subject_id = $1 and state = 'returned' \
+         order by threads.updated_at limit 20"
+    ))
+    .bind(subject.0)
+    .bind(study.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &PgRow) -> Result<ThreadSummary, StoreError> {
+    let state: String = row.try_get("state")?;
+    Ok(ThreadSummary {
+        id: ThreadId(row.try_get("id")?),
+        study: StudyId(row.try_get("study_id")?),
+        study_name: row.try_get("study_name")?,
+        item: ItemId(row.try_get("item_id")?),
+        image: ImageId(row.try_get("image_id")?),
+        image_name: row.try_get("image_name")?,
+        author: row.try_get("author")?,
+        is_own: row.try_get("is_own")?,
+        state: ThreadState::of_name(&state)
+            .ok_or(StoreError::Unreadable { what: "annotation_threads.state", value: state })?,
+        version: row.try_get::<i32, _>("version")?.unsigned_abs(),
+        disagreement: row.try_get("disagreement")?,
+        confidence: row.try_get("confidence")?,
+        updated_at: rfc3339(row.try_get("updated_at")?),
+    })
+}
+
+fn read_version(row: &PgRow) -> Result<Annotation, StoreError> {
+    let text: String = row.try_get("text")?;
+    Ok(Annotation {
+        id: AnnotationId(row.try_get("id")?),
+        version: row.try_get::<i32, _>("version")?.unsigned_abs(),
+        author: row.try_get("author")?,
+        response: grammar::parse(&text),
+        text,
+        created_at: rfc3339(row.try_get("created_at")?),
+    })
+}
+
+fn read_review(row: &PgRow) -> Result<Review, StoreError> {
+    let verdict: String = row.try_get("verdict")?;
+    Ok(Review {
+        id: ReviewId(row.try_get("id")?),
+        version: row.try_get::<i32, _>("version")?.unsigned_abs(),
+        author: row.try_get("author")?,
+        verdict: Verdict::of_name(&verdict)
+            .ok_or(StoreError::Unreadable { what: "reviews.verdict", value: verdict })?,
+        comment: row.try_get("comment")?,
+        created_at: rfc3339(row.try_get("created_at")?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_exactly() {
+        let cursor = Cursor { sort: QueueSort::Confidence, key: 0.1 + 0.2, id: ThreadId::new() };
+        assert_eq!(Cursor::read(&cursor.write()), Some(cursor));
+        for text in ["", "age", "age.0.x", "age.7ff8000000000000.x", "best.0.x"] {
+            assert_eq!(Cursor::read(text), None, "{text}");
+        }
+    }
+}
