@@ -67,7 +67,7 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/studies/{id}", Needs(Scope::Annotate)),
     ("PATCH", "/api/v1/studies/{id}", Needs(Scope::Review)),
     ("GET", "/api/v1/studies/{id}/members", Needs(Scope::Review)),
-    ("PUT", "/api/v1/studies/{id}/members/{user}", Needs(Scope::Review)),
+    ("POST", "/api/v1/studies/{id}/members", Needs(Scope::Review)),
     ("DELETE", "/api/v1/studies/{id}/members/{user}", Needs(Scope::Review)),
     ("GET", "/api/v1/studies/{id}/items", Needs(Scope::Review)),
     ("POST", "/api/v1/studies/{id}/items", Needs(Scope::Review)),

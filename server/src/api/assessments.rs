@@ -10,7 +10,7 @@ use qponder_shared::{AssessmentId, ImageId, prompt};
 
 use super::extract::{Json, Path, Query};
 use super::gate::Caller;
-use super::images::{check_limit, find};
+use super::images::{check_limit, check_sight, find};
 use super::problem::ApiError;
 use crate::inference::{Inference, Job, Picture};
 use crate::store::Store;
@@ -114,14 +114,19 @@ pub async fn create(
 /// Read an assessment; while it runs, the text so far.
 #[utoipa::path(get, path = "/assessments/{id}", tag = "assessments", params(("id" = AssessmentId, Path)), responses(
     (status = OK, body = Assessment),
+    (status = FORBIDDEN, description = "The caller only rates.", body = Problem,
+        content_type = "application/problem+json"),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn read(
     State(store): State<Store>,
     State(inference): State<Inference>,
+    caller: Caller,
     Path(id): Path<AssessmentId>,
 ) -> Result<axum::Json<Assessment>, ApiError> {
-    Ok(axum::Json(current(&store, &inference, id).await?))
+    let assessment = current(&store, &inference, id).await?;
+    check_sight(&caller)?;
+    Ok(axum::Json(assessment))
 }
 
 /// List the assessments of an image, newest first.
@@ -133,11 +138,13 @@ pub async fn read(
 pub async fn list(
     State(store): State<Store>,
     State(inference): State<Inference>,
+    caller: Caller,
     Path(id): Path<ImageId>,
     Query(query): Query<ListAssessments>,
 ) -> Result<axum::Json<Page<Assessment>>, ApiError> {
     let limit = check_limit(query.limit)?;
     find(&store, id).await?;
+    check_sight(&caller)?;
     let mut items = store.assessments_of(id, query.cursor, limit + 1).await?;
     let more = items.len() > limit;
     items.truncate(limit);

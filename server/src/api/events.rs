@@ -14,6 +14,8 @@ use qponder_shared::api::{Assessment, AssessmentEvent, Problem};
 use tokio::sync::watch;
 
 use super::extract::Path;
+use super::gate::Caller;
+use super::images::check_sight;
 use super::problem::ApiError;
 use crate::inference::{Feed, Inference, Listener, Phase};
 use crate::store::Store;
@@ -40,12 +42,14 @@ const RETRY: Duration = Duration::from_secs(1);
 pub async fn events(
     State(store): State<Store>,
     State(inference): State<Inference>,
+    caller: Caller,
     Path(id): Path<AssessmentId>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     // The feed before the row: an assessment that ends in between is found final in the row.
     let feed = inference.feed(id);
     let assessment = store.assessment(id).await?.ok_or_else(|| ApiError::not_found("assessment", id))?;
+    check_sight(&caller)?;
     let sent = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
     let source = match feed {
         Some(feed) if !assessment.status.is_final() => Source::Live(Live::new(&feed, inference)),

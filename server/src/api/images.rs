@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use qponder_shared::ImageId;
+use qponder_shared::{ImageId, Scope};
 use qponder_shared::api::{Image, Page, Problem};
 
 use super::extract::{Path, Query};
@@ -51,9 +51,13 @@ pub fn check_limit(limit: Option<usize>) -> Result<usize, ApiError> {
 ))]
 pub async fn list(
     State(store): State<Store>,
+    caller: Caller,
     Query(query): Query<ListImages>,
 ) -> Result<axum::Json<Page<Image>>, ApiError> {
     let limit = check_limit(query.limit)?;
+    if matches!(query.sort, Sort::Best | Sort::Worst) {
+        check_sight(&caller)?;
+    }
     let cursor = match query.cursor.as_deref() {
         None | Some("") => None,
         Some(text) => {
@@ -65,7 +69,11 @@ pub async fn list(
             })?)
         }
     };
-    Ok(axum::Json(store.images(query.sort, cursor, limit).await?))
+    let mut page = store.images(query.sort, cursor, limit).await?;
+    if is_blind(&caller) {
+        page.items.iter_mut().for_each(|image| image.latest = None);
+    }
+    Ok(axum::Json(page))
 }
 
 /// Read an image.
@@ -75,9 +83,14 @@ pub async fn list(
 ))]
 pub async fn read(
     State(store): State<Store>,
+    caller: Caller,
     Path(id): Path<ImageId>,
 ) -> Result<axum::Json<Image>, ApiError> {
-    Ok(axum::Json(find(&store, id).await?))
+    let mut image = find(&store, id).await?;
+    if is_blind(&caller) {
+        image.latest = None;
+    }
+    Ok(axum::Json(image))
 }
 
 /// Delete an image, its bytes and its assessments.
@@ -109,6 +122,21 @@ pub async fn delete(
     }
     store.with_unused_hash(&sha256, objects.delete_all(&sha256)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether somebody is here to rate and nothing else: they see no model's answer but those that a study
+/// reveals after their vote. Their tokens see no more than they do.
+fn is_blind(caller: &Caller) -> bool {
+    caller.user.as_ref().is_some_and(|user| !user.role.scopes().contains(&Scope::Assess))
+}
+
+/// Refuses what would tell a model's opinion to somebody who rates.
+pub fn check_sight(caller: &Caller) -> Result<(), ApiError> {
+    if is_blind(caller) {
+        let detail = "who rates images does not see what models say of them; a study may show it after the vote";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "blind", "Not for raters", detail));
+    }
+    Ok(())
 }
 
 /// The image with an id, or the error that says that there is none.

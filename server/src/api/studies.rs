@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use qponder_shared::api::{Page, Problem};
-use qponder_shared::study::{ChangeStudy, CreateStudy, Member, Study, check};
-use qponder_shared::{Scope, StudyId, UserId};
+use qponder_shared::study::{AddMember, ChangeStudy, CreateStudy, Member, Study, check};
+use qponder_shared::{Scope, StudyId, UserId, account};
 
 use super::extract::{Json, Path, Query};
 use super::gate::Caller;
@@ -131,21 +131,28 @@ pub async fn members(
     Ok(axum::Json(store.members(id).await?))
 }
 
-/// Add a user to a study.
-#[utoipa::path(put, path = "/studies/{id}/members/{user}", tag = "studies",
-    params(("id" = StudyId, Path), ("user" = UserId, Path)), responses(
-    (status = NO_CONTENT, description = "They are a member."),
-    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+/// Add a user to a study, by their e-mail address.
+#[utoipa::path(post, path = "/studies/{id}/members", tag = "studies", params(("id" = StudyId, Path)),
+    request_body = AddMember, responses(
+    (status = CREATED, description = "They are a member.", body = Vec<Member>),
+    (status = NOT_FOUND, description = "There is no such study, or nobody with that address.", body = Problem,
+        content_type = "application/problem+json"),
 ))]
 pub async fn add_member(
     State(store): State<Store>,
     caller: Caller,
-    Path((id, user)): Path<(StudyId, UserId)>,
-) -> Result<StatusCode, ApiError> {
-    match store.add_member(id, user, &caller.by).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(ApiError::not_found("study or user", format!("{id}, {user}"))),
+    Path(id): Path<StudyId>,
+    Json(body): Json<AddMember>,
+) -> Result<(StatusCode, axum::Json<Vec<Member>>), ApiError> {
+    find(&store, id, &caller).await?;
+    let email = account::check::email(&body.email)?;
+    let Some((user, _)) = store.credentials(&email).await? else {
+        return Err(ApiError::not_found("user", format!("{email}; ask an administrator to invite them")));
+    };
+    if !store.add_member(id, user.id, &caller.by).await? {
+        return Err(ApiError::not_found("study", id));
     }
+    Ok((StatusCode::CREATED, axum::Json(store.members(id).await?)))
 }
 
 /// Take a user out of a study. Their votes stay.

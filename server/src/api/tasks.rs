@@ -102,6 +102,7 @@ pub async fn vote(
     match store.cast(id, &body, &caller.by).await? {
         Cast::Receipt(receipt) => Ok((StatusCode::CREATED, axum::Json(receipt))),
         Cast::Unacceptable(why) => Err(why.into()),
+        Cast::KeyTaken => Err(ApiError::unprocessable("this key was used for a vote on another item")),
         Cast::NotAssigned => Err(not_assigned(body.item)),
         Cast::Closed => {
             let detail = "the study is closed and takes no more votes; ask whoever runs it";

@@ -133,9 +133,6 @@ impl Store {
         // In local mode one person is everybody.
         let is_own = row.try_get::<Uuid, _>("subject_id")? == subject.0
             || row.try_get::<Uuid, _>("last_author")? == subject.0 && review.verdict == Verdict::Accepted;
-        if is_own && by.via != Via::Local {
-            return Ok(Written::OwnWork);
-        }
         if version != review.version {
             return conflict(&mut transaction, id, subject).await;
         }
@@ -144,6 +141,9 @@ impl Store {
         }
         if state == Some(ThreadState::Returned) && review.verdict == Verdict::Returned {
             return Ok(Written::Refused("it was sent back already, and the annotator has not answered yet"));
+        }
+        if is_own && by.via != Via::Local {
+            return Ok(Written::OwnWork);
         }
         insert_review(&mut transaction, id, version, review.verdict, &review.comment, subject).await?;
         let (next, version) = match (review.verdict, &review.text) {

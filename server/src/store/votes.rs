@@ -21,6 +21,8 @@ pub enum Cast {
     Receipt(VoteReceipt),
     /// It cannot be of such a study.
     Unacceptable(check::Unacceptable),
+    /// The key came before with a vote on another item.
+    KeyTaken,
     /// The study takes no more votes.
     Closed,
     /// The item is not theirs to rate.
@@ -73,13 +75,16 @@ impl Store {
             }),
             _ => None,
         };
-        let earlier: Option<(Uuid, bool)> =
-            sqlx::query_as("select id, blind from votes where subject_id = $1 and key = $2")
+        let earlier: Option<(Uuid, bool, Uuid, i16)> =
+            sqlx::query_as("select id, blind, item_id, repeat from votes where subject_id = $1 and key = $2")
                 .bind(subject.0)
                 .bind(&vote.key)
                 .fetch_optional(&mut *transaction)
                 .await?;
-        if let Some((id, blind)) = earlier {
+        if let Some((id, blind, item, repeat)) = earlier {
+            if (item, repeat) != (vote.item.0, i16::from(vote.repeat)) {
+                return Ok(Cast::KeyTaken);
+            }
             return Ok(Cast::Receipt(VoteReceipt { id: VoteId(id), blind, feedback }));
         }
         if row.try_get::<String, _>("status")? != "open" {

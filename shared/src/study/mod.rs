@@ -13,6 +13,6 @@ pub use annotation::{
 pub use rating::{Conditions, CreateVote, Preference, Rating, VoteReceipt};
 pub use task::{Draft, Feedback, Given, Progress, Reveal, SaveDraft, Task, TaskImage, Tasks};
 pub use wire::{
-    AddItems, Added, ChangeItem, ChangeStudy, CreateStudy, Item, ItemKind, Member, Study, StudyCounts,
+    AddItems, AddMember, Added, ChangeItem, ChangeStudy, CreateStudy, Item, ItemKind, Member, Study, StudyCounts,
     StudyStatus, StudyTask,
 };

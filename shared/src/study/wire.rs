@@ -265,3 +265,12 @@ pub struct Member {
     /// When they last voted.
     pub last_vote_at: Option<String>,
 }
+
+/// Body of `POST /api/v1/studies/{id}/members`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AddMember {
+    /// The e-mail address of a user.
+    pub email: String,
+}

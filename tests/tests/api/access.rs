@@ -44,6 +44,27 @@ const EXPECTED: &[(&str, &str)] = &[
     ("POST /api/v1/assessments", "assess"),
     ("DELETE /api/v1/assessments/{id}", "assess"),
     ("POST /v1/chat/completions", "assess"),
+    ("GET /api/v1/studies", "annotate"),
+    ("GET /api/v1/studies/{id}", "annotate"),
+    ("GET /api/v1/studies/{id}/tasks", "annotate"),
+    ("POST /api/v1/studies/{id}/votes", "annotate"),
+    ("GET /api/v1/studies/{id}/votes/mine", "annotate"),
+    ("PUT /api/v1/items/{id}/draft", "annotate"),
+    ("DELETE /api/v1/items/{id}/draft", "annotate"),
+    ("POST /api/v1/items/{id}/reveal", "annotate"),
+    ("POST /api/v1/items/{id}/annotations", "annotate"),
+    ("GET /api/v1/annotations/{id}", "annotate"),
+    ("POST /api/v1/annotations/{id}/comments", "annotate"),
+    ("POST /api/v1/studies", "review"),
+    ("PATCH /api/v1/studies/{id}", "review"),
+    ("GET /api/v1/studies/{id}/members", "review"),
+    ("POST /api/v1/studies/{id}/members", "review"),
+    ("DELETE /api/v1/studies/{id}/members/{user}", "review"),
+    ("GET /api/v1/studies/{id}/items", "review"),
+    ("POST /api/v1/studies/{id}/items", "review"),
+    ("PATCH /api/v1/items/{id}", "review"),
+    ("GET /api/v1/annotations", "review"),
+    ("POST /api/v1/annotations/{id}/reviews", "review"),
     ("GET /metrics", "metrics"),
     ("GET /api/v1/users", "admin"),
     ("PATCH /api/v1/users/{id}", "admin"),
@@ -59,9 +80,9 @@ const EXPECTED: &[(&str, &str)] = &[
 
 /// What each role may do.
 const ROLES: [(&str, &[&str]); 4] = [
-    ("admin", &["read", "assess", "annotate", "train", "metrics", "admin"]),
-    ("engineer", &["read", "assess", "annotate", "train"]),
-    ("reviewer", &["read", "assess", "annotate"]),
+    ("admin", &["read", "assess", "annotate", "review", "train", "metrics", "admin"]),
+    ("engineer", &["read", "assess", "annotate", "review", "train"]),
+    ("reviewer", &["read", "assess", "annotate", "review"]),
     ("annotator", &["read", "annotate"]),
 ];
 
@@ -71,7 +92,7 @@ const NOBODY: &str = "01900000-0000-7000-8000-000000000000";
 fn ask(client: &Client, endpoint: &str) -> u16 {
     let (method, path) = endpoint.split_once(' ').expect("method and path");
     let headers = [("content-type", "application/json")];
-    let answer = client.send(method, &path.replace("{id}", NOBODY), &headers, b"");
+    let answer = client.send(method, &path.replace("{id}", NOBODY).replace("{user}", NOBODY), &headers, b"");
     if matches!(answer.status, 401 | 403) && !path.starts_with("/v1/") {
         problem(&answer);
     }

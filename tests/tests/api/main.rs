@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod annotations;
 mod assessments;
 mod audit;
 mod chat;
@@ -11,6 +12,7 @@ mod exporting;
 mod hostile_accounts;
 mod images;
 mod lifecycle;
+mod studies;
 mod tokens;
 mod uploads;
 
