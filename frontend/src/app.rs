@@ -8,10 +8,14 @@ use wasm_bindgen::JsCast as _;
 
 use crate::keys;
 use crate::pages::account::AccountPage;
+use crate::pages::annotate::AnnotatePage;
 use crate::pages::audit::AuditPage;
 use crate::pages::gallery::GalleryPage;
 use crate::pages::image::ImagePage;
+use crate::pages::review::ReviewPage;
 use crate::pages::sign_in::SignInPage;
+use crate::pages::studies::StudiesPage;
+use crate::pages::study::StudyPage;
 use crate::pages::unknown::UnknownPage;
 use crate::pages::users::UsersPage;
 use crate::pages::welcome::WelcomePage;
@@ -72,7 +76,7 @@ pub fn App() -> impl IntoView {
         <a class="skip" href="#main" on:click=skip>"Skip to the content"</a>
         <Header/>
         <Connection/>
-        <main id="main" tabindex="-1" node_ref=main class:is-image=move || matches!(app.route.get(), Route::Image(_))>
+        <main id="main" tabindex="-1" node_ref=main class:is-image=move || matches!(app.route.get(), Route::Image(_) | Route::Annotate(_))>
             <UploadList/>
             {move || match (app.route.get(), who.get()) {
                 (Route::Welcome, _) => view! { <WelcomePage/> }.into_any(),
@@ -99,14 +103,12 @@ enum Who {
 
 fn show(app: State, route: Route) -> AnyView {
     match route {
-        Route::Users | Route::Audit if !app.session.may_untracked(Scope::Admin) => view! {
-            <section class="message">
-                <h1>"Not for your role"</h1>
-                <p>"This page needs the scope admin. Ask an administrator."</p>
-                <a class="button" href="/" on:click=follow_link(app, Route::Gallery)>"To the gallery"</a>
-            </section>
-        }
-        .into_any(),
+        Route::Users | Route::Audit if !app.session.may_untracked(Scope::Admin) => refuse(app, Scope::Admin),
+        Route::Review(_) if !app.session.may_untracked(Scope::Review) => refuse(app, Scope::Review),
+        Route::Studies => view! { <StudiesPage/> }.into_any(),
+        Route::Study(id) => view! { <StudyPage id/> }.into_any(),
+        Route::Annotate(id) => view! { <AnnotatePage id/> }.into_any(),
+        Route::Review(id) => view! { <ReviewPage id/> }.into_any(),
         Route::Gallery => view! { <GalleryPage/> }.into_any(),
         Route::Image(id) => view! { <ImagePage id/> }.into_any(),
         Route::Welcome => view! { <WelcomePage/> }.into_any(),
@@ -115,6 +117,18 @@ fn show(app: State, route: Route) -> AnyView {
         Route::Audit => view! { <AuditPage/> }.into_any(),
         Route::Unknown => view! { <UnknownPage what="page"/> }.into_any(),
     }
+}
+
+/// Instead of a page that somebody's role does not open.
+fn refuse(app: State, scope: Scope) -> AnyView {
+    view! {
+        <section class="message">
+            <h1>"Not for your role"</h1>
+            <p>{format!("This page needs the scope {scope}. Ask an administrator.")}</p>
+            <a class="button" href="/" on:click=follow_link(app, Route::Gallery)>"To the gallery"</a>
+        </section>
+    }
+    .into_any()
 }
 
 fn listen_to_window(app: State) {

@@ -53,6 +53,12 @@ pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
+/// `1 person`, `3 people`.
+#[must_use]
+pub fn plural_of(count: usize, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+}
+
 /// `Sharpness` from `sharpness`.
 #[must_use]
 pub fn capitalised(word: &str) -> String {

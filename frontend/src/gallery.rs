@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use qponder_shared::ImageId;
 use qponder_shared::api::{AssessmentSummary, Image};
+use qponder_shared::{ImageId, Scope};
 
 use crate::api::{self, Failure, Sort};
 use crate::settings;
@@ -125,6 +125,14 @@ impl Gallery {
         self.fetch(app, None);
     }
 
+    /// The order that was chosen, unless it tells scores to somebody who is not shown them.
+    fn order(self, app: App) -> Sort {
+        match self.sort.get_untracked() {
+            Sort::Best | Sort::Worst if !app.session.may_untracked(Scope::Assess) => Sort::Newest,
+            sort => sort,
+        }
+    }
+
     /// Loads the next page, if there is one and nothing is being loaded.
     pub fn load_more(self, app: App) {
         if self.loading.get_untracked() == Loading::Busy {
@@ -143,7 +151,7 @@ impl Gallery {
         }
         self.loading.set(Loading::Busy);
         spawn_local(async move {
-            let page = api::images(self.sort.get_untracked(), cursor.as_deref()).await;
+            let page = api::images(self.order(app), cursor.as_deref()).await;
             if self.generation.get_value() != generation {
                 return;
             }

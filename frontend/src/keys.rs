@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use leptos::ev;
 use leptos::prelude::*;
-use qponder_shared::ImageId;
 use qponder_shared::api::{Mode, Sampling};
 use qponder_shared::view::Point;
+use qponder_shared::{ImageId, StudyId};
 use wasm_bindgen::JsCast as _;
 use web_sys::{HtmlElement, HtmlInputElement, KeyboardEvent};
 
+use crate::annotating::{Asking, Step};
 use crate::parts::{copy, header, tile};
 use crate::route::{self, Route};
 use crate::state::App;
@@ -23,7 +24,7 @@ const PAN: f64 = 96.0;
 pub type KeyRow = (&'static [&'static str], &'static str);
 
 /// What the help lists: a heading, then its keys.
-pub const TABLE: [(&str, &[KeyRow]); 3] = [
+pub const TABLE: [(&str, &[KeyRow]); 4] = [
     (
         "Everywhere",
         &[
@@ -59,6 +60,19 @@ pub const TABLE: [(&str, &[KeyRow]); 3] = [
             (&["Del"], "delete"),
         ],
     ),
+    (
+        "Rating",
+        &[
+            (&["1", "5"], "from bad to excellent; the same again goes on"),
+            (&["Enter"], "go on"),
+            (&["S", "N", "E", "C", "O", "M"], "choose the attribute that a number rates"),
+            (&["Space"], "the other image of a pair; 1 first, 2 same, 3 second"),
+            (&["Z", "Y"], "undo, redo; also votes that were sent"),
+            (&["X", "G"], "skip with a reason, flag"),
+            (&["+", "−", "0", "F"], "zoom in, out, 1:1, fit; it stays for the next image"),
+            (&["←", "→", "↑", "↓"], "move around a large image"),
+        ],
+    ),
 ];
 
 /// Listens for keys for as long as the page lives.
@@ -77,6 +91,11 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
         // The dialog closes itself on Escape, and signing in needs no keys but those that type.
         return false;
     }
+    if let Route::Annotate(study) = app.route.get_untracked()
+        && event.key() != "?"
+    {
+        return press_in_study(app, study, &event.key());
+    }
     match event.key().as_str() {
         "?" => app.help.set(true),
         "u" | "U" => header::choose_files(),
@@ -85,11 +104,17 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
             return match app.route.get_untracked() {
                 Route::Image(id) => press_on_image(app, id, key),
                 Route::Gallery => press_in_gallery(app, key),
-                Route::Account | Route::Users | Route::Audit if key == "Escape" => {
+                Route::Study(_) if key == "Escape" => {
+                    route::go(app, Route::Studies);
+                    true
+                }
+                Route::Account | Route::Users | Route::Audit | Route::Studies | Route::Review(_)
+                    if key == "Escape" =>
+                {
                     route::go(app, Route::Gallery);
                     true
                 }
-                Route::Welcome | Route::Account | Route::Users | Route::Audit | Route::Unknown => false,
+                _ => false,
             };
         }
     }
@@ -153,6 +178,51 @@ fn press_on_image(app: App, id: ImageId, key: &str) -> bool {
         "ArrowLeft" => turn(app, id, -1),
         "ArrowRight" => turn(app, id, 1),
         "Delete" => app.remove(id, &name_of(app, id)),
+        _ => return false,
+    }
+    true
+}
+
+fn press_in_study(app: App, study: StudyId, key: &str) -> bool {
+    let (work, viewer) = (app.annotating, app.viewer);
+    if work.asking.get_untracked().is_some() {
+        if key == "Escape" {
+            work.asking.set(None);
+        }
+        return key == "Escape";
+    }
+    let step = work.step.get_untracked();
+    let is_rating = step == Step::Rate;
+    match key {
+        "Escape" => route::go(app, Route::Study(study)),
+        "Enter" if is_rating => work.submit(app),
+        "Enter" | " " if matches!(step, Step::Feedback(_) | Step::Break) => work.go_on(app),
+        " " if is_rating && work.is_pair() => work.side.update(|side| *side = 1 - *side),
+        "z" | "Z" => work.undo(),
+        "y" | "Y" => work.redo(),
+        "x" | "X" if is_rating => work.asking.set(Some(Asking::Skip)),
+        "g" | "G" if is_rating => work.asking.set(Some(Asking::Flag)),
+        "+" | "=" => viewer.zoom_in(),
+        "-" | "_" => viewer.zoom_out(),
+        "0" => viewer.one_to_one(),
+        "f" | "F" => viewer.fit(),
+        "ArrowLeft" => viewer.pan(Point { x: PAN, y: 0.0 }),
+        "ArrowRight" => viewer.pan(Point { x: -PAN, y: 0.0 }),
+        "ArrowUp" => viewer.pan(Point { x: 0.0, y: PAN }),
+        "ArrowDown" => viewer.pan(Point { x: 0.0, y: -PAN }),
+        key if is_rating => {
+            let Some(task) = work.task.get_untracked() else { return false };
+            let mut sheet = work.sheet.get_untracked();
+            let is_again = sheet.press(task.task, key) && sheet == work.sheet.get_untracked();
+            if is_again {
+                // The same number twice: that is it.
+                work.submit(app);
+            } else if sheet == work.sheet.get_untracked() {
+                return false;
+            } else {
+                work.change(app, |now| *now = sheet);
+            }
+        }
         _ => return false,
     }
     true

@@ -4,6 +4,7 @@
 //! pieces, viewer geometry) lives in `qponder-shared`, where it is tested.
 
 mod accounts;
+mod annotating;
 mod answers;
 mod api;
 mod app;
@@ -18,6 +19,7 @@ mod session;
 mod settings;
 mod state;
 mod stream;
+mod studies;
 mod toasts;
 mod upload;
 

@@ -1,7 +1,7 @@
-//! Addresses: `/` is the gallery, `/images/{id}` one image; accounts have their own.
+//! Addresses: `/` is the gallery, `/images/{id}` one image; studies, reviews and accounts have their own.
 
 use leptos::prelude::*;
-use qponder_shared::ImageId;
+use qponder_shared::{ImageId, StudyId, ThreadId};
 use wasm_bindgen::JsValue;
 
 use crate::state::App;
@@ -16,6 +16,11 @@ pub enum Route {
     Account,
     Users,
     Audit,
+    Studies,
+    Study(StudyId),
+    Annotate(StudyId),
+    /// The review queue, with one annotation open.
+    Review(Option<ThreadId>),
     /// Nothing that exists.
     Unknown,
 }
@@ -33,6 +38,15 @@ impl Route {
             (Some("account"), None, _) => Route::Account,
             (Some("users"), None, _) => Route::Users,
             (Some("audit"), None, _) => Route::Audit,
+            (Some("studies"), None, _) => Route::Studies,
+            (Some("studies"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Study),
+            (Some("studies"), Some(id), Some("annotate")) => {
+                id.parse().map_or(Route::Unknown, Route::Annotate)
+            }
+            (Some("review"), None, _) => Route::Review(None),
+            (Some("review"), Some(id), None) => {
+                id.parse().map_or(Route::Unknown, |id| Route::Review(Some(id)))
+            }
             _ => Route::Unknown,
         }
     }
@@ -46,6 +60,11 @@ impl Route {
             Route::Account => "/account".to_owned(),
             Route::Users => "/users".to_owned(),
             Route::Audit => "/audit".to_owned(),
+            Route::Studies => "/studies".to_owned(),
+            Route::Study(id) => format!("/studies/{id}"),
+            Route::Annotate(id) => format!("/studies/{id}/annotate"),
+            Route::Review(None) => "/review".to_owned(),
+            Route::Review(Some(id)) => format!("/review/{id}"),
             Route::Gallery | Route::Unknown => "/".to_owned(),
         }
     }

@@ -125,6 +125,12 @@ pub async fn wait() {
     let _ = JsFuture::from(promise).await;
 }
 
+/// Whose work it is that this browser keeps: the user's id, or `local`.
+pub fn owner() -> String {
+    let me = CURRENT.get().and_then(|session| untrack(|| session.me()));
+    me.and_then(|me| me.user).map_or_else(|| "local".to_owned(), |user| user.id.to_string())
+}
+
 /// Loads the page anew, at an address or where it is.
 pub fn start_over(address: &str) {
     let location = window().location();

@@ -9,6 +9,7 @@ use qponder_shared::Scope;
 use qponder_shared::api::{Mode, ServerInfo};
 
 use crate::accounts;
+use crate::annotating::Annotating;
 use crate::answers::{Answer, Answers};
 use crate::api::{self, Failure};
 use crate::gallery::Gallery;
@@ -49,6 +50,8 @@ pub struct App {
     pub uploads: Uploads,
     pub toasts: Toasts,
     pub viewer: Viewer,
+    /// The study that somebody works on.
+    pub annotating: Annotating,
     /// The assessment that the image page shows.
     pub shown: RwSignal<Option<Answer>>,
     /// Whether the list of keys is open.
@@ -75,6 +78,7 @@ impl App {
             uploads: Uploads::new(),
             toasts: Toasts::new(),
             viewer: Viewer::new(),
+            annotating: Annotating::new(),
             shown: RwSignal::new(None),
             help: RwSignal::new(false),
             announcement: RwSignal::new(String::new()),

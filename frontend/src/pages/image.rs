@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use qponder_shared::ImageId;
 use qponder_shared::api::Image;
+use qponder_shared::{ImageId, Scope};
 
 use crate::api::{self, Failure};
 use crate::format;
@@ -89,6 +89,10 @@ async fn load(app: App, id: ImageId, image: RwSignal<Option<Image>>, failure: Rw
             }
         }
     }
+    if !app.session.may_untracked(Scope::Assess) {
+        // Who only rates is not shown what models say.
+        return;
+    }
     if let Err(reason) = app.answers.load(app, id).await {
         app.report(&reason);
     }
@@ -108,7 +112,7 @@ fn Loaded(image: Image) -> impl IntoView {
     let panel_image = image.clone();
     view! {
         <div class="image-page">
-            <ViewerStage image/>
+            <ViewerStage id width=image.width height=image.height name=image.name/>
             <div class="panel">
                 <header class="panel-head">
                     <div class="panel-title">

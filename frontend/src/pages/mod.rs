@@ -1,10 +1,14 @@
 //! What an address shows.
 
 pub mod account;
+pub mod annotate;
 pub mod audit;
 pub mod gallery;
 pub mod image;
+pub mod review;
 pub mod sign_in;
+pub mod studies;
+pub mod study;
 pub mod unknown;
 pub mod users;
 pub mod welcome;

@@ -56,6 +56,7 @@ pub fn Header() -> impl IntoView {
                 <span>"Q-Ponder"</span>
             </a>
             {model}
+            <Sections/>
             <span class="spring"></span>
             <Show when=move || app.session.may(Scope::Assess)><ModeSwitch/></Show>
             <Who/>
@@ -69,6 +70,26 @@ pub fn Header() -> impl IntoView {
             <input id=FILE_INPUT class="sr" type="file" multiple accept="image/png,image/jpeg,image/webp" tabindex="-1"
                 aria-label="Photos to upload" on:change=picked/>
         </header>
+    }
+}
+
+/// The ways to studies and to the review queue.
+#[component]
+fn Sections() -> impl IntoView {
+    let app = App::get();
+    let link = move |to: Route, label: &'static str, is_here: fn(Route) -> bool| {
+        let current = move || is_here(app.route.get()).then_some("page");
+        view! { <a href=to.path() aria-current=current on:click=follow_link(app, to)>{label}</a> }
+    };
+    view! {
+        <nav class="sections" aria-label="Sections">
+            <Show when=move || app.session.may(Scope::Annotate)>
+                {link(Route::Studies, "Studies", |route| matches!(route, Route::Studies | Route::Study(_) | Route::Annotate(_)))}
+            </Show>
+            <Show when=move || app.session.may(Scope::Review)>
+                {link(Route::Review(None), "Review", |route| matches!(route, Route::Review(_)))}
+            </Show>
+        </nav>
     }
 }
 

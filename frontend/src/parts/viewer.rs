@@ -5,7 +5,7 @@
 
 use leptos::html;
 use leptos::prelude::*;
-use qponder_shared::api::Image;
+use qponder_shared::ImageId;
 use qponder_shared::view::{Point, Size, View};
 use wasm_bindgen::prelude::*;
 use web_sys::{PointerEvent, ResizeObserver, WheelEvent};
@@ -90,10 +90,16 @@ impl Viewer {
         self.zoom(zoom, Point { x: stage.width / 2.0, y: stage.height / 2.0 });
     }
 
-    fn show(self, image: Size) {
+    /// Shows another image, at 1:1 or as large as the one before.
+    fn show(self, image: Size, keeps_zoom: bool) {
         self.image.set(image);
+        let stage = self.stage.get_untracked();
+        if keeps_zoom && self.is_fitted.get_untracked() {
+            return self.view.set(View::fitted(image, stage));
+        }
         self.is_fitted.set(false);
-        self.view.set(View::centred(1.0, image, self.stage.get_untracked()));
+        let zoom = if keeps_zoom { self.view.get_untracked().zoom } else { 1.0 };
+        self.view.set(View::centred(zoom, image, stage));
     }
 
     fn resize(self, stage: Size) {
@@ -119,23 +125,32 @@ impl Viewer {
 }
 
 /// Device pixels per CSS pixel.
-fn ratio() -> f64 {
+pub fn ratio() -> f64 {
     window().device_pixel_ratio()
 }
 
 /// The image in its neutral surround, with zoom controls.
 #[component]
-pub fn ViewerStage(image: Image) -> impl IntoView {
+pub fn ViewerStage(
+    /// Which image.
+    id: ImageId,
+    width: u32,
+    height: u32,
+    /// What it is called, for those who do not see it.
+    name: String,
+    /// Whether it is shown as large as the one before.
+    #[prop(optional)]
+    keeps_zoom: bool,
+) -> impl IntoView {
     let viewer = App::get().viewer;
     let stage = NodeRef::<html::Div>::new();
     let is_loaded = RwSignal::new(false);
     let is_failed = RwSignal::new(false);
     let attempt = RwSignal::new(0_u32);
-    let size = Size { width: f64::from(image.width), height: f64::from(image.height) };
-    viewer.show(size);
+    let size = Size { width: f64::from(width), height: f64::from(height) };
+    viewer.show(size, keeps_zoom);
     watch_size(viewer, stage);
 
-    let id = image.id;
     let placed = move || {
         let (view, off_grid, ratio) = (viewer.view.get(), viewer.off_grid.get(), ratio());
         format!(
@@ -160,7 +175,7 @@ pub fn ViewerStage(image: Image) -> impl IntoView {
     view! {
         <div class="stage-frame">
             <div class="stage" tabindex="0" node_ref=stage role="group"
-                aria-label=format!("{}, {} by {} pixels. Plus and minus zoom, arrow keys move.", image.name, image.width, image.height)
+                aria-label=format!("{name}, {width} by {height} pixels. Plus and minus zoom, arrow keys move.")
                 class:is-held=is_held
                 class:can-pan=move || viewer.view.get().overflows(viewer.image.get(), viewer.stage.get())
                 on:pointerdown=move |event| gestures.down(&event)
@@ -180,7 +195,7 @@ pub fn ViewerStage(image: Image) -> impl IntoView {
                 }>
                 <img class="placeholder" src=api::thumbnail_url(id) alt="" style=placed draggable="false"
                     class:is-gone=move || is_loaded.get()/>
-                <img class="pixels" src=source alt=image.name.clone() style=placed draggable="false"
+                <img class="pixels" src=source alt=name.clone() style=placed draggable="false"
                     class:is-gone=move || !is_loaded.get()
                     class:is-enlarged=move || { viewer.view.get().zoom >= 1.0 }
                     on:load=move |_| is_loaded.set(true) on:error=move |_| is_failed.set(true)/>

@@ -132,7 +132,9 @@ pub async fn review(
     let comment = check::text("the comment", &body.comment, least, check::MAX_COMMENT)?;
     match (body.verdict, &body.text) {
         (Verdict::Comment, _) => {
-            return Err(ApiError::unprocessable("comments go to /comments; a review accepts, fixes or returns"));
+            return Err(ApiError::unprocessable(
+                "comments go to /comments; a review accepts, fixes or returns",
+            ));
         }
         (Verdict::Fixed, Some(text)) => drop(check::annotation(text)?),
         (Verdict::Fixed, None) => {

@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use qponder_shared::{ImageId, Scope};
 use qponder_shared::api::{Image, Page, Problem};
+use qponder_shared::{ImageId, Scope};
 
 use super::extract::{Path, Query};
 use super::gate::Caller;
@@ -133,7 +133,8 @@ fn is_blind(caller: &Caller) -> bool {
 /// Refuses what would tell a model's opinion to somebody who rates.
 pub fn check_sight(caller: &Caller) -> Result<(), ApiError> {
     if is_blind(caller) {
-        let detail = "who rates images does not see what models say of them; a study may show it after the vote";
+        let detail =
+            "who rates images does not see what models say of them; a study may show it after the vote";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "blind", "Not for raters", detail));
     }
     Ok(())

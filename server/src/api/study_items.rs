@@ -123,7 +123,9 @@ fn pairs(body: &AddItems) -> Result<Vec<(ImageId, Option<ImageId>)>, ApiError> {
     all.chain(named)
         .map(|(one, two)| {
             if one == two {
-                return Err(ApiError::unprocessable(format!("the image {one} stands on both sides of a pair")));
+                return Err(ApiError::unprocessable(format!(
+                    "the image {one} stands on both sides of a pair"
+                )));
             }
             Ok((one, Some(two)))
         })

@@ -117,12 +117,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails; then nothing is added.
-    pub async fn review(
-        &self,
-        id: ThreadId,
-        review: &CreateReview,
-        by: &By,
-    ) -> Result<Written, StoreError> {
+    pub async fn review(&self, id: ThreadId, review: &CreateReview, by: &By) -> Result<Written, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let subject = subjects::ensure(&mut transaction, by).await?;
         let Some(row) = lock(&mut transaction, id).await? else {
@@ -163,7 +158,8 @@ impl Store {
         .bind(version.cast_signed())
         .execute(&mut *transaction)
         .await?;
-        let change = Change { action: "annotation.review", object: Some(id.0), detail: review.verdict.name() };
+        let change =
+            Change { action: "annotation.review", object: Some(id.0), detail: review.verdict.name() };
         note(&mut transaction, by, change).await?;
         let thread = threads::read_whole(&mut transaction, id, subject).await?;
         transaction.commit().await?;

@@ -231,7 +231,10 @@ impl Store {
     pub async fn delete_image(&self, id: ImageId, by: &By) -> Result<Deleted, StoreError> {
         let mut transaction = self.pool.begin().await?;
         // Locked, so that no study takes it up meanwhile.
-        sqlx::query("select from images where id = $1 for update").bind(id.0).execute(&mut *transaction).await?;
+        sqlx::query("select from images where id = $1 for update")
+            .bind(id.0)
+            .execute(&mut *transaction)
+            .await?;
         let study: Option<String> = sqlx::query_scalar(
             "select studies.name from study_items join studies on studies.id = study_id \
              where image_id = $1 or other_image_id = $1 limit 1",

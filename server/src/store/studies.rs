@@ -248,13 +248,12 @@ pub(super) async fn insert_member(
     let Some(email) = email else {
         return Ok(false);
     };
-    let added = sqlx::query(
-        "insert into study_members (study_id, user_id) values ($1, $2) on conflict do nothing",
-    )
-    .bind(study.0)
-    .bind(user.0)
-    .execute(&mut *connection)
-    .await?;
+    let added =
+        sqlx::query("insert into study_members (study_id, user_id) values ($1, $2) on conflict do nothing")
+            .bind(study.0)
+            .bind(user.0)
+            .execute(&mut *connection)
+            .await?;
     if added.rows_affected() > 0 {
         let change = Change { action: "study.add_member", object: Some(study.0), detail: &email };
         note(connection, by, change).await?;

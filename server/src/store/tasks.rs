@@ -43,7 +43,8 @@ macro_rules! select_task {
 pub(super) use select_task;
 
 impl Store {
-    /// What somebody rates next in a study, `limit` at most: first what a reviewer sent back.
+    /// What somebody does next in a study, `limit` at most: first what a reviewer sent back, then what they
+    /// rated and did not correct, then what they rate.
     ///
     /// # Errors
     /// When the database fails.
@@ -76,8 +77,27 @@ impl Store {
             .fetch_optional(&mut *transaction)
             .await?;
             if let Some(row) = row {
-                tasks.push(Task { returned: Some(thread), ..read_task_row(&row)? });
+                tasks.push(Task { returned: Some(thread), is_rated: true, ..read_task_row(&row)? });
             }
+        }
+        // Rated, and left before the correction: the page was closed, or the model had not answered yet.
+        let rows = sqlx::query(select_task!(
+            "where assignments.study_id = $1 and assignments.subject_id = $2 and done_at is not null \
+             and assignments.repeat = 0 and studies.task = 'reasoning' and items.kind <> 'training' \
+             and not exists (select from annotation_threads threads where threads.item_id = items.id \
+             and threads.subject_id = $2) \
+             and exists (select from votes where votes.item_id = items.id and votes.subject_id = $2 \
+             and skipped is null) \
+             and exists (select from assessments where assessments.image_id = items.image_id \
+             and mode = 'reason' and status = 'done' and parse_ok) order by position limit $3"
+        ))
+        .bind(study.0)
+        .bind(subject.0)
+        .bind(wanted)
+        .fetch_all(&mut *transaction)
+        .await?;
+        for row in &rows {
+            tasks.push(Task { is_rated: true, ..read_task_row(row)? });
         }
         let rows = sqlx::query(select_task!(
             "where assignments.study_id = $1 and assignments.subject_id = $2 and done_at is null \
@@ -202,6 +222,7 @@ pub(super) fn read_task_row(row: &PgRow) -> Result<Task, StoreError> {
         repeat: u8::try_from(row.try_get::<i16, _>("repeat")?).unwrap_or_default(),
         task: read_task(row.try_get("task")?)?,
         is_training: kind == "training",
+        is_rated: false,
         images: one.into_iter().chain(two).collect(),
         draft,
         returned: None,

@@ -1,9 +1,7 @@
 //! Threads of annotations: where each stands, lists of them, and all of one.
 
 use qponder_shared::study::{Annotation, QueueSort, Review, Thread, ThreadState, ThreadSummary, Verdict};
-use qponder_shared::{
-    AnnotationId, ImageId, ItemId, ReviewId, StudyId, SubjectId, ThreadId, grammar,
-};
+use qponder_shared::{AnnotationId, ImageId, ItemId, ReviewId, StudyId, SubjectId, ThreadId, grammar};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;

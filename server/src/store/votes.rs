@@ -178,13 +178,12 @@ impl Store {
         if read_task(row.try_get("task")?)? != StudyTask::Reasoning {
             return Ok(Revealed::NotShown);
         }
-        let first = sqlx::query(
-            "insert into reveals (item_id, subject_id) values ($1, $2) on conflict do nothing",
-        )
-        .bind(item.0)
-        .bind(subject.0)
-        .execute(&mut *transaction)
-        .await?;
+        let first =
+            sqlx::query("insert into reveals (item_id, subject_id) values ($1, $2) on conflict do nothing")
+                .bind(item.0)
+                .bind(subject.0)
+                .execute(&mut *transaction)
+                .await?;
         if first.rows_affected() > 0 {
             note(&mut transaction, by, Change { action: "item.reveal", object: Some(item.0), detail: "" })
                 .await?;

@@ -69,9 +69,7 @@ impl Role {
     pub fn scopes(self) -> &'static [Scope] {
         match self {
             Role::Admin => &Scope::ALL,
-            Role::Engineer => {
-                &[Scope::Read, Scope::Assess, Scope::Annotate, Scope::Review, Scope::Train]
-            }
+            Role::Engineer => &[Scope::Read, Scope::Assess, Scope::Annotate, Scope::Review, Scope::Train],
             Role::Reviewer => &[Scope::Read, Scope::Assess, Scope::Annotate, Scope::Review],
             Role::Annotator => &[Scope::Read, Scope::Annotate],
         }

@@ -24,8 +24,7 @@ pub enum ThreadState {
 
 impl ThreadState {
     /// In the order in which they are offered.
-    pub const ALL: [ThreadState; 3] =
-        [ThreadState::Submitted, ThreadState::Returned, ThreadState::Accepted];
+    pub const ALL: [ThreadState; 3] = [ThreadState::Submitted, ThreadState::Returned, ThreadState::Accepted];
 
     /// The name in JSON and in the database.
     #[must_use]
@@ -229,7 +228,8 @@ mod tests {
 
     #[test]
     fn disagreement_is_the_mean_difference_of_what_both_judge() {
-        let a = parse("<think>\nnoise: grain (poor)\ncolour: fine (good)\nx\n</think>\n<answer>2.00</answer>");
+        let a =
+            parse("<think>\nnoise: grain (poor)\ncolour: fine (good)\nx\n</think>\n<answer>2.00</answer>");
         let b = parse("<think>\nnoise: clean (good)\nx\n</think>\n<answer>3.00</answer>");
         assert_eq!(disagreement(&a, &b), Some(1.5));
         assert_eq!(disagreement(&a, &a), Some(0.0));

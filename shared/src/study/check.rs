@@ -81,17 +81,14 @@ pub fn vote(task: StudyTask, vote: &CreateVote) -> Result<(), Unacceptable> {
         (StudyTask::Acr | StudyTask::Reasoning, Rating::Score { .. })
         | (StudyTask::Pairs, Rating::Preference { .. }) => Ok(()),
         (StudyTask::Attributes, Rating::Levels { levels, .. }) => {
-            let repeated = levels.iter().enumerate().any(|(i, (attribute, _))| {
-                levels[..i].iter().any(|(earlier, _)| earlier == attribute)
-            });
+            let repeated = levels
+                .iter()
+                .enumerate()
+                .any(|(i, (attribute, _))| levels[..i].iter().any(|(earlier, _)| earlier == attribute));
             if repeated { Err(Unacceptable::RepeatedAttribute) } else { Ok(()) }
         }
-        (StudyTask::Acr | StudyTask::Reasoning, _) => {
-            Err(Unacceptable::WrongRating(task.name(), "a score"))
-        }
-        (StudyTask::Attributes, _) => {
-            Err(Unacceptable::WrongRating(task.name(), "a score with levels"))
-        }
+        (StudyTask::Acr | StudyTask::Reasoning, _) => Err(Unacceptable::WrongRating(task.name(), "a score")),
+        (StudyTask::Attributes, _) => Err(Unacceptable::WrongRating(task.name(), "a score with levels")),
         (StudyTask::Pairs, _) => Err(Unacceptable::WrongRating(task.name(), "a preference")),
     }
 }
@@ -119,12 +116,8 @@ mod tests {
     use crate::{Attribute, ItemId, Level, Score};
 
     fn cast(rating: Rating) -> CreateVote {
-        let conditions = Conditions {
-            zoom: 1.0,
-            device_pixel_ratio: 1.5,
-            viewport_width: 800,
-            viewport_height: 600,
-        };
+        let conditions =
+            Conditions { zoom: 1.0, device_pixel_ratio: 1.5, viewport_width: 800, viewport_height: 600 };
         CreateVote { item: ItemId::new(), repeat: 0, rating, conditions, ms: 10, key: "k".into(), flag: None }
     }
 

@@ -2,7 +2,9 @@
 
 mod annotation;
 pub mod check;
+mod correction;
 mod rating;
+pub mod sheet;
 mod task;
 mod wire;
 
@@ -10,9 +12,11 @@ pub use annotation::{
     Annotation, Comment, CreateAnnotation, CreateReview, QueueSort, Review, Thread, ThreadState,
     ThreadSummary, Verdict, disagreement,
 };
+pub use correction::Correction;
 pub use rating::{Conditions, CreateVote, Preference, Rating, VoteReceipt};
+pub use sheet::Sheet;
 pub use task::{Draft, Feedback, Given, Progress, Reveal, SaveDraft, Task, TaskImage, Tasks};
 pub use wire::{
-    AddItems, AddMember, Added, ChangeItem, ChangeStudy, CreateStudy, Item, ItemKind, Member, Study, StudyCounts,
-    StudyStatus, StudyTask,
+    AddItems, AddMember, Added, ChangeItem, ChangeStudy, CreateStudy, Item, ItemKind, Member, Study,
+    StudyCounts, StudyStatus, StudyTask,
 };

@@ -28,6 +28,8 @@ pub struct Task {
     pub is_training: bool,
     /// One, or two in a study of pairs.
     pub images: Vec<TaskImage>,
+    /// It was rated; what is left is to look at what models say of it.
+    pub is_rated: bool,
     /// What was saved and not sent.
     pub draft: Option<Draft>,
     /// The annotation that a reviewer sent back.

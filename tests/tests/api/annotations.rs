@@ -95,7 +95,8 @@ fn an_annotation_is_returned_answered_fixed_and_accepted() {
     // The reviewer looked at version 1: told, not overwritten.
     let stale = reviewer.post(&reviews, &json!({ "version": 1, "verdict": "accepted" }));
     assert_eq!((stale.status, problem(&stale).as_str()), (409, "conflict"));
-    let fixed = json!({ "version": 2, "verdict": "fixed", "text": words("bad", 1.7), "comment": "Only the score." });
+    let fixed =
+        json!({ "version": 2, "verdict": "fixed", "text": words("bad", 1.7), "comment": "Only the score." });
     let fixed = reviewer.post(&reviews, &fixed);
     assert_eq!(fixed.status, 201, "{}", fixed.json());
     let whole = person.get(&thread).json();

@@ -122,12 +122,8 @@ fn training_comes_first_gold_goes_to_all_and_repeats_come_later() {
 
     let first = tasks(client, &study, 3);
     assert_eq!(first["progress"], json!({ "done": 0, "total": 21, "returned": 0 }));
-    let kinds: Vec<bool> = first["items"]
-        .as_array()
-        .expect("tasks")
-        .iter()
-        .map(|task| task["is_training"] == true)
-        .collect();
+    let kinds: Vec<bool> =
+        first["items"].as_array().expect("tasks").iter().map(|task| task["is_training"] == true).collect();
     assert_eq!(kinds, [true, true, false]);
     // Training tells what was expected, and nothing else does.
     let votes = format!("/api/v1/studies/{study}/votes");
@@ -256,10 +252,8 @@ fn pairs_are_rated_as_pairs() {
     let study = make_study(client, &json!({ "name": "Pairs", "task": "pairs", "overlap": 1 }));
     let added = add_items(client, &study, &json!({ "images": images }));
     assert_eq!(added["added"], 3, "every pair of three");
-    let same = client.post(
-        &format!("/api/v1/studies/{study}/items"),
-        &json!({ "pairs": [[images[0], images[0]]] }),
-    );
+    let same =
+        client.post(&format!("/api/v1/studies/{study}/items"), &json!({ "pairs": [[images[0], images[0]]] }));
     assert_eq!(problem(&same), "unprocessable");
     let task = tasks(client, &study, 1)["items"][0].clone();
     assert_eq!(task["images"].as_array().map(Vec::len), Some(2));

@@ -1,0 +1,104 @@
+//! Votes on their way: kept in the browser until the server has them, so that a vote survives a dead
+//! server, an ended session and a closed tab. Each has a key, so that it arrives once.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gloo_timers::future::sleep;
+use leptos::prelude::*;
+use qponder_shared::StudyId;
+use qponder_shared::study::{CreateVote, Feedback};
+
+use super::Annotating;
+use crate::api::Failure;
+use crate::format::sentence;
+use crate::session;
+use crate::state::App;
+use crate::studies;
+
+/// Pause between two attempts.
+const PAUSE: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// The trays where the browser forbids storage: then they last until the page closes.
+    static WITHOUT_STORAGE: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+impl Annotating {
+    /// Sends all votes of a study, oldest first, however long it takes. Returns the feedback of the last.
+    pub(super) async fn send_tray(self, app: App, study: StudyId) -> Option<Feedback> {
+        // One at a time: another call waits until that one is through.
+        while self.is_sending.get_value() {
+            sleep(Duration::from_millis(50)).await;
+        }
+        self.is_sending.set_value(true);
+        let mut feedback = None;
+        while let Some(vote) = waiting(study).into_iter().next() {
+            match studies::vote(study, &vote).await {
+                Ok(receipt) => feedback = receipt.feedback,
+                Err(Failure::Unreachable) => {
+                    app.reach();
+                    sleep(PAUSE).await;
+                    continue;
+                }
+                Err(failure) if failure.status().is_none_or(|status| status >= 500) => {
+                    app.report(&failure);
+                    sleep(PAUSE).await;
+                    continue;
+                }
+                Err(failure) => {
+                    feedback = None;
+                    app.toasts.complain(format!("A vote was not taken. {}", sentence(&failure)));
+                }
+            }
+            take(study, &vote.key);
+            self.unsent.set(waiting(study).len());
+        }
+        self.unsent.set(0);
+        self.is_sending.set_value(false);
+        feedback
+    }
+}
+
+/// The votes of a study that have not arrived, oldest first.
+pub fn waiting(study: StudyId) -> Vec<CreateVote> {
+    let text = match storage() {
+        Some(storage) => storage.get_item(&key(study)).ok().flatten(),
+        None => WITHOUT_STORAGE.with_borrow(|all| all.get(&key(study)).cloned()),
+    };
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// Puts a vote into the tray.
+pub fn put(study: StudyId, vote: &CreateVote) {
+    let mut votes = waiting(study);
+    votes.push(vote.clone());
+    store(study, &votes);
+}
+
+fn take(study: StudyId, sent: &str) {
+    let mut votes = waiting(study);
+    votes.retain(|vote| vote.key != sent);
+    store(study, &votes);
+}
+
+fn store(study: StudyId, votes: &[CreateVote]) {
+    let Ok(text) = serde_json::to_string(votes) else { return };
+    let Some(storage) = storage() else {
+        return WITHOUT_STORAGE.with_borrow_mut(|all| drop(all.insert(key(study), text)));
+    };
+    let _ = if votes.is_empty() {
+        storage.remove_item(&key(study))
+    } else {
+        storage.set_item(&key(study), &text)
+    };
+}
+
+fn key(study: StudyId) -> String {
+    format!("qponder.votes.{}.{study}", session::owner())
+}
+
+fn storage() -> Option<web_sys::Storage> {
+    window().local_storage().ok().flatten()
+}
