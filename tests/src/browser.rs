@@ -112,6 +112,17 @@ impl Browser {
         });
     }
 
+    /// The same for a field that only has a label for those who do not see it.
+    pub fn fill_labelled(&self, label: &str, text: &str) {
+        self.runtime.block_on(async {
+            let css = format!("[aria-label='{label}']");
+            let field = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(&css)).await;
+            let field = field.unwrap_or_else(|error| panic!("there is no field {label}: {error}"));
+            field.clear().await.expect("it can be emptied");
+            field.send_keys(text).await.expect("it takes the text");
+        });
+    }
+
     /// Clicks the button or link of that text, once it is there and can be used.
     pub fn click(&self, text: &str) {
         let find = "const all = [...document.querySelectorAll('button, a, summary')];\

@@ -35,15 +35,15 @@ pub fn CorrectionEditor(
     view! {
         <div class="correction">
             {rows.collect_view()}
-            <div class="correction-row" class:is-changed=is_new_summary>
-                <h3>"Summary"</h3>
+            <div class="correction-row" class:is-changed=is_new_summary.clone()>
+                <h3>"Summary"{mark(is_new_summary.clone())}</h3>
                 <p class="original">{summary}</p>
                 <textarea rows="3" aria-label="Summary, corrected" maxlength="1000"
                     prop:value=move || correction.with(|now| now.as_ref().map(|now| now.summary.clone()).unwrap_or_default())
                     on:input=move |event| change.run(Change::Summary(event_target::<HtmlTextAreaElement>(&event).value()))/>
             </div>
             <div class="correction-row" class:is-changed=is_new_score>
-                <h3>"Score"</h3>
+                <h3>"Score"{mark(is_new_score)}</h3>
                 <p class="original">{score.map_or_else(|| "No readable score".to_owned(), |score| score.to_string())}</p>
                 <input class="score-field" inputmode="decimal" aria-label="Score, corrected" maxlength="6"
                     prop:value=move || correction.with(|now| now.as_ref().map(|now| now.score.clone()).unwrap_or_default())
@@ -74,6 +74,11 @@ impl Change {
     }
 }
 
+/// Says that something differs from the original.
+fn mark(is_changed: impl Fn() -> bool + Send + 'static) -> impl IntoView {
+    view! { <span class="mark-changed">{move || is_changed().then_some(" · changed")}</span> }
+}
+
 #[component]
 fn Row(
     attribute: Attribute,
@@ -90,8 +95,8 @@ fn Row(
         (now, before) => now.is_some_and(|now| !now.text.is_empty()) && before.is_none(),
     };
     view! {
-        <div class="correction-row" class:is-changed=is_changed>
-            <h3>{name.clone()}</h3>
+        <div class="correction-row" class:is-changed=is_changed.clone()>
+            <h3>{name.clone()}{mark(is_changed.clone())}</h3>
             <div class="original">
                 {match &before {
                     Some(before) => view! {
@@ -102,9 +107,9 @@ fn Row(
                 }}
             </div>
             <div class="corrected">
-                <input aria-label=format!("{name}, corrected") maxlength="400" prop:value=move || now().map(|now| now.text).unwrap_or_default()
-                    on:change=move |event| change.run(Change::Words(attribute, event_target::<HtmlInputElement>(&event).value()))
-                    on:input=move |event| change.run(Change::Words(attribute, event_target::<HtmlInputElement>(&event).value()))/>
+                <textarea rows="2" aria-label=format!("{name}, corrected") maxlength="400"
+                    prop:value=move || now().map(|now| now.text).unwrap_or_default()
+                    on:input=move |event| change.run(Change::Words(attribute, event_target::<HtmlTextAreaElement>(&event).value()))/>
                 <LevelButtons label=format!("Level of {}", attribute.word()) chosen words=false
                     choose=Callback::new(move |level| change.run(Change::Level(attribute, level)))/>
             </div>

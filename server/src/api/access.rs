@@ -66,6 +66,7 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/studies", Needs(Scope::Review)),
     ("GET", "/api/v1/studies/{id}", Needs(Scope::Annotate)),
     ("PATCH", "/api/v1/studies/{id}", Needs(Scope::Review)),
+    ("GET", "/api/v1/studies/{id}/statistics", Needs(Scope::Review)),
     ("GET", "/api/v1/studies/{id}/members", Needs(Scope::Review)),
     ("POST", "/api/v1/studies/{id}/members", Needs(Scope::Review)),
     ("DELETE", "/api/v1/studies/{id}/members/{user}", Needs(Scope::Review)),

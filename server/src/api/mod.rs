@@ -22,6 +22,7 @@ mod request_log;
 mod security;
 mod session;
 mod site;
+mod statistics;
 mod studies;
 mod study_items;
 mod tasks;
@@ -143,6 +144,7 @@ fn v1() -> OpenApiRouter<App> {
     let annotation = OpenApiRouter::new()
         .routes(routes!(studies::list, studies::create))
         .routes(routes!(studies::read, studies::change))
+        .routes(routes!(statistics::read))
         .routes(routes!(studies::members, studies::add_member))
         .routes(routes!(studies::remove_member))
         .routes(routes!(tasks::next))

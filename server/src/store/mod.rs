@@ -10,6 +10,7 @@ pub mod invites;
 mod migrations;
 pub mod objects;
 pub mod sessions;
+pub mod statistics;
 pub mod studies;
 pub mod study_items;
 pub mod subjects;

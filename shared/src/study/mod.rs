@@ -5,6 +5,7 @@ pub mod check;
 mod correction;
 mod rating;
 pub mod sheet;
+pub mod statistics;
 mod task;
 mod wire;
 

@@ -57,6 +57,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("POST /api/v1/annotations/{id}/comments", "annotate"),
     ("POST /api/v1/studies", "review"),
     ("PATCH /api/v1/studies/{id}", "review"),
+    ("GET /api/v1/studies/{id}/statistics", "review"),
     ("GET /api/v1/studies/{id}/members", "review"),
     ("POST /api/v1/studies/{id}/members", "review"),
     ("DELETE /api/v1/studies/{id}/members/{user}", "review"),

@@ -1,0 +1,222 @@
+//! Studies as people meet them: made, rated from the keyboard, corrected, reviewed, and never lost.
+
+use std::path::Path;
+
+use qponder_tests::browser::Browser;
+use qponder_tests::client::{Client, text};
+use qponder_tests::people::{PASSWORD, first_admin, new_user};
+use qponder_tests::server::{Server, data_dir, root};
+use serde_json::{Value, json};
+
+/// A new server with accounts and the built page; its first admin.
+fn serve(data_dir: &Path) -> (Server, Client) {
+    let page = root().join("target/web");
+    assert!(page.join("index.html").is_file(), "the page is not built; run `cargo xtask web`");
+    let (server, link) =
+        Server::start_new_with_accounts(data_dir, &["--web-dir", &page.to_string_lossy()]);
+    let admin = first_admin(&server.client, &link);
+    (server, admin)
+}
+
+fn shows(browser: &Browser, text: &str) {
+    browser.wait_for_texts(&[text.to_owned()]);
+}
+
+fn open_as(name: &'static str, url: &str, who: &str) -> Browser {
+    let browser = Browser::open(name);
+    browser.goto(url);
+    browser.fill("email", &format!("{who}@example.org"));
+    browser.fill("password", PASSWORD);
+    browser.click("Sign in");
+    browser
+}
+
+/// The photographs of the fixtures, uploaded.
+fn add_photographs(admin: &Client) -> Vec<String> {
+    ["brook.jpg", "brook-blurred.jpg", "mountains.jpg", "mountains-blurred.jpg"]
+        .map(|name| {
+            let bytes = std::fs::read(root().join("tests/fixtures/photographs").join(name)).expect("a fixture");
+            admin.add_image(name, &bytes)
+        })
+        .to_vec()
+}
+
+fn votes(admin: &Client, study: &str) -> Value {
+    admin.get(&format!("/api/v1/studies/{study}")).json()["counts"]["votes"].clone()
+}
+
+#[test]
+fn browser_from_a_new_study_to_an_accepted_correction() {
+    let data_dir = data_dir();
+    let (server, admin) = serve(data_dir.path());
+    let url = server.client.url.clone();
+    let photographs = add_photographs(&admin);
+    for image in &photographs {
+        assert_eq!(admin.assess(&json!({ "image_id": image }))["status"], "done");
+    }
+    let _ = new_user(&server.client, &admin, "annotator", "ada");
+    let _ = new_user(&server.client, &admin, "reviewer", "rhea");
+
+    // The reviewer makes a study of the images of the gallery, with guidelines that try to run something.
+    let lead = open_as("studies_lead", &format!("{url}/studies"), "rhea");
+    shows(&lead, "There is none yet.");
+    lead.fill("study-name", "Brooks and mountains");
+    lead.choose("study-task", "reasoning");
+    lead.fill("study-overlap", "2");
+    lead.fill("study-guidelines", "# Look at 1:1\nRate *what you see*. <img src=x onerror=\"document.title=1\">");
+    lead.picture("new-study");
+    lead.click("Make the study");
+    shows(&lead, "Look at 1:1");
+    assert_ne!(lead.script("return document.title", &[]), "1", "the guidelines were run");
+    lead.click("Add images");
+    lead.wait_until("there are images to pick", || lead.text().contains("mountains.jpg"));
+    lead.click("Pick all shown");
+    lead.click("Add 4 images to the study");
+    shows(&lead, "4 items added.");
+    lead.fill("member-email", "ada@example.org");
+    lead.click("Add");
+    shows(&lead, "ada@example.org · 0 votes");
+    lead.picture("study");
+    let study = text(&admin.get("/api/v1/studies").json()["items"][0]["id"]);
+
+    // The annotator rates with one key, corrects what the model says, and goes on.
+    let ada = open_as("studies_annotator", &format!("{url}/studies"), "ada");
+    ada.click("Rate");
+    shows(&ada, "The whole image");
+    ada.wait_until("the pixels are there", || ada.script("return !!document.querySelector('.pixels:not(.is-gone)')", &[]) == true);
+    ada.picture("rate");
+    ada.press("2");
+    shows(&ada, "Draft saved");
+    ada.press("\u{e007}");
+    shows(&ada, "On the left the original, on the right yours");
+    ada.picture("correct");
+    ada.fill_labelled("Summary, corrected", "The blur is what one sees first.");
+    shows(&ada, "Summary · changed");
+    shows(&ada, "Draft saved");
+    // A closed tab: the correction is there when she comes back.
+    ada.goto(&format!("{url}/studies/{study}/annotate"));
+    shows(&ada, "On the left the original, on the right yours");
+    ada.wait_until("what was typed is there", || {
+        ada.value("textarea[aria-label='Summary, corrected']") == "The blur is what one sees first."
+    });
+    ada.click("Send");
+    shows(&ada, "1 of 4");
+    shows(&ada, "The whole image");
+
+    // The reviewer sends it back; the annotator meets it first.
+    lead.goto(&format!("{url}/review"));
+    shows(&lead, "Brooks and mountains");
+    let name = lead.script("return document.querySelector('.rows a').textContent", &[]);
+    lead.click(name.as_str().expect("a name").trim());
+    shows(&lead, "wrote version 1");
+    lead.picture("review");
+    lead.fill("review-comment", "Say <b>where</b>.");
+    lead.click("Return");
+    shows(&lead, "Returned.");
+    ada.goto(&format!("{url}/studies/{study}/annotate"));
+    shows(&ada, "It came back.");
+    shows(&ada, "Say <b>where</b>.");
+    ada.picture("came-back");
+    ada.fill_labelled("Summary, corrected", "The blur of the water is what one sees first.");
+    ada.click("Send");
+    shows(&ada, "The whole image");
+    // Fixed and accepted; every version is in the history.
+    lead.goto(&format!("{url}/review"));
+    let name = {
+        shows(&lead, "version 2");
+        lead.script("return document.querySelector('.rows a').textContent", &[])
+    };
+    lead.click(name.as_str().expect("a name").trim());
+    shows(&lead, "wrote version 2");
+    lead.fill_labelled("Score, corrected", "1.90");
+    lead.click("Fix and accept");
+    shows(&lead, "Fixed.");
+    let accepted = admin.get("/api/v1/annotations?state=accepted").json();
+    assert_eq!(accepted["items"][0]["version"], 3);
+    let thread = admin.get(&format!("/api/v1/annotations/{}", text(&accepted["items"][0]["id"]))).json();
+    assert_eq!(thread["versions"].as_array().map(Vec::len), Some(3));
+    assert_eq!(thread["versions"][2]["response"]["score"], 1.9);
+    assert_eq!(votes(&admin, &study), 1);
+}
+
+#[test]
+fn browser_votes_survive_a_dead_server_and_can_be_undone() {
+    let data_dir = data_dir();
+    let (server, admin) = serve(data_dir.path());
+    let photographs = add_photographs(&admin);
+    let ada = new_user(&server.client, &admin, "annotator", "ada");
+    let made = admin.post("/api/v1/studies", &json!({ "name": "Four", "task": "attributes", "overlap": 1 }));
+    let study = text(&made.json()["id"]);
+    let items = format!("/api/v1/studies/{study}/items");
+    assert_eq!(admin.post(&items, &json!({ "images": photographs })).status, 200);
+    let members = format!("/api/v1/studies/{study}/members");
+    assert_eq!(admin.post(&members, &json!({ "email": "ada@example.org" })).status, 201);
+    drop(ada);
+
+    let url = server.client.url.clone();
+    let browser = open_as("votes_survive", &format!("{url}/studies/{study}/annotate"), "ada");
+    shows(&browser, "The whole image");
+    for key in ["n", "2", "4"] {
+        browser.press(key);
+    }
+    shows(&browser, "poor");
+    browser.picture("attributes");
+    browser.press("\u{e007}");
+    shows(&browser, "1 of 4");
+    browser.wait_until("it has arrived", || votes(&admin, &study) == 1);
+    // The next image is rated while the server is dead; nobody waits.
+    let port = url.rsplit_once(':').expect("a port").1.to_owned();
+    server.kill();
+    browser.press("5");
+    browser.press("5");
+    shows(&browser, "2 of 4");
+    shows(&browser, "Sending 1 vote");
+    browser.press("3");
+    shows(&browser, "Kept on this machine");
+    browser.picture("server-away");
+    let page = root().join("target/web");
+    let listen = format!("127.0.0.1:{port}");
+    let server = Server::start_with_accounts(
+        data_dir.path(),
+        &["--web-dir", &page.to_string_lossy(), "--listen", &listen],
+    );
+    browser.wait_until("the vote has arrived", || votes(&admin, &study) == 2);
+    shows(&browser, "Draft saved");
+    // Back to the vote that was sent, and another one in its place.
+    browser.press("z");
+    shows(&browser, "The whole image");
+    browser.press("1");
+    browser.press("\u{e007}");
+    browser.wait_until("it was sent anew", || {
+        let sql = format!("select count(*) from votes where study_id = '{study}'");
+        qponder_tests::database::query(data_dir.path(), &sql) == 3
+    });
+    assert_eq!(votes(&admin, &study), 2, "it is still one item");
+    // What was begun before is in view again; the rest is skipped with a reason.
+    browser.press("\u{e007}");
+    shows(&browser, "3 of 4");
+    browser.press("x");
+    browser.fill("ask", "It does not load\u{e007}");
+    shows(&browser, "That was all.");
+    browser.wait_until("all have arrived", || votes(&admin, &study) == 4);
+    browser.picture("done");
+    for (theme, width) in [("dark", 1280), ("light", 390)] {
+        browser.resize(width, 860);
+        for (page, expected) in [
+            (format!("studies/{study}/annotate"), "That was all."),
+            (format!("studies/{study}"), "4 of 4 votes"),
+            ("studies".to_owned(), "Four"),
+        ] {
+            browser.goto(&format!("{}/{page}", server.client.url));
+            let set = "localStorage.setItem('qponder.theme', arguments[0]);\
+                       document.documentElement.dataset.theme = arguments[0]";
+            let _ = browser.script(set, &[json!(theme)]);
+            shows(&browser, expected);
+            let wide = "return [...document.querySelectorAll('body *')].filter((one) => \
+                        one.getBoundingClientRect().right > document.documentElement.clientWidth + 1 \
+                        && !one.closest('.sr, .skip, .stage')).map((one) => one.className || one.tagName).slice(0, 3).join()";
+            assert_eq!(browser.script(wide, &[]), "", "/{page} is wider than {width} pixels");
+            browser.picture(&format!("{}-{theme}-{width}", page.replace('/', "-").replace(&study, "one")));
+        }
+    }
+}
