@@ -17,6 +17,7 @@ pub mod prompt;
 pub mod recipe;
 pub mod score;
 pub mod stats;
+pub mod subjective;
 pub mod transcript;
 pub mod verdict;
 pub mod view;
