@@ -18,6 +18,7 @@ pub mod recipe;
 pub mod score;
 pub mod stats;
 pub mod study;
+pub mod subjective;
 pub mod transcript;
 pub mod verdict;
 pub mod view;
