@@ -14,6 +14,7 @@ use crate::pages::gallery::GalleryPage;
 use crate::pages::image::ImagePage;
 use crate::pages::review::ReviewPage;
 use crate::pages::sign_in::SignInPage;
+use crate::pages::statistics::StatisticsPage;
 use crate::pages::studies::StudiesPage;
 use crate::pages::study::StudyPage;
 use crate::pages::unknown::UnknownPage;
@@ -104,10 +105,13 @@ enum Who {
 fn show(app: State, route: Route) -> AnyView {
     match route {
         Route::Users | Route::Audit if !app.session.may_untracked(Scope::Admin) => refuse(app, Scope::Admin),
-        Route::Review(_) if !app.session.may_untracked(Scope::Review) => refuse(app, Scope::Review),
+        Route::Review(_) | Route::Statistics(_) if !app.session.may_untracked(Scope::Review) => {
+            refuse(app, Scope::Review)
+        }
         Route::Studies => view! { <StudiesPage/> }.into_any(),
         Route::Study(id) => view! { <StudyPage id/> }.into_any(),
         Route::Annotate(id) => view! { <AnnotatePage id/> }.into_any(),
+        Route::Statistics(id) => view! { <StatisticsPage id/> }.into_any(),
         Route::Review(id) => view! { <ReviewPage id/> }.into_any(),
         Route::Gallery => view! { <GalleryPage/> }.into_any(),
         Route::Image(id) => view! { <ImagePage id/> }.into_any(),

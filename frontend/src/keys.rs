@@ -104,6 +104,10 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
             return match app.route.get_untracked() {
                 Route::Image(id) => press_on_image(app, id, key),
                 Route::Gallery => press_in_gallery(app, key),
+                Route::Statistics(study) if key == "Escape" => {
+                    route::go(app, Route::Study(study));
+                    true
+                }
                 Route::Study(_) if key == "Escape" => {
                     route::go(app, Route::Studies);
                     true

@@ -19,6 +19,7 @@ pub enum Route {
     Studies,
     Study(StudyId),
     Annotate(StudyId),
+    Statistics(StudyId),
     /// The review queue, with one annotation open.
     Review(Option<ThreadId>),
     /// Nothing that exists.
@@ -43,6 +44,9 @@ impl Route {
             (Some("studies"), Some(id), Some("annotate")) => {
                 id.parse().map_or(Route::Unknown, Route::Annotate)
             }
+            (Some("studies"), Some(id), Some("statistics")) => {
+                id.parse().map_or(Route::Unknown, Route::Statistics)
+            }
             (Some("review"), None, _) => Route::Review(None),
             (Some("review"), Some(id), None) => {
                 id.parse().map_or(Route::Unknown, |id| Route::Review(Some(id)))
@@ -63,6 +67,7 @@ impl Route {
             Route::Studies => "/studies".to_owned(),
             Route::Study(id) => format!("/studies/{id}"),
             Route::Annotate(id) => format!("/studies/{id}/annotate"),
+            Route::Statistics(id) => format!("/studies/{id}/statistics"),
             Route::Review(None) => "/review".to_owned(),
             Route::Review(Some(id)) => format!("/review/{id}"),
             Route::Gallery | Route::Unknown => "/".to_owned(),

@@ -2,6 +2,7 @@
 
 use gloo_net::http::Request;
 use qponder_shared::api::Page;
+use qponder_shared::study::statistics::StudyStatistics;
 use qponder_shared::study::{
     AddItems, AddMember, Added, ChangeStudy, Comment, CreateAnnotation, CreateReview, CreateStudy,
     CreateVote, Draft, Given, Item, Member, QueueSort, Reveal, SaveDraft, Study, Tasks, Thread, ThreadState,
@@ -32,6 +33,11 @@ pub async fn create_study(body: &CreateStudy) -> Result<Study, Failure> {
 /// Changes a study.
 pub async fn change_study(id: StudyId, body: &ChangeStudy) -> Result<Study, Failure> {
     read(send(Request::patch, &format!("{STUDIES}/{id}"), Some(body)).await?).await
+}
+
+/// A study's statistics under a screening.
+pub async fn statistics(id: StudyId, screening: &str) -> Result<StudyStatistics, Failure> {
+    get(&format!("{STUDIES}/{id}/statistics?screening={screening}")).await
 }
 
 /// Who takes part.

@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 fn serve(data_dir: &Path) -> (Server, Client) {
     let page = root().join("target/web");
     assert!(page.join("index.html").is_file(), "the page is not built; run `cargo xtask web`");
-    let (server, link) =
-        Server::start_new_with_accounts(data_dir, &["--web-dir", &page.to_string_lossy()]);
+    let (server, link) = Server::start_new_with_accounts(data_dir, &["--web-dir", &page.to_string_lossy()]);
     let admin = first_admin(&server.client, &link);
     (server, admin)
 }
@@ -35,7 +34,8 @@ fn open_as(name: &'static str, url: &str, who: &str) -> Browser {
 fn add_photographs(admin: &Client) -> Vec<String> {
     ["brook.jpg", "brook-blurred.jpg", "mountains.jpg", "mountains-blurred.jpg"]
         .map(|name| {
-            let bytes = std::fs::read(root().join("tests/fixtures/photographs").join(name)).expect("a fixture");
+            let bytes =
+                std::fs::read(root().join("tests/fixtures/photographs").join(name)).expect("a fixture");
             admin.add_image(name, &bytes)
         })
         .to_vec()
@@ -63,7 +63,10 @@ fn browser_from_a_new_study_to_an_accepted_correction() {
     lead.fill("study-name", "Brooks and mountains");
     lead.choose("study-task", "reasoning");
     lead.fill("study-overlap", "2");
-    lead.fill("study-guidelines", "# Look at 1:1\nRate *what you see*. <img src=x onerror=\"document.title=1\">");
+    lead.fill(
+        "study-guidelines",
+        "# Look at 1:1\nRate *what you see*. <img src=x onerror=\"document.title=1\">",
+    );
     lead.picture("new-study");
     lead.click("Make the study");
     shows(&lead, "Look at 1:1");
@@ -83,7 +86,9 @@ fn browser_from_a_new_study_to_an_accepted_correction() {
     let ada = open_as("studies_annotator", &format!("{url}/studies"), "ada");
     ada.click("Rate");
     shows(&ada, "The whole image");
-    ada.wait_until("the pixels are there", || ada.script("return !!document.querySelector('.pixels:not(.is-gone)')", &[]) == true);
+    ada.wait_until("the pixels are there", || {
+        ada.script("return !!document.querySelector('.pixels:not(.is-gone)')", &[]) == true
+    });
     ada.picture("rate");
     ada.press("2");
     shows(&ada, "Draft saved");

@@ -7,6 +7,7 @@ pub mod gallery;
 pub mod image;
 pub mod review;
 pub mod sign_in;
+pub mod statistics;
 pub mod studies;
 pub mod study;
 pub mod unknown;

@@ -102,7 +102,10 @@ fn Loaded(id: StudyId, study: RwSignal<Option<Study>>, load: Callback<()>) -> im
                 <Show when=may_rate>
                     <a class="button is-primary" href=Route::Annotate(id).path() on:click=follow_link(app, Route::Annotate(id))>"Rate"</a>
                 </Show>
-                <Show when=move || app.session.may(Scope::Review)><OpenClose id study/></Show>
+                <Show when=move || app.session.may(Scope::Review)>
+                    <a class="button" href=Route::Statistics(id).path() on:click=follow_link(app, Route::Statistics(id))>"Statistics"</a>
+                    <OpenClose id study/>
+                </Show>
             </div>
             <div class="work-progress">
                 <progress aria-label="Votes" max=move || counts().needed.max(1).to_string() prop:value=move || counts().votes as f64></progress>

@@ -19,6 +19,7 @@ pub mod items;
 pub mod level_buttons;
 pub mod level_chip;
 pub mod members;
+pub mod mos_plot;
 pub mod navigator;
 pub mod rating;
 pub mod reasoning;

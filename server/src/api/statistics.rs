@@ -41,9 +41,8 @@ pub async fn read(
     let study = find(&store, id, &caller).await?;
     let votes = store.study_votes(id).await?;
     // Resampling takes a while for large studies; the threads that answer others do not wait for it.
-    let made = tokio::task::spawn_blocking(move || {
-        statistics(votes, choice.screening, study.seed.cast_unsigned())
-    });
+    let made =
+        tokio::task::spawn_blocking(move || statistics(votes, choice.screening, study.seed.cast_unsigned()));
     let made = made.await.map_err(|error| ApiError::internal(&error))?;
     Ok(axum::Json(made.map_err(|error| ApiError::internal(&error))?))
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use qponder_shared::api::Mode;
-use qponder_shared::study::statistics::{Predictions, StudyVotes, VotedItem, Voter};
 use qponder_shared::study::ItemKind;
+use qponder_shared::study::statistics::{Predictions, StudyVotes, VotedItem, Voter};
 use qponder_shared::subjective::Rating;
 use qponder_shared::{ImageId, ItemId, StudyId, SubjectId};
 use sqlx::Row;
@@ -68,7 +68,8 @@ impl Store {
                     votes.voters.len() - 1
                 }
             };
-            let (score, sign): (Option<f64>, Option<i16>) = (row.try_get("score")?, row.try_get("preference")?);
+            let (score, sign): (Option<f64>, Option<i16>) =
+                (row.try_get("score")?, row.try_get("preference")?);
             match (score, sign) {
                 (Some(score), _) => votes.ratings.push(Rating { item, subject, score }),
                 (None, Some(sign)) => votes.preferences.push((item, subject, sign)),
@@ -91,8 +92,10 @@ impl Store {
             let (_, scores) = model.or_insert_with(|| (mode, vec![None; votes.items.len()]));
             scores[item] = row.try_get("score")?;
         }
-        votes.predictions =
-            models.into_iter().map(|((model, _), (mode, scores))| Predictions { model, mode, scores }).collect();
+        votes.predictions = models
+            .into_iter()
+            .map(|((model, _), (mode, scores))| Predictions { model, mode, scores })
+            .collect();
         Ok(votes)
     }
 }

@@ -141,8 +141,7 @@ fn gold(ratings: &Ratings, items: &[VotedItem]) -> Vec<GoldAccuracy> {
     let mut all = vec![none; ratings.subjects()];
     for tolerance in tolerances {
         let is_meant = |item: &VotedItem| item.kind == ItemKind::Gold && item.tolerance == tolerance;
-        let expected: Vec<_> =
-            items.iter().map(|item| item.expected.filter(|_| is_meant(item))).collect();
+        let expected: Vec<_> = items.iter().map(|item| item.expected.filter(|_| is_meant(item))).collect();
         for (sum, part) in all.iter_mut().zip(gold_accuracy(ratings, &expected, tolerance)) {
             let (n, right) = (sum.n + part.n, sum.right + part.right);
             *sum = GoldAccuracy { n, right, accuracy: (n > 0).then(|| right as f64 / n as f64) };

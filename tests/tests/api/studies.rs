@@ -306,3 +306,71 @@ fn who_rates_sees_no_model_before_the_vote() {
     assert_eq!(admin.get(&format!("/api/v1/studies/{study}")).json()["counts"]["votes"], 1);
     drop(invite(&admin, "annotator"));
 }
+
+#[test]
+fn statistics_name_who_rates_at_random() {
+    let data = data_dir();
+    let (server, link) = Server::start_new_with_accounts(data.path(), &[]);
+    let admin = first_admin(&server.client, &link);
+    let images = add_images(&admin, 12);
+    let study = make_study(&admin, &json!({ "name": "Careless", "task": "acr", "overlap": 9, "seed": 5 }));
+    add_items(&admin, &study, &json!({ "images": images[..10], "repeated": true }));
+    add_items(&admin, &study, &json!({ "images": [images[10]], "kind": "gold", "expected": 5.0 }));
+    add_items(&admin, &study, &json!({ "images": [images[11]], "kind": "training", "expected": 1.0 }));
+    for image in &images[..10] {
+        let _ = admin.assess(&json!({ "image_id": image, "mode": "quick" }));
+    }
+    let place = |image: &str| images.iter().position(|one| one == image).expect("one of the images");
+    for (at, name) in ["ada", "grace", "mary", "sofia", "emmy", "eve"].into_iter().enumerate() {
+        let person = new_user(&server.client, &admin, "annotator", name);
+        let members = format!("/api/v1/studies/{study}/members");
+        let _ = admin.post(&members, &json!({ "email": format!("{name}@example.org") }));
+        let mut count = 0;
+        rate_all(&person, &study, |task| {
+            count += 1;
+            let place = place(&text(&task["images"][0]["id"]));
+            match (name, place) {
+                ("eve", _) => [3.0, 1.0, 5.0, 2.0, 4.0, 1.0, 3.0][count * 5 % 7],
+                (_, 10) => 5.0,
+                _ => {
+                    f64::from(1 + (place % 5) as u8)
+                        + if (place + at) % 7 == 0 && place % 5 > 0 { -1.0 } else { 0.0 }
+                }
+            }
+        });
+    }
+    let read = |screening: &str| {
+        let path = format!("/api/v1/studies/{study}/statistics?screening={screening}");
+        let answer = admin.get(&path);
+        assert_eq!(answer.status, 200, "{}", answer.json());
+        answer.json()
+    };
+    let all = read("none");
+    assert_eq!(crate::column(&all["voters"], "name").len(), 6);
+    assert_eq!(all["items"].as_array().map(Vec::len), Some(11), "training does not count");
+    // The names of users are all "Somebody": who is who follows from the order of the votes.
+    let screened = read("pearson");
+    let left_out: Vec<bool> = screened["report"]["subjects"]
+        .as_array()
+        .expect("subjects")
+        .iter()
+        .map(|subject| subject["left_out"] == true)
+        .collect();
+    assert_eq!(left_out.iter().filter(|left_out| **left_out).count(), 1, "{screened}");
+    let careless = left_out.iter().position(|left_out| *left_out).expect("one");
+    let subject = &screened["report"]["subjects"][careless];
+    assert!(!text(&subject["reason"]).is_empty());
+    let repeats = |at: usize| screened["care"][at]["repeats"]["mean_difference"].as_f64().expect("repeats");
+    for honest in (0..6).filter(|at| *at != careless) {
+        assert!(repeats(careless) > repeats(honest), "{screened}");
+        assert_eq!(screened["care"][honest]["gold"]["accuracy"], 1.0);
+    }
+    // Without them people agree more, and every item has a MOS with an interval.
+    let alpha = |made: &Value| made["report"]["agreement"]["alpha"].as_f64().expect("alpha");
+    assert!(alpha(&screened) > alpha(&all) + 0.1, "{} {}", alpha(&screened), alpha(&all));
+    let mos = &screened["report"]["items"][4];
+    assert!(mos["mos"].as_f64().is_some_and(|mos| mos > 4.0) && !mos["interval"].is_null(), "{mos}");
+    assert_eq!(screened["models"][0]["fit"]["n"], 10, "{}", screened["models"]);
+    let unknown = admin.get(&format!("/api/v1/studies/{study}/statistics?screening=magic"));
+    assert_eq!(problem(&unknown), "bad-request");
+}
