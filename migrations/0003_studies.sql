@@ -181,3 +181,37 @@ create trigger reviews_keep_rows before update or delete on reviews
     for each row execute function refuse_change();
 create trigger reviews_keep_all before truncate on reviews
     for each statement execute function refuse_change();
+
+-- Versions of datasets, made from what people settled. What is in one never changes.
+create table datasets (
+    id             uuid primary key,
+    name           text not null check (char_length(name) between 1 and 120),
+    version        integer not null,
+    study_id       uuid references studies (id),
+    -- What was asked for, so that it can be asked for again.
+    query          jsonb not null,
+    images         integer not null,
+    answers        integer not null,
+    -- Of the manifest.
+    sha256         text not null check (sha256 ~ '^[0-9a-f]{64}$'),
+    created_by     text not null,
+    created_at     timestamptz not null default now(),
+    unique (name, version)
+);
+
+create table dataset_items (
+    dataset_id     uuid not null references datasets (id),
+    position       integer not null,
+    -- The image is kept as long as the dataset is.
+    image_id       uuid not null references images (id),
+    -- A line of the manifest.
+    line           text not null,
+    primary key (dataset_id, position)
+);
+
+create index dataset_items_of_image on dataset_items (image_id);
+
+create trigger datasets_keep_rows before update on datasets
+    for each row execute function refuse_change();
+create trigger dataset_items_keep_rows before update on dataset_items
+    for each row execute function refuse_change();

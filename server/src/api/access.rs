@@ -80,6 +80,9 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("DELETE", "/api/v1/items/{id}/draft", Needs(Scope::Annotate)),
     ("POST", "/api/v1/items/{id}/reveal", Needs(Scope::Annotate)),
     ("POST", "/api/v1/items/{id}/annotations", Needs(Scope::Annotate)),
+    ("POST", "/api/v1/studies/{id}/datasets", Needs(Scope::Review)),
+    ("GET", "/api/v1/datasets", Needs(Scope::Review)),
+    ("GET", "/api/v1/datasets/{id}/archive", Needs(Scope::Review)),
     // Annotations: one's own, or all of them for those who review.
     ("GET", "/api/v1/annotations", Needs(Scope::Review)),
     ("GET", "/api/v1/annotations/{id}", Needs(Scope::Annotate)),

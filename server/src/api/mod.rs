@@ -7,6 +7,7 @@ mod audit;
 mod chat;
 mod client_name;
 mod cookie;
+mod datasets;
 mod denied;
 mod docs;
 mod events;
@@ -145,6 +146,9 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(studies::list, studies::create))
         .routes(routes!(studies::read, studies::change))
         .routes(routes!(statistics::read))
+        .routes(routes!(datasets::create))
+        .routes(routes!(datasets::list))
+        .routes(routes!(datasets::archive))
         .routes(routes!(studies::members, studies::add_member))
         .routes(routes!(studies::remove_member))
         .routes(routes!(tasks::next))

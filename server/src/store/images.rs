@@ -245,6 +245,7 @@ impl Store {
         if let Some(study) = study {
             return Ok(Deleted::InStudy(study));
         }
+        // A dataset holds images of its study only, so it is no other reason.
         let deleted: Option<(String, String)> =
             sqlx::query_as("delete from images where id = $1 returning sha256, name")
                 .bind(id.0)

@@ -3,6 +3,7 @@
 mod annotation;
 pub mod check;
 mod correction;
+pub mod dataset;
 mod rating;
 pub mod sheet;
 pub mod statistics;
