@@ -1,4 +1,4 @@
-//! The model of Recommendation ITU-T P.910 (2023), annex E: a vote is the item's quality plus the subject's
+//! The model of Recommendation ITU-T P.910 (11/21), annex E: a vote is the item's quality plus the subject's
 //! bias plus noise of the subject's inconsistency. Solved by alternating projection, as SUREAL's
 //! `SubjectMLEModelProjectionSolver2` does (Li, Bampis, Krasula, Janowski, Katsavounidis, 2020, "A simple
 //! model for subject behavior in subjective experiments"), whose numbers these are.

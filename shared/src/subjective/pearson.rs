@@ -1,4 +1,4 @@
-//! Screening of subjects by their correlation with the MOS: Recommendation ITU-T P.913 (2021), clause 11.4.
+//! Screening of subjects by their correlation with the MOS: Recommendation ITU-T P.913.
 //!
 //! The MOS is that of all subjects who are left, the one in question included. The subject that correlates
 //! worst is left out if below 0.75, the MOS computed again, and so on until nobody is below. Only the
