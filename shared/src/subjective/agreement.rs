@@ -66,6 +66,9 @@ pub fn alpha_with_interval(ratings: &Ratings, level: Level, resamples: usize, se
 struct Unit {
     /// Places of the values among all values in order, with how often each was given.
     counts: Vec<(usize, f64)>,
+    /// The places of the lowest and the highest value.
+    least: usize,
+    most: usize,
     votes: f64,
     /// Σ v and 2 m Σ(v − mean)² / (m − 1), with v from the middle of the scale.
     sum: f64,
@@ -99,7 +102,15 @@ fn units(ratings: &Ratings) -> Vec<Unit> {
         let squares: f64 = scores.iter().map(|score| (score - middle).powi(2)).sum();
         let mean = sum / votes;
         let spread: f64 = scores.iter().map(|score| (score - middle - mean).powi(2)).sum();
-        Some(Unit { counts, votes, sum, disagreement: 2.0 * votes * spread / (votes - 1.0), squares })
+        Some(Unit {
+            counts,
+            least: place(scores[0]),
+            most: place(scores[scores.len() - 1]),
+            votes,
+            sum,
+            disagreement: 2.0 * votes * spread / (votes - 1.0),
+            squares,
+        })
     };
     (0..ratings.items()).filter_map(unit).collect()
 }
@@ -108,11 +119,11 @@ fn units(ratings: &Ratings) -> Vec<Unit> {
 fn alpha_of(units: &[Unit], named: &[usize], level: Level) -> Option<f64> {
     let named = named.iter().map(|&at| &units[at]);
     let n: f64 = named.clone().map(|unit| unit.votes).sum();
-    let least = named.clone().filter_map(|unit| unit.counts.first()).map(|count| count.0).min();
-    let most = named.clone().filter_map(|unit| unit.counts.last()).map(|count| count.0).max();
+    let least = named.clone().map(|unit| unit.least).min();
+    let most = named.clone().map(|unit| unit.most).max();
     // Asked of the values: the expected disagreement of equal ones is a rounding error, not always 0.
     let varied = least < most;
-    let places = || units.iter().flat_map(|unit| &unit.counts).map(|count| count.0 + 1).max().unwrap_or(0);
+    let places = || units.iter().map(|unit| unit.most + 1).max().unwrap_or(0);
     let totals = || {
         let mut totals = vec![0.0; places()];
         named.clone().flat_map(|unit| &unit.counts).for_each(|&(place, count)| totals[place] += count);

@@ -1,9 +1,10 @@
-//! Screening of subjects by Recommendation ITU-R BT.500-14, annex 1, 2.3.1, as SUREAL implements it
+//! Screening of subjects by Recommendation ITU-R BT.500-14, as SUREAL implements it
 //! (`SubjectiveModel._get_opinion_score_3darray_with_preprocessing`).
 //!
-//! Two differences from SUREAL, which divides by items times the most repeats, votes cast or not: here N is
-//! the subject's own number of votes, as in the Recommendation. And an item on which all agree counts for
-//! nobody; SUREAL counts every vote on it as both high and low.
+//! Two differences from SUREAL. It divides by items times the most repeats of any vote, whether votes are
+//! missing or not, so that skipping votes hides a careless subject; here N is the subject's own number of
+//! votes. In a complete study the two are equal. And an item on which all agree counts for nobody; SUREAL
+//! counts every vote on it as both high and low.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The model of Recommendation ITU-T P.910 (2023), annex E: a vote is the item's quality plus the subject's
+//! The model of Recommendation ITU-T P.910 (11/21), annex E: a vote is the item's quality plus the subject's
 //! bias plus noise of the subject's inconsistency. Solved by alternating projection, as SUREAL's
 //! `SubjectMLEModelProjectionSolver2` does (Li, Bampis, Krasula, Janowski, Katsavounidis, 2020, "A simple
 //! model for subject behavior in subjective experiments"), whose numbers these are.
@@ -59,26 +59,29 @@ pub fn fit(ratings: &Ratings) -> P910 {
     let subject_counts: Vec<usize> = (0..ratings.subjects()).map(|s| ratings.of_subject(s).len()).collect();
     let mut quality = means(ratings, &item_counts, |at| at.0, |_, _, score| score);
     let mut bias = means(ratings, &subject_counts, |at| at.1, |item, _, score| score - quality[item]);
-    let (mut iterations, mut converged) = (0, false);
-    let (mut inconsistency, mut deviation);
+    let mut iterations = 0;
+    let (mut converged, mut inconsistency, mut deviation);
     loop {
         let residual = |item: usize, subject: usize, score| score - quality[item] - bias[subject];
         inconsistency = deviations(ratings, &subject_counts, |at| at.1, residual);
-        deviation = deviations(ratings, &item_counts, |at| at.0, residual);
+        let weights: Vec<f64> = inconsistency.iter().map(|v| 1.0 / (v.powi(2) + SMALLEST_VARIANCE)).collect();
         let mut sums = vec![(0.0, 0.0); quality.len()];
         for rating in ratings.all() {
-            let weight = 1.0 / (inconsistency[rating.subject].powi(2) + SMALLEST_VARIANCE);
+            let weight = weights[rating.subject];
             sums[rating.item].0 += weight * (rating.score - bias[rating.subject]);
             sums[rating.item].1 += weight;
         }
         let next: Vec<f64> =
             sums.iter().map(|&(sum, weight)| if weight > 0.0 { sum / weight } else { 0.0 }).collect();
         let change: f64 = next.iter().zip(&quality).map(|(a, b)| (a - b).powi(2)).sum();
+        iterations += 1;
+        converged = change.sqrt() < SMALLEST_CHANGE;
+        let last = converged || iterations == MOST_ITERATIONS;
+        // Of the estimates before the last step, as SUREAL has it.
+        deviation = if last { deviations(ratings, &item_counts, |at| at.0, residual) } else { Vec::new() };
         quality = next;
         bias = means(ratings, &subject_counts, |at| at.1, |item, _, score| score - quality[item]);
-        iterations += 1;
-        converged = converged || change.sqrt() < SMALLEST_CHANGE;
-        if converged || iterations == MOST_ITERATIONS {
+        if last {
             break;
         }
     }

@@ -1,4 +1,4 @@
-//! Screening of subjects by their correlation with the MOS: Recommendation ITU-T P.913 (2021), clause 11.4.
+//! Screening of subjects by their correlation with the MOS: Recommendation ITU-T P.913.
 //!
 //! The MOS is that of all subjects who are left, the one in question included. The subject that correlates
 //! worst is left out if below 0.75, the MOS computed again, and so on until nobody is below. Only the
@@ -36,49 +36,81 @@ pub struct Pearson {
 /// The verdict on every subject. The last two who can be judged are never left out.
 #[must_use]
 pub fn screen(ratings: &Ratings) -> Vec<Pearson> {
-    let means: Vec<Vec<(usize, f64)>> =
-        (0..ratings.subjects()).map(|subject| ratings.means_of_subject(subject)).collect();
-    let mut sums = vec![(0.0, 0_usize); ratings.items()];
-    for rating in ratings.all() {
-        sums[rating.item].0 += rating.score;
-        sums[rating.item].1 += 1;
-    }
-    let first = correlations(&means, &sums);
+    let mut means = Means::new(ratings);
+    let first: Vec<Option<f64>> = (0..ratings.subjects()).map(|subject| means.correlation(subject)).collect();
     let mut last = first.clone();
-    let mut rounds = vec![None; means.len()];
+    let mut rounds = vec![None; last.len()];
+    // Who is left and rated enough.
+    let mut judged: Vec<usize> =
+        (0..last.len()).filter(|&subject| means.of_subjects[subject].len() >= LEAST_ITEMS).collect();
     for round in 1.. {
-        let left = |subject: &usize| {
-            rounds[*subject].is_none() && means[*subject].len() >= LEAST_ITEMS && last[*subject].is_some()
-        };
-        let judged: Vec<usize> = (0..means.len()).filter(left).collect();
-        let of = |subject: usize| last[subject].unwrap_or(1.0);
-        let worst = judged.iter().copied().min_by(|&a, &b| of(a).total_cmp(&of(b)));
-        let Some(worst) = worst.filter(|&worst| judged.len() > 2 && of(worst) < LEAST_CORRELATION) else {
+        let found = judged.iter().filter_map(|&subject| Some((subject, last[subject]?)));
+        let worst = found.clone().min_by(|a, b| a.1.total_cmp(&b.1));
+        let Some((worst, correlation)) = worst else { break };
+        if correlation >= LEAST_CORRELATION || found.count() <= 2 {
             break;
-        };
-        rounds[worst] = Some(round);
-        for rating in ratings.of_subject(worst) {
-            sums[rating.item].0 -= rating.score;
-            sums[rating.item].1 -= 1;
         }
-        let next = correlations(&means, &sums);
-        for subject in (0..means.len()).filter(|&subject| rounds[subject].is_none()) {
-            last[subject] = next[subject];
+        rounds[worst] = Some(round);
+        judged.retain(|&subject| subject != worst);
+        for subject in means.leave_out(ratings, worst) {
+            if rounds[subject].is_none() {
+                last[subject] = means.correlation(subject);
+            }
         }
     }
-    let verdict =
-        |subject: usize| verdict(means[subject].len(), first[subject], last[subject], rounds[subject]);
-    (0..means.len()).map(verdict).collect()
+    let verdict = |subject: usize| {
+        verdict(means.of_subjects[subject].len(), first[subject], last[subject], rounds[subject])
+    };
+    (0..last.len()).map(verdict).collect()
 }
 
-fn correlations(means: &[Vec<(usize, f64)>], sums: &[(f64, usize)]) -> Vec<Option<f64>> {
-    let correlation = |votes: &Vec<(usize, f64)>| {
-        let rated = votes.iter().filter(|vote| sums[vote.0].1 > 0);
-        let (own, all): (Vec<f64>, Vec<f64>) =
-            rated.map(|&(item, mean)| (mean, sums[item].0 / sums[item].1 as f64)).unzip();
-        stats::plcc(&own, &all)
-    };
-    means.iter().map(correlation).collect()
+/// What subjects and those who are left think of the items.
+struct Means {
+    /// A subject's items with the mean of its votes on each.
+    of_subjects: Vec<Vec<(usize, f64)>>,
+    /// An item's sum and number of votes of those who are left.
+    of_items: Vec<(f64, usize)>,
+    own: Vec<f64>,
+    all: Vec<f64>,
+}
+
+impl Means {
+    fn new(ratings: &Ratings) -> Self {
+        let of_subjects = (0..ratings.subjects()).map(|subject| ratings.means_of_subject(subject)).collect();
+        let mut of_items = vec![(0.0, 0); ratings.items()];
+        for rating in ratings.all() {
+            of_items[rating.item].0 += rating.score;
+            of_items[rating.item].1 += 1;
+        }
+        Self { of_subjects, of_items, own: Vec::new(), all: Vec::new() }
+    }
+
+    fn correlation(&mut self, subject: usize) -> Option<f64> {
+        self.own.clear();
+        self.all.clear();
+        for &(item, mean) in &self.of_subjects[subject] {
+            let (sum, n) = self.of_items[item];
+            if n > 0 {
+                self.own.push(mean);
+                self.all.push(sum / n as f64);
+            }
+        }
+        stats::plcc(&self.own, &self.all)
+    }
+
+    /// Takes a subject's votes out of the items; gives whose correlation that changes.
+    fn leave_out(&mut self, ratings: &Ratings, subject: usize) -> Vec<usize> {
+        for rating in ratings.of_subject(subject) {
+            self.of_items[rating.item].0 -= rating.score;
+            self.of_items[rating.item].1 -= 1;
+        }
+        let items = self.of_subjects[subject].iter();
+        let mut touched: Vec<usize> =
+            items.flat_map(|vote| ratings.of_item(vote.0)).map(|r| r.subject).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        touched
+    }
 }
 
 fn verdict(items: usize, first: Option<f64>, last: Option<f64>, round: Option<usize>) -> Pearson {
