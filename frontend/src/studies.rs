@@ -2,6 +2,7 @@
 
 use gloo_net::http::Request;
 use qponder_shared::api::Page;
+use qponder_shared::study::dataset::{CreateDataset, Dataset};
 use qponder_shared::study::statistics::StudyStatistics;
 use qponder_shared::study::{
     AddItems, AddMember, Added, ChangeStudy, Comment, CreateAnnotation, CreateReview, CreateStudy,
@@ -38,6 +39,16 @@ pub async fn change_study(id: StudyId, body: &ChangeStudy) -> Result<Study, Fail
 /// A study's statistics under a screening.
 pub async fn statistics(id: StudyId, screening: &str) -> Result<StudyStatistics, Failure> {
     get(&format!("{STUDIES}/{id}/statistics?screening={screening}")).await
+}
+
+/// The newest datasets.
+pub async fn datasets() -> Result<Page<Dataset>, Failure> {
+    get("/api/v1/datasets?limit=200").await
+}
+
+/// Makes a version of a dataset.
+pub async fn create_dataset(id: StudyId, body: &CreateDataset) -> Result<Dataset, Failure> {
+    read(send(Request::post, &format!("{STUDIES}/{id}/datasets"), Some(body)).await?).await
 }
 
 /// Who takes part.

@@ -9,6 +9,7 @@ use web_sys::{HtmlTextAreaElement, SubmitEvent};
 use crate::api::Failure;
 use crate::format::{self, sentence};
 use crate::pages::unknown::UnknownPage;
+use crate::parts::datasets::Datasets;
 use crate::parts::field::FormError;
 use crate::parts::guidelines::Guidelines;
 use crate::parts::items::Items;
@@ -122,6 +123,7 @@ fn Loaded(id: StudyId, study: RwSignal<Option<Study>>, load: Callback<()>) -> im
             <Show when=move || app.session.may(Scope::Review)>
                 <Items id study changed=load/>
                 <Members id changed=load/>
+                <Datasets id study/>
             </Show>
         </div>
     }

@@ -5,6 +5,7 @@ pub mod attributes;
 pub mod connection;
 pub mod copy;
 pub mod correction;
+pub mod datasets;
 pub mod details;
 pub mod drop_target;
 pub mod empty;
