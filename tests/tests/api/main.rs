@@ -11,6 +11,7 @@ mod exporting;
 mod hostile_accounts;
 mod images;
 mod lifecycle;
+mod models;
 mod tokens;
 mod uploads;
 
