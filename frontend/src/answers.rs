@@ -117,7 +117,7 @@ impl Answers {
             asking.insert(image);
         });
         spawn_local(async move {
-            let body = CreateAssessment { image_id: image, mode, sampling };
+            let body = CreateAssessment { image_id: image, model: None, mode, sampling };
             let answer = loop {
                 match api::create_assessment(&body).await {
                     Err(Failure::Refused { problem, retry_after }) if problem.status == 503 => {

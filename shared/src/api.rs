@@ -170,6 +170,9 @@ pub struct Assessment {
 #[serde(deny_unknown_fields)]
 pub struct CreateAssessment {
     pub image_id: ImageId,
+    /// Name of the model to ask, as `GET /api/v1/info` lists it; the default model without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     #[serde(default)]
     pub mode: Mode,
     #[serde(default)]
@@ -235,14 +238,63 @@ pub struct Problem {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServerInfo {
     pub version: String,
+    /// The default model.
     pub model: ModelInfo,
+    /// Every model that can be asked, the default one first.
+    pub models: Vec<ServedModel>,
     /// Largest file accepted, in bytes.
     pub max_upload_bytes: u64,
     /// Largest image accepted, in pixels.
     pub max_upload_pixels: u64,
 }
 
-/// A model that the server can ask.
+/// What a model is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ModelRole {
+    /// It is Q-Ponder's own, asked with the short prompt that it was trained on.
+    Model,
+    /// Others are compared with it; it is asked with the prompt for teachers.
+    Teacher,
+}
+
+/// Where a model runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ModelPlace {
+    /// In the server itself.
+    Local,
+    /// Behind a chat endpoint that the operator named.
+    Endpoint,
+}
+
+/// A model that can be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ServedModel {
+    /// No two have the same.
+    pub name: String,
+    pub role: ModelRole,
+    #[serde(rename = "where")]
+    pub place: ModelPlace,
+    /// SHA-256 over a local model's weights; of an endpoint over its base URL, a line feed, and the model's name
+    /// there.
+    pub sha256: String,
+    /// Unknown of an endpoint.
+    pub parameters: Option<u64>,
+}
+
+impl ServedModel {
+    /// Whether it can give a quick score: an endpoint says words only.
+    #[must_use]
+    pub fn has_quick_mode(&self) -> bool {
+        self.place == ModelPlace::Local
+    }
+}
+
+/// A model as it was loaded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelInfo {

@@ -6,13 +6,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use qponder_shared::api::{Assessment, CreateAssessment, Page, Problem};
-use qponder_shared::{AssessmentId, ImageId, prompt};
+use qponder_shared::{AssessmentId, ImageId};
 
 use super::extract::{Json, Path, Query};
 use super::gate::Caller;
 use super::images::{check_limit, check_sight, find};
 use super::problem::ApiError;
-use crate::inference::{Inference, Job, Picture};
+use crate::inference::{Inference, Job, Picture, prompt_version, takes, words_of};
 use crate::store::Store;
 use crate::store::assessments::{Added, NewAssessment};
 
@@ -61,7 +61,7 @@ pub struct ListAssessments {
         (status = OK, description = "The same request came before; this is what it created.", body = Assessment),
         (status = NOT_FOUND, description = "There is no such image.", body = Problem,
             content_type = "application/problem+json"),
-        (status = UNPROCESSABLE_ENTITY, description = "A value is out of range, or the key belongs to another request.",
+        (status = UNPROCESSABLE_ENTITY, description = "There is no such model, a value is out of range, or the key belongs to another request.",
             body = Problem, content_type = "application/problem+json"),
         (status = SERVICE_UNAVAILABLE, description = "The queue is full; `Retry-After` says when to try again.",
             body = Problem, content_type = "application/problem+json"),
@@ -76,15 +76,18 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     request.sampling.check().map_err(|error| ApiError::unprocessable(format!("sampling: {error}")))?;
     let idempotency_key = idempotency_key(&headers)?;
+    let lane = lane(&inference, request.model.as_deref())?;
+    let model = inference.model(lane).ok_or_else(|| ApiError::not_found("model", lane))?;
+    takes(model, request.mode, &request.sampling).map_err(ApiError::unprocessable)?;
     // A place in the queue before the row: nothing is promised that cannot be kept.
-    let slot = inference.reserve()?;
-    let info = inference.info();
+    let slot = inference.reserve(lane)?;
+    let words = words_of(model, request.mode);
     let new = NewAssessment {
         image_id: request.image_id,
-        model: &info.name,
-        model_sha256: &info.sha256,
+        model: &model.name,
+        model_sha256: &model.sha256,
         mode: request.mode,
-        prompt_version: prompt::current(request.mode).version,
+        prompt_version: prompt_version(words.as_ref(), request.mode),
         sampling: request.sampling,
         cancel_on_disconnect: options.cancel_on_disconnect || prefers_cancel(&headers),
         idempotency_key,
@@ -96,7 +99,7 @@ pub async fn create(
                 picture: Picture::Stored(assessment.image_id),
                 mode: assessment.mode,
                 sampling: assessment.sampling,
-                wording: None,
+                words,
                 cancel_on_disconnect: new.cancel_on_disconnect,
             });
             let location = format!("/api/v1/assessments/{}", assessment.id);
@@ -109,6 +112,16 @@ pub async fn create(
         Added::KeyTaken => Err(ApiError::unprocessable("this Idempotency-Key was used for another request")),
         Added::NoImage => Err(ApiError::not_found("image", request.image_id)),
     }
+}
+
+/// The model of a name, or the default one.
+fn lane(inference: &Inference, name: Option<&str>) -> Result<usize, ApiError> {
+    let Some(name) = name else { return Ok(0) };
+    inference.lane_of(name).ok_or_else(|| {
+        let known: Vec<&str> = inference.models().iter().map(|model| model.name.as_str()).collect();
+        let asked: String = name.chars().take(100).collect();
+        ApiError::unprocessable(format!("there is no model {asked:?} here; ask one of {}", known.join(", ")))
+    })
 }
 
 /// Read an assessment; while it runs, the text so far.

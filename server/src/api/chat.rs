@@ -18,11 +18,11 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use qponder_shared::AssessmentId;
-use qponder_shared::api::{AssessmentStatus, Mode};
+use qponder_shared::api::{AssessmentStatus, Mode, ModelPlace, ServedModel};
 use serde::Serialize;
 
 use crate::decoding::{Decoder, Refusal};
-use crate::inference::{Inference, Job, Phase, Picture};
+use crate::inference::{Inference, Job, Phase, Picture, Words, takes};
 use crate::store::assessments::Outcome;
 use answer::{ChatCompletion, Envelope, Pieces};
 pub use error::{ChatError, ChatErrorBody};
@@ -53,9 +53,16 @@ pub struct ChatModel {
 /// List the models, as OpenAI's API does.
 #[utoipa::path(get, path = "/models", tag = "openai", responses((status = OK, body = ChatModelList)))]
 pub async fn models(State(inference): State<Inference>) -> axum::Json<ChatModelList> {
-    let id = inference.info().name.clone();
-    let model = ChatModel { id, object: "model", created: 0, owned_by: "qponder" };
-    axum::Json(ChatModelList { object: "list", data: vec![model] })
+    let model = |model: &ServedModel| ChatModel {
+        id: model.name.clone(),
+        object: "model",
+        created: 0,
+        owned_by: match model.place {
+            ModelPlace::Local => "qponder",
+            ModelPlace::Endpoint => "endpoint",
+        },
+    };
+    axum::Json(ChatModelList { object: "list", data: inference.models().iter().map(model).collect() })
 }
 
 /// Ask about an image in your own words, as OpenAI's API does.
@@ -89,9 +96,10 @@ pub async fn complete(
     let body = body.map_err(|rejection| ChatError::unreadable(rejection.status(), rejection.body_text()))?;
     let Asked { model, wording, image, sampling, stream, include_usage } = Asked::read(&body)?;
     drop(body);
-    if !is_name_of(&model, &inference.info().name) {
-        return Err(ChatError::no_model(&model, &inference.info().name));
-    }
+    let names: Vec<&str> = inference.models().iter().map(|model| model.name.as_str()).collect();
+    let lane = lane(&model, &names).ok_or_else(|| ChatError::no_model(&model, &names))?;
+    let asked = inference.model(lane).ok_or_else(|| ChatError::no_model(&model, &names))?;
+    takes(asked, Mode::Reason, &sampling).map_err(|reason| ChatError::refused("model", reason))?;
     // Looked at on arrival, as an upload is; pixels do not wait in the queue.
     let pixels = match decoder.decode(image.clone()).await {
         Ok(decoded) => decoded.image.width() as u64 * decoded.image.height() as u64,
@@ -100,12 +108,12 @@ pub async fn complete(
         }
         Err(error) => return Err(ChatError::internal(&error)),
     };
-    let feed = inference.reserve()?.submit(Job {
+    let feed = inference.reserve(lane)?.submit(Job {
         id: AssessmentId::new(),
         picture: Picture::Sent { bytes: image, pixels },
         mode: Mode::Reason,
         sampling,
-        wording: Some(wording),
+        words: Some(Words { wording, version: None }),
         cancel_on_disconnect: true,
     });
     let mut listener = feed.listen();
@@ -136,6 +144,12 @@ pub async fn no_such_route(uri: Uri) -> ChatError {
     ChatError::no_route(uri.path())
 }
 
+/// Which model a client means: one by its name, or else the first that has this name without its stage.
+fn lane(asked: &str, names: &[&str]) -> Option<usize> {
+    let exact = names.iter().position(|name| *name == asked);
+    exact.or_else(|| names.iter().position(|name| is_name_of(asked, name)))
+}
+
 /// Whether a client means the model: by its name, or by its name without the stage.
 fn is_name_of(asked: &str, name: &str) -> bool {
     name.strip_prefix(asked).is_some_and(|rest| matches!(rest, "" | "-ci" | "-rl"))
@@ -162,7 +176,16 @@ fn outcome(phase: &Phase) -> Result<Arc<Outcome>, ChatError> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_name_of;
+    use super::{is_name_of, lane};
+
+    #[test]
+    fn an_exact_name_comes_before_one_without_its_stage() {
+        let names = ["nano-ci", "nano-rl", "nano"];
+        for (asked, meant) in [("nano", Some(2)), ("nano-rl", Some(1)), ("nan", None)] {
+            assert_eq!(lane(asked, &names), meant, "{asked}");
+        }
+        assert_eq!(lane("nano", &names[..2]), Some(0));
+    }
 
     #[test]
     fn a_model_is_named_with_or_without_its_stage() {

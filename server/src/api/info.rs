@@ -19,6 +19,7 @@ pub async fn info(State(inference): State<Inference>) -> axum::Json<ServerInfo> 
     axum::Json(ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         model: inference.info().clone(),
+        models: inference.models().to_vec(),
         max_upload_bytes: limits.max_bytes as u64,
         max_upload_pixels: limits.max_pixels,
     })

@@ -1,6 +1,7 @@
 //! `qponder serve`: everything that the server needs is started here, in order, and stopped in the
 //! reverse order.
 
+mod roster;
 mod welcome;
 
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -13,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use qponder_pipeline::assess::Assessor;
 use qponder_pipeline::device::Place;
 use sqlx::postgres::PgConnectOptions;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,7 +24,7 @@ use crate::accounts::limits::Limits;
 use crate::accounts::passwords::Passwords;
 use crate::api::{self, App, Exposure, PublicUrl, Reach};
 use crate::decoding::Decoder;
-use crate::inference;
+use crate::inference::{self, Roster, Surroundings};
 use crate::logging::{self, LogFormat};
 use crate::metrics::Metrics;
 use crate::postgres::Cluster;
@@ -38,6 +38,8 @@ use crate::store::{self, Store};
   qponder serve                                   with accounts; it prints a link for the first admin
   qponder serve --allow-remote --public-url https://q.example.org --trusted-proxy 10.0.0.1
   qponder serve --model ~/Qwen2.5-VL-3B-Instruct  any Qwen2.5-VL checkpoint
+  qponder serve --model models/nano-rl --model models/nano-ci --teacher-endpoint teacher.toml
+                                                  two models and a teacher, to compare
   qponder serve --listen 127.0.0.1:0              any free port; it is printed
   qponder serve --database-url postgres://me@db/qponder --log-format json")]
 pub struct ServeArgs {
@@ -50,10 +52,19 @@ pub struct ServeArgs {
     /// Use this Postgres instead of the embedded one.
     #[arg(long, value_name = "URL", env = "QPONDER_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// A Qwen2.5-VL checkpoint directory [default: models/nano].
+    /// A Qwen2.5-VL checkpoint directory [default: models/nano]. May be given several times; the first is the
+    /// default model, and any can be asked by its name.
     #[arg(long, value_name = "DIR", env = "QPONDER_MODEL")]
-    model: Option<PathBuf>,
-    /// Where to run the model: cpu, or cuda:N where this program was built for CUDA.
+    model: Vec<PathBuf>,
+    /// A checkpoint directory of a teacher, which is asked with the prompt for teachers.
+    #[arg(long, value_name = "DIR", env = "QPONDER_TEACHER")]
+    teacher: Option<PathBuf>,
+    /// A TOML file with the `[endpoint]` of a teacher: an OpenAI-compatible chat endpoint. Its keys are those of a
+    /// distillation's `[endpoint]`, see `qponder recipe show-defaults judge`. The key comes from the environment
+    /// variable that `api_key_env` names.
+    #[arg(long, value_name = "FILE", env = "QPONDER_TEACHER_ENDPOINT")]
+    teacher_endpoint: Option<PathBuf>,
+    /// Where to run the models: cpu, or cuda:N where this program was built for CUDA.
     #[arg(long, value_name = "DEVICE", default_value_t, env = "QPONDER_DEVICE")]
     device: Place,
     /// The built page [default: target/web].
@@ -98,8 +109,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         TcpListener::bind(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
     listener.set_nonblocking(true)?;
     let (data_dir, _lock) = open_data_dir(&args.data_dir)?;
-    let assessor = Assessor::load(&places::model(args.model.as_deref()), args.device)?;
-    tracing::info!(model = assessor.info().name, parameters = assessor.info().parameters, "model loaded");
+    let roster = roster::load(args)?;
 
     // On this thread: Postgres ends with the thread that starts it (see `Cluster::start`).
     let mut cluster = match args.database_url {
@@ -113,7 +123,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let web_dir = args.web_dir.clone().unwrap_or_else(|| places::find("target/web"));
-    let setup = Setup { listener, reach, assessor, objects: data_dir.join("objects"), web_dir };
+    let setup = Setup { listener, reach, roster, objects: data_dir.join("objects"), web_dir };
     let served = runtime.block_on(async {
         let options = match cluster {
             Some(_) => {
@@ -163,7 +173,7 @@ fn reach(args: &ServeArgs) -> anyhow::Result<Reach> {
 struct Setup {
     listener: TcpListener,
     reach: Reach,
-    assessor: Assessor,
+    roster: Roster,
     objects: PathBuf,
     web_dir: PathBuf,
 }
@@ -174,7 +184,8 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     let (store, _claim) = Store::open(options).await?;
     let objects = Objects::open(&setup.objects)?;
     let (decoder, metrics) = (Decoder::new(), Arc::new(Metrics::default()));
-    let (inference, running) = inference::start(setup.assessor, &store, &objects, &decoder, &metrics)?;
+    let around = Surroundings { store: &store, objects: &objects, decoder: &decoder, metrics: &metrics };
+    let (inference, running) = inference::start(setup.roster, &around)?;
     let passwords = tokio::task::spawn_blocking(Passwords::new).await??;
     let limits = Arc::new(Limits::default());
     let listener = tokio::net::TcpListener::from_std(setup.listener)?;

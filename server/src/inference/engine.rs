@@ -1,4 +1,4 @@
-//! The thread that owns the model: gathers what is ready into batches and answers them.
+//! The thread that owns a model: gathers what is ready into batches and answers them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,6 +25,7 @@ const WINDOW: Duration = Duration::from_millis(4);
 /// Answers until the server stops or nothing can come any more.
 pub(super) fn run(
     assessor: &Assessor,
+    lane: usize,
     runtime: &tokio::runtime::Handle,
     mut ready: mpsc::Receiver<Ready>,
     report: &mpsc::UnboundedSender<Report>,
@@ -45,7 +46,7 @@ pub(super) fn run(
         }
         let start = Instant::now();
         let size = batch.len();
-        answer(assessor, batch, report, stopping);
+        answer(assessor, lane, batch, report, stopping);
         metrics.batch(size, start.elapsed());
     }
 }
@@ -68,6 +69,7 @@ async fn gather(ready: &mut mpsc::Receiver<Ready>) -> Vec<Ready> {
 
 fn answer(
     assessor: &Assessor,
+    lane: usize,
     batch: Vec<Ready>,
     report: &mpsc::UnboundedSender<Report>,
     stopping: &watch::Receiver<bool>,
@@ -75,8 +77,11 @@ fn answer(
     let mut feeds = Vec::with_capacity(batch.len());
     let mut requests = Vec::with_capacity(batch.len());
     let mut pixels = Vec::with_capacity(batch.len());
+    let mut versions = Vec::with_capacity(batch.len());
     for Ready { watched, image, _pixels } in batch {
-        let Job { mode, sampling, wording, .. } = watched.job;
+        let Job { mode, sampling, words, .. } = watched.job;
+        versions.push(words.as_ref().and_then(|words| words.version));
+        let wording = words.map(|words| words.wording);
         requests.push(Request { image, mode, sampling, wording });
         feeds.push(watched.feed);
         pixels.push(_pixels);
@@ -84,7 +89,7 @@ fn answer(
     for feed in &feeds {
         feed.set_phase(Phase::Running);
     }
-    let _ = report.send(Report::Started { ids: feeds.iter().map(|feed| feed.id).collect() });
+    let _ = report.send(Report::Started { lane, ids: feeds.iter().map(|feed| feed.id).collect() });
 
     let mut open: Vec<Option<Arc<Feed>>> = feeds.into_iter().map(Some).collect();
     let finish = |feed: Arc<Feed>, outcome: Outcome| {
@@ -108,7 +113,8 @@ fn answer(
                     if let Some(feed) = slot.take() {
                         // Stopped by the server and not by its user: left for the next start.
                         if !(matches!(answer.finish, Finish::Cancelled) && *stopping.borrow()) {
-                            finish(feed, outcome_of(answer));
+                            let version = versions.get(index).copied().flatten();
+                            finish(feed, outcome_of(answer, version));
                         }
                     }
                     Flow::Continue
@@ -146,11 +152,12 @@ fn answer(
 }
 
 /// Postgres text cannot hold NUL, and a model can write one.
-fn storable(text: String) -> String {
+pub(super) fn storable(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
-fn outcome_of(answer: Answer) -> Outcome {
+/// `version` names the prompt where it was not the mode's own.
+fn outcome_of(answer: Answer, version: Option<&'static str>) -> Outcome {
     let (status, finish) = match answer.finish {
         Finish::Stop => (AssessmentStatus::Done, "stop"),
         Finish::Length => (AssessmentStatus::Done, "length"),
@@ -166,7 +173,7 @@ fn outcome_of(answer: Answer) -> Outcome {
         error: None,
         refused: false,
         finish: Some(finish),
-        prompt_version: Some(answer.prompt_version),
+        prompt_version: Some(version.map_or(answer.prompt_version, str::to_owned)),
         prompt_tokens: Some(answer.prompt_tokens),
         new_tokens: Some(answer.new_tokens),
         ms: Some(answer.ms),

@@ -1,6 +1,6 @@
 //! What can be watched of an assessment while it is not final: its text as it grows.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use qponder_shared::AssessmentId;
@@ -46,7 +46,9 @@ pub struct Feed {
     /// Its id.
     pub id: AssessmentId,
     progress: watch::Sender<Progress>,
-    cancelled: AtomicBool,
+    cancelled: watch::Sender<bool>,
+    /// Which model answers.
+    pub(super) lane: usize,
     cancel_on_disconnect: bool,
     /// It has a row, which the recorder writes.
     pub(super) recorded: bool,
@@ -54,12 +56,13 @@ pub struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(id: AssessmentId, cancel_on_disconnect: bool, recorded: bool) -> Self {
+    pub(super) fn new(id: AssessmentId, lane: usize, cancel_on_disconnect: bool, recorded: bool) -> Self {
         let (progress, _) = watch::channel(Progress { phase: Phase::Queued, text: String::new() });
         Self {
             id,
             progress,
-            cancelled: AtomicBool::new(false),
+            cancelled: watch::channel(false).0,
+            lane,
             cancel_on_disconnect,
             recorded,
             listeners: AtomicUsize::new(0),
@@ -68,12 +71,18 @@ impl Feed {
 
     /// Asks the engine to stop; what is written so far stays.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.cancelled.send_replace(true);
     }
 
     /// Whether somebody asked to stop.
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        *self.cancelled.borrow()
+    }
+
+    /// Waits until somebody asks to stop.
+    pub(super) async fn cancellation(&self) {
+        // Fails only when the sender is gone, which this feed holds.
+        let _ = self.cancelled.subscribe().wait_for(|cancelled| *cancelled).await;
     }
 
     /// Begins to listen.
@@ -168,7 +177,9 @@ impl Feeds {
     }
 
     pub(super) fn ahead_of(&self, id: AssessmentId) -> usize {
-        self.lock().range(..id).count()
+        let feeds = self.lock();
+        let Some(lane) = feeds.get(&id).map(|feed| feed.lane) else { return 0 };
+        feeds.range(..id).filter(|(_, feed)| feed.lane == lane).count()
     }
 
     pub(super) fn len(&self) -> usize {

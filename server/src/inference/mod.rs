@@ -7,39 +7,43 @@
 //!                                                          feeds ─▶ event streams
 //! ```
 //!
-//! The model lives on a thread of its own and the web side never waits for it: a full queue is an
+//! Every model has a queue of its own; one behind an endpoint is called by `caller` in the place of an engine.
+//! A local model lives on a thread of its own and the web side never waits for it: a full queue is an
 //! error at once, text travels through watch channels, and the end is written by the recorder.
 
+mod caller;
 mod engine;
 mod feed;
 mod prepare;
 mod recorder;
+mod roster;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use qponder_pipeline::assess::{Assessor, Wording};
-use qponder_shared::api::{Mode, ModelInfo, Sampling};
+use qponder_shared::api::{Mode, ModelInfo, Sampling, ServedModel};
 use qponder_shared::{AssessmentId, ImageId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::decoding::Decoder;
 use crate::metrics::Metrics;
-use crate::store::Store;
 use crate::store::objects::Objects;
+use crate::store::{Store, StoreError};
 use feed::Feeds;
+use roster::Seat;
 
 pub use feed::{Feed, Listener, Phase};
+pub use roster::{Roster, Teacher, Words, prompt_version, takes, words_of};
 
-/// Assessments that may wait. More is refused, since nobody waits that long.
+/// Assessments that may wait for one model. More is refused, since nobody waits that long.
 pub const QUEUE: usize = 256;
 
 /// An assessment that stopped the server this often is not tried again.
 const MAX_ATTEMPTS: i32 = 3;
 
-/// One assessment on its way to the engine.
+/// One assessment on its way to its model.
 pub struct Job {
     /// Its id.
     pub id: AssessmentId,
@@ -49,8 +53,8 @@ pub struct Job {
     pub mode: Mode,
     /// How tokens are sampled.
     pub sampling: Sampling,
-    /// A caller's own words; else the mode's prompt.
-    pub wording: Option<Wording>,
+    /// Other words than the mode's prompt.
+    pub words: Option<Words>,
     /// Stop when the last listener has gone.
     pub cancel_on_disconnect: bool,
 }
@@ -83,9 +87,10 @@ pub enum Refused {
     Stopping,
 }
 
-/// A place in the queue.
+/// A place in a model's queue.
 pub struct Slot<'a> {
     permit: mpsc::Permit<'a, Watched>,
+    lane: usize,
     feeds: &'a Feeds,
 }
 
@@ -93,19 +98,21 @@ impl Slot<'_> {
     /// Takes the place.
     pub fn submit(self, job: Job) -> Arc<Feed> {
         let recorded = matches!(job.picture, Picture::Stored(_));
-        let feed = Arc::new(Feed::new(job.id, job.cancel_on_disconnect, recorded));
+        let feed = Arc::new(Feed::new(job.id, self.lane, job.cancel_on_disconnect, recorded));
         self.feeds.insert(&feed);
         self.permit.send(Watched { job, feed: Arc::clone(&feed) });
         feed
     }
 }
 
-/// The handle that the web side holds.
+/// The handle that the web side holds. Models are named by their place in the list, the default one is 0.
 #[derive(Clone)]
 pub struct Inference {
-    queue: mpsc::Sender<Watched>,
-    feeds: Arc<Feeds>,
+    queues: Arc<[mpsc::Sender<Watched>]>,
+    models: Arc<[ServedModel]>,
+    /// The default model.
     info: Arc<ModelInfo>,
+    feeds: Arc<Feeds>,
     finished: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
 }
@@ -113,63 +120,98 @@ pub struct Inference {
 /// What must be waited for when the server stops.
 pub struct Running {
     inference: Inference,
-    engine: std::thread::JoinHandle<()>,
+    engines: Vec<std::thread::JoinHandle<()>>,
+    callers: Vec<JoinHandle<()>>,
     recorder: JoinHandle<()>,
     store: Store,
 }
 
-/// Starts the engine thread and the tasks around it. Call inside a tokio runtime.
+/// What every model works with.
+pub struct Surroundings<'a> {
+    /// Rows.
+    pub store: &'a Store,
+    /// Bytes.
+    pub objects: &'a Objects,
+    /// Pixels.
+    pub decoder: &'a Decoder,
+    /// Counters.
+    pub metrics: &'a Arc<Metrics>,
+}
+
+/// Starts a thread for each local model, a task for each endpoint, and what is around them. Call inside a
+/// tokio runtime.
 ///
 /// # Errors
 /// When the operating system gives no thread.
-pub fn start(
-    assessor: Assessor,
-    store: &Store,
-    objects: &Objects,
-    decoder: &Decoder,
-    metrics: &Arc<Metrics>,
-) -> std::io::Result<(Inference, Running)> {
-    let (queue, queued) = mpsc::channel(QUEUE);
-    let (ready_in, ready) = mpsc::channel(engine::MAX_BATCH);
+pub fn start(roster: Roster, around: &Surroundings<'_>) -> std::io::Result<(Inference, Running)> {
     let (report, reports) = mpsc::unbounded_channel();
+    let (queues, queued): (Vec<_>, Vec<_>) = roster.seats.iter().map(|_| mpsc::channel(QUEUE)).unzip();
     let inference = Inference {
-        queue,
+        queues: queues.into(),
+        models: roster.seats.iter().map(Seat::served).collect(),
+        info: Arc::new(roster.default),
         feeds: Arc::default(),
-        info: Arc::new(assessor.info().clone()),
         finished: watch::channel(0).0,
         stopping: watch::channel(false).0,
     };
-    let sources =
-        prepare::Sources { store: store.clone(), objects: objects.clone(), decoder: decoder.clone() };
-    tokio::spawn(prepare::run(sources, queued, ready_in, report.clone(), inference.stopping.subscribe()));
-    let stopping = inference.stopping.subscribe();
-    let (runtime, measured) = (tokio::runtime::Handle::current(), Arc::clone(metrics));
-    let engine = std::thread::Builder::new()
-        .name("inference".into())
-        .stack_size(16 << 20)
-        .spawn(move || engine::run(&assessor, &runtime, ready, &report, &stopping, &measured))?;
-    let recorder =
-        tokio::spawn(recorder::run(store.clone(), inference.clone(), reports, Arc::clone(metrics)));
-    let running = Running { inference: inference.clone(), engine, recorder, store: store.clone() };
-    Ok((inference, running))
+    let (mut engines, mut callers) = (Vec::new(), Vec::new());
+    for (lane, (seat, queued)) in roster.seats.into_iter().zip(queued).enumerate() {
+        let stopping = inference.stopping.subscribe();
+        let (store, objects) = (around.store.clone(), around.objects.clone());
+        match seat {
+            Seat::Local { assessor, .. } => {
+                let (ready_in, ready) = mpsc::channel(engine::MAX_BATCH);
+                let sources = prepare::Sources { store, objects, decoder: around.decoder.clone() };
+                tokio::spawn(prepare::run(sources, queued, ready_in, report.clone(), stopping.clone()));
+                let (runtime, report) = (tokio::runtime::Handle::current(), report.clone());
+                let metrics = Arc::clone(around.metrics);
+                let thread =
+                    std::thread::Builder::new().name(format!("inference-{lane}")).stack_size(16 << 20);
+                engines.push(thread.spawn(move || {
+                    engine::run(&assessor, lane, &runtime, ready, &report, &stopping, &metrics);
+                })?);
+            }
+            Seat::Endpoint(teacher) => {
+                let caller = caller::Caller { lane, teacher, store, objects, report: report.clone() };
+                callers.push(tokio::spawn(Arc::new(caller).run(queued, stopping)));
+            }
+        }
+    }
+    let metrics = Arc::clone(around.metrics);
+    let recorder = tokio::spawn(recorder::run(around.store.clone(), inference.clone(), reports, metrics));
+    let store = around.store.clone();
+    Ok((inference.clone(), Running { inference, engines, callers, recorder, store }))
 }
 
 impl Inference {
-    /// The model that answers.
+    /// The default model.
     pub fn info(&self) -> &ModelInfo {
         &self.info
     }
 
-    /// A place in the queue.
+    /// Every model, the default one first.
+    pub fn models(&self) -> &[ServedModel] {
+        &self.models
+    }
+
+    /// The model at a place of the list.
+    pub fn model(&self, lane: usize) -> Option<&ServedModel> {
+        self.models.get(lane)
+    }
+
+    /// The place of a model in the list.
+    pub fn lane_of(&self, name: &str) -> Option<usize> {
+        self.models.iter().position(|model| model.name == name)
+    }
+
+    /// A place in a model's queue.
     ///
     /// # Errors
     /// When there is none, now or ever.
-    pub fn reserve(&self) -> Result<Slot<'_>, Refused> {
-        if *self.stopping.borrow() {
-            return Err(Refused::Stopping);
-        }
-        match self.queue.try_reserve() {
-            Ok(permit) => Ok(Slot { permit, feeds: &self.feeds }),
+    pub fn reserve(&self, lane: usize) -> Result<Slot<'_>, Refused> {
+        let queue = self.queues.get(lane).filter(|_| !*self.stopping.borrow()).ok_or(Refused::Stopping)?;
+        match queue.try_reserve() {
+            Ok(permit) => Ok(Slot { permit, lane, feeds: &self.feeds }),
             Err(mpsc::error::TrySendError::Full(())) => Err(Refused::Full),
             Err(mpsc::error::TrySendError::Closed(())) => Err(Refused::Stopping),
         }
@@ -180,7 +222,7 @@ impl Inference {
         self.feeds.get(id)
     }
 
-    /// How many unfinished assessments are older.
+    /// How many unfinished assessments of the same model are older.
     pub fn ahead_of(&self, id: AssessmentId) -> usize {
         self.feeds.ahead_of(id)
     }
@@ -195,15 +237,17 @@ impl Inference {
         self.finished.subscribe()
     }
 
-    /// Queues what an earlier server left. Waits for places, so run it beside the rest.
+    /// Queues what an earlier server left, each for the model that was asked. Waits for places, so run it
+    /// beside the rest; a full queue of one model does not keep those of another waiting.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn resume(&self, store: &Store) -> Result<(), crate::store::StoreError> {
+    pub async fn resume(&self, store: &Store) -> Result<(), StoreError> {
         let unfinished = store.requeue().await?;
         if !unfinished.is_empty() {
             tracing::info!(count = unfinished.len(), "answering what an earlier server left");
         }
+        let mut of_model: Vec<Vec<Job>> = self.models.iter().map(|_| Vec::new()).collect();
         for earlier in unfinished {
             if earlier.attempts >= MAX_ATTEMPTS {
                 let reason =
@@ -211,36 +255,59 @@ impl Inference {
                 recorder::fail(store, earlier.id, reason).await?;
                 continue;
             }
-            let job = Job {
-                id: earlier.id,
-                picture: Picture::Stored(earlier.image_id),
-                mode: earlier.mode,
-                sampling: earlier.sampling,
-                wording: None,
-                cancel_on_disconnect: earlier.cancel_on_disconnect,
+            let lane = self.lane_of(&earlier.model);
+            let Some((lane, model)) = lane.and_then(|lane| Some((lane, self.model(lane)?))) else {
+                let reason = format!(
+                    "the model {} is no longer served; start the server with it and ask again, or ask another",
+                    earlier.model
+                );
+                recorder::fail(store, earlier.id, reason).await?;
+                continue;
             };
-            match self.queue.reserve().await {
-                Ok(permit) => drop(Slot { permit, feeds: &self.feeds }.submit(job)),
-                Err(_) => break,
+            if let Some(jobs) = of_model.get_mut(lane) {
+                jobs.push(Job {
+                    id: earlier.id,
+                    picture: Picture::Stored(earlier.image_id),
+                    mode: earlier.mode,
+                    sampling: earlier.sampling,
+                    words: words_of(model, earlier.mode),
+                    cancel_on_disconnect: earlier.cancel_on_disconnect,
+                });
             }
         }
+        let queue = |(lane, jobs): (usize, Vec<Job>)| async move {
+            let Some(queue) = self.queues.get(lane) else { return };
+            for job in jobs {
+                match queue.reserve().await {
+                    Ok(permit) => drop(Slot { permit, lane, feeds: &self.feeds }.submit(job)),
+                    Err(_) => return,
+                }
+            }
+        };
+        futures_util::future::join_all(of_model.into_iter().enumerate().map(queue)).await;
         Ok(())
     }
 }
 
 impl Running {
-    /// Takes nothing more, lets the running batch finish for `grace`, and stops it then. What is
+    /// Takes nothing more, lets running batches and calls finish for `grace`, and stops it then. What is
     /// not final goes back to the queue, in its row, for the next server.
     pub async fn stop(self, grace: Duration) {
-        let Self { inference, engine, recorder, store } = self;
+        let Self { inference, engines, callers, recorder, store } = self;
         inference.stopping.send_replace(true);
-        let joined = tokio::task::spawn_blocking(move || engine.join());
+        let joined = async {
+            let threads = tokio::task::spawn_blocking(move || {
+                engines.into_iter().for_each(|engine| drop(engine.join()));
+            });
+            let _ = threads.await;
+            futures_util::future::join_all(callers).await;
+        };
         let mut joined = std::pin::pin!(joined);
         if tokio::time::timeout(grace, &mut joined).await.is_err() {
             for feed in inference.feeds.all() {
                 feed.cancel();
             }
-            // The engine looks at the feeds after every token; this waits for one token.
+            // An engine looks at the feeds after every token; this waits for one token.
             let _ = tokio::time::timeout(grace, &mut joined).await;
         }
         if tokio::time::timeout(grace, recorder).await.is_err() {

@@ -17,6 +17,8 @@ use crate::store::{Store, StoreError};
 pub(super) enum Report {
     /// A batch begins.
     Started {
+        /// The model that answers.
+        lane: usize,
         /// The assessments in it.
         ids: Vec<AssessmentId>,
     },
@@ -49,9 +51,9 @@ pub(super) async fn run(
 ) {
     while let Some(report) = reports.recv().await {
         match report {
-            Report::Started { ids } => {
-                let info = inference.info();
-                if let Err(error) = store.start_assessments(&ids, &info.name, &info.sha256).await {
+            Report::Started { lane, ids } => {
+                let Some(model) = inference.model(lane) else { continue };
+                if let Err(error) = store.start_assessments(&ids, &model.name, &model.sha256).await {
                     tracing::warn!(%error, "assessments could not be marked as running");
                 }
             }

@@ -49,6 +49,8 @@ pub struct Unfinished {
     pub id: AssessmentId,
     /// The image to look at.
     pub image_id: ImageId,
+    /// Name of the model that was asked.
+    pub model: String,
     /// How the model is asked.
     pub mode: Mode,
     /// How tokens are sampled.
@@ -166,8 +168,10 @@ impl Store {
         let Some(earlier) = earlier.map(|row| read(&row)).transpose()? else {
             return Ok(Added::NoImage);
         };
-        let same =
-            earlier.image_id == new.image_id && earlier.mode == new.mode && earlier.sampling == new.sampling;
+        let same = earlier.image_id == new.image_id
+            && earlier.model == new.model
+            && earlier.mode == new.mode
+            && earlier.sampling == new.sampling;
         Ok(if same { Added::Repeated(earlier) } else { Added::KeyTaken })
     }
 
@@ -220,7 +224,7 @@ impl Store {
             .execute(&self.pool)
             .await?;
         let rows = sqlx::query(
-            "select id, image_id, mode, sampling, attempts, cancel_on_disconnect from assessments \
+            "select id, image_id, model, mode, sampling, attempts, cancel_on_disconnect from assessments \
              where status in ('queued', 'running') order by id",
         )
         .fetch_all(&self.pool)
@@ -230,6 +234,7 @@ impl Store {
                 Ok(Unfinished {
                     id: AssessmentId(row.try_get("id")?),
                     image_id: ImageId(row.try_get("image_id")?),
+                    model: row.try_get("model")?,
                     mode: read_mode(row.try_get("mode")?)?,
                     sampling: row.try_get::<Json<Sampling>, _>("sampling")?.0,
                     attempts: row.try_get("attempts")?,
@@ -254,7 +259,7 @@ impl Store {
     }
 
     /// Marks assessments as being answered by a model. One of an earlier server may have been
-    /// queued for another model, so the model is written here again.
+    /// queued for other weights of that name, so the model is written here again.
     ///
     /// # Errors
     /// When the database fails.

@@ -10,6 +10,7 @@ mod learning;
 mod lora;
 mod sft;
 mod spending;
+mod teacher;
 
 use std::borrow::Cow;
 
@@ -23,6 +24,7 @@ pub use learning::{Learning, Optimiser, Part, Precision, Schedule};
 pub use lora::{Lora, Target};
 pub use sft::{Objective, SftRecipe, Train};
 pub use spending::SpendLimits;
+pub use teacher::TeacherRecipe;
 
 /// Why a recipe cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

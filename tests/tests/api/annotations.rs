@@ -1,5 +1,7 @@
 //! Annotations and reviews: versions that stay, who may settle what, and two people at once.
 
+use std::process::Command;
+
 use qponder_tests::client::{Client, text};
 use qponder_tests::people::{first_admin, new_user};
 use qponder_tests::pictures::png;
@@ -163,4 +165,54 @@ fn two_who_write_at_once_lose_nothing() {
     // A second item's reveal is needed for a second annotation; a wrong source is none.
     let wrong = json!({ "text": words("poor", 2.0), "base": 1, "source": place.study });
     assert_eq!(person.post(&path, &wrong).status, 404);
+}
+
+#[test]
+fn what_was_accepted_becomes_a_dataset_that_training_reads() {
+    let place = place();
+    let (person, item, shown) = place.annotator("ada");
+    let datasets = format!("/api/v1/studies/{}/datasets", place.study);
+    let wish = json!({ "name": "Settled", "only_answered": true });
+    // Before anything is accepted there is nothing to learn from.
+    let early = place.admin.post(&datasets, &wish);
+    assert_eq!(problem(&early), "unprocessable");
+    assert!(text(&early.json()["detail"]).contains("accepted annotation"), "{}", early.json());
+    let source = &shown["assessments"][0]["id"];
+    let body = json!({ "text": words("bad", 1.5), "source": source, "base": 0 });
+    let made = person.post(&format!("/api/v1/items/{item}/annotations"), &body).json();
+    let reviews = format!("/api/v1/annotations/{}/reviews", text(&made["id"]));
+    assert_eq!(place.admin.post(&reviews, &json!({ "version": 1, "verdict": "accepted" })).status, 201);
+
+    let first = place.admin.post(&datasets, &wish);
+    assert_eq!(first.status, 201, "{}", first.json());
+    let first = first.json();
+    assert_eq!((first["version"].as_u64(), first["images"].as_u64()), (Some(1), Some(1)));
+    let again = place.admin.post(&datasets, &wish).json();
+    assert_eq!((again["version"].as_u64(), &again["sha256"]), (Some(2), &first["sha256"]));
+    assert_eq!(place.admin.get("/api/v1/datasets").json()["items"][0]["version"], 2);
+
+    let archive = place.admin.get(&format!("/api/v1/datasets/{}/archive", text(&first["id"])));
+    assert_eq!(archive.header("content-type"), "application/x-tar");
+    let folder = data_dir();
+    std::fs::write(folder.path().join("dataset.tar"), &archive.body).expect("it is written");
+    let unpacked = Command::new("tar").args(["-xf", "dataset.tar"]).current_dir(folder.path()).status();
+    assert!(unpacked.expect("tar starts").success());
+    let manifest = std::fs::read_to_string(folder.path().join("manifest.jsonl")).expect("a manifest");
+    let row: Value = serde_json::from_str(manifest.trim()).expect("one line");
+    assert_eq!((row["mos"].as_f64(), &row["answer"]), (Some(3.0), &json!(words("bad", 1.5))));
+    assert!(folder.path().join(text(&row["image"])).is_file());
+    // A cold start learns from it.
+    let recipe = format!(
+        "base = \"{}\"\nout = \"out\"\n[data]\nmanifests = [\"manifest.jsonl\"]\n[train]\nsteps = 2\nbatch = 1\n\
+         micro_batch = 1\nlearning_rate = 1e-4\nwarmup = 1\n[validation]\nimages = 0\n",
+        qponder_tests::server::model().display()
+    );
+    std::fs::write(folder.path().join("recipe.toml"), recipe).expect("it is written");
+    let trained = Command::new(qponder_tests::server::binary())
+        .args(["sft", "--recipe", "recipe.toml"])
+        .current_dir(folder.path())
+        .output()
+        .expect("it starts");
+    assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
+    assert!(folder.path().join("out/model.safetensors").is_file());
 }

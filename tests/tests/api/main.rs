@@ -13,6 +13,7 @@ mod hostile_accounts;
 mod images;
 mod lifecycle;
 mod studies;
+mod models;
 mod tokens;
 mod uploads;
 

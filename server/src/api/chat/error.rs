@@ -57,9 +57,9 @@ impl ChatError {
     }
 
     /// There is no such model.
-    pub fn no_model(asked: &str, there: &str) -> Self {
+    pub fn no_model(asked: &str, there: &[&str]) -> Self {
         let asked: String = asked.chars().take(100).collect();
-        let message = format!("there is no model {asked:?} here; ask for {there:?}");
+        let message = format!("there is no model {asked:?} here; ask for {}", there.join(", "));
         let error = Self::new(StatusCode::NOT_FOUND, "invalid_request_error", message);
         Self { param: Some("model"), code: Some("model_not_found"), ..error }
     }
