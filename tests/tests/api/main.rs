@@ -12,8 +12,8 @@ mod exporting;
 mod hostile_accounts;
 mod images;
 mod lifecycle;
-mod studies;
 mod models;
+mod studies;
 mod tokens;
 mod uploads;
 

@@ -66,7 +66,9 @@ fn a_teacher_behind_an_endpoint_is_asked_with_its_own_prompt() {
     let answer = server.client.assess(&json!({ "image_id": image, "model": "nano-rl" }));
     assert_eq!(answer["status"], "done", "{answer}");
     assert_eq!((&answer["model"], &answer["prompt_version"]), (&"nano-rl".into(), &"distil-blind-1".into()));
-    assert_eq!(answer["parse_ok"], true, "{answer}");
+    // Nano was never taught this prompt: whatever it writes, only what can be read becomes a number.
+    assert!(!text(&answer["text"]).is_empty(), "{answer}");
+    assert_eq!(answer["parse_ok"] == true, !answer["score"].is_null(), "{answer}");
 
     for (body, words) in [
         (json!({ "image_id": image, "model": "nano-rl", "mode": "quick" }), "reason mode"),
@@ -163,7 +165,7 @@ fn what_waits_is_taken_up_by_its_model_or_says_that_it_is_gone() {
     server.kill();
 
     let server = Server::start_with(data.path(), &["--model", &nano("nano-ci")]);
-    let gone = eventually(|| Some(read(&server)).filter(|now| now["status"] != "queued"));
+    let gone = eventually(|| Some(read(&server)).filter(|now| now["status"] == "failed"));
     assert_eq!((&gone["status"], &gone["score"]), (&"failed".into(), &Value::Null));
     let error = text(&gone["error"]);
     assert!(error.contains(&name) && error.contains("no longer served"), "{error}");
