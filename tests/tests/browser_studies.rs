@@ -225,3 +225,85 @@ fn browser_votes_survive_a_dead_server_and_can_be_undone() {
         }
     }
 }
+
+/// Votes of somebody on everything that they are given.
+fn rate_all(client: &Client, study: &str, mut rate: impl FnMut(&str) -> f64) {
+    loop {
+        let given = client.get(&format!("/api/v1/studies/{study}/tasks?limit=1")).json();
+        let Some(task) = given["items"].get(0) else { return };
+        let vote = json!({
+            "item": task["item"], "repeat": task["repeat"], "ms": 900,
+            "key": format!("{}-{}", text(&task["item"]), task["repeat"]),
+            "rating": { "kind": "score", "score": rate(&text(&task["images"][0]["id"])) },
+            "conditions": {
+                "zoom": 1.0, "device_pixel_ratio": 1.0, "viewport_width": 900, "viewport_height": 700,
+            },
+        });
+        let cast = client.post(&format!("/api/v1/studies/{study}/votes"), &vote);
+        assert_eq!(cast.status, 201, "{}", cast.json());
+    }
+}
+
+#[test]
+fn browser_statistics_name_who_rates_at_random() {
+    let data_dir = data_dir();
+    let (server, admin) = serve(data_dir.path());
+    let mut images = add_photographs(&admin);
+    let degraded = data_dir.path().join("degraded");
+    let made = std::process::Command::new(qponder_tests::server::binary())
+        .args(["degrade", "--per-image", "3", "--size", "96", "--seed", "4", "--input"])
+        .arg(root().join("tests/fixtures/photographs"))
+        .arg("--out")
+        .arg(&degraded)
+        .output()
+        .expect("it starts");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let manifest = std::fs::read_to_string(degraded.join("manifest.jsonl")).expect("a manifest");
+    for line in manifest.lines().take(6) {
+        let row: Value = serde_json::from_str(line).expect("a row");
+        let bytes = std::fs::read(degraded.join(text(&row["image"]))).expect("an image");
+        images.push(admin.add_image(&format!("{}.png", text(&row["id"])), &bytes));
+    }
+    assert_eq!(images.len(), 10);
+    for image in &images {
+        assert_eq!(admin.assess(&json!({ "image_id": image, "mode": "quick" }))["status"], "done");
+    }
+    let made =
+        admin.post("/api/v1/studies", &json!({ "name": "Ten", "task": "acr", "overlap": 9, "seed": 3 }));
+    let study = text(&made.json()["id"]);
+    let items = format!("/api/v1/studies/{study}/items");
+    assert_eq!(admin.post(&items, &json!({ "images": images, "repeated": true })).status, 200);
+    for (at, name) in ["ada", "grace", "mary", "sofia", "eve"].into_iter().enumerate() {
+        let person = new_user(&server.client, &admin, "annotator", name);
+        let members = format!("/api/v1/studies/{study}/members");
+        assert_eq!(admin.post(&members, &json!({ "email": format!("{name}@example.org") })).status, 201);
+        let mut count = 0;
+        rate_all(&person, &study, |image| {
+            count += 1;
+            let place = images.iter().position(|one| one == image).expect("one of them");
+            match name {
+                "eve" => [3.0, 1.0, 5.0, 2.0, 4.0, 1.0, 3.0][count * 5 % 7],
+                _ => (1 + (place + usize::from(place % 4 == at)) % 5) as f64,
+            }
+        });
+    }
+    let lead =
+        open_as("studies_statistics", &format!("{}/studies/{study}/statistics", server.client.url), "admin");
+    shows(&lead, "would leave out");
+    lead.choose("screening", "pearson");
+    shows(&lead, "1 person left out");
+    shows(&lead, "Krippendorff");
+    shows(&lead, "quick");
+    lead.picture("statistics");
+    lead.resize(1280, 1900);
+    lead.picture("statistics-long");
+    // A point of the plot opens its image.
+    let point = "const point = document.querySelector('.scatter a'); point.dispatchEvent(new MouseEvent('click', \
+                 { bubbles: true, cancelable: true })); return Boolean(point)";
+    assert_eq!(lead.script(point, &[]), true);
+    lead.wait_until("the image is open", || lead.url().contains("/images/"));
+    lead.resize(390, 860);
+    lead.goto(&format!("{}/studies/{study}/statistics", server.client.url));
+    shows(&lead, "Krippendorff");
+    lead.picture("statistics-phone");
+}

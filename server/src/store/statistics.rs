@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use qponder_shared::api::Mode;
 use qponder_shared::study::ItemKind;
 use qponder_shared::study::statistics::{Predictions, StudyVotes, VotedItem, Voter};
 use qponder_shared::subjective::Rating;
@@ -84,18 +83,18 @@ impl Store {
         .bind(study.0)
         .fetch_all(&mut *connection)
         .await?;
-        let mut models: BTreeMap<(String, &'static str), (Mode, Vec<Option<f64>>)> = BTreeMap::new();
         for row in &rows {
-            let mode = read_mode(row.try_get("mode")?)?;
+            let (model, mode): (String, _) = (row.try_get("model")?, read_mode(row.try_get("mode")?)?);
             let Some(&item) = images.get(&row.try_get::<Uuid, _>("image_id")?) else { continue };
-            let model = models.entry((row.try_get("model")?, mode.name()));
-            let (_, scores) = model.or_insert_with(|| (mode, vec![None; votes.items.len()]));
-            scores[item] = row.try_get("score")?;
+            // The rows of one model and mode follow each other.
+            if votes.predictions.last().is_none_or(|last| (&last.model, last.mode) != (&model, mode)) {
+                let scores = vec![None; votes.items.len()];
+                votes.predictions.push(Predictions { model, mode, scores });
+            }
+            if let Some(last) = votes.predictions.last_mut() {
+                last.scores[item] = row.try_get("score")?;
+            }
         }
-        votes.predictions = models
-            .into_iter()
-            .map(|((model, _), (mode, scores))| Predictions { model, mode, scores })
-            .collect();
         Ok(votes)
     }
 }
