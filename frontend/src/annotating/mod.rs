@@ -6,17 +6,17 @@
 mod drafts;
 mod tray;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use js_sys::Date;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use qponder_shared::StudyId;
 use qponder_shared::api::Assessment;
 use qponder_shared::study::{
     Conditions, Correction, CreateAnnotation, CreateVote, Feedback, Progress, Rating, Reveal, Sheet, Study,
     StudyTask, Task, Thread,
 };
+use qponder_shared::{ItemId, StudyId};
 
 use crate::api::{self, Failure};
 use crate::format::sentence;
@@ -93,6 +93,10 @@ pub struct Annotating {
     /// Votes that have not arrived yet.
     pub unsent: RwSignal<usize>,
     waiting: StoredValue<VecDeque<Task>>,
+    /// What was voted on since the study was opened, and the versions of corrections that were sent: a
+    /// list of tasks that was asked for earlier may still hold them.
+    voted: StoredValue<BTreeSet<(ItemId, u8)>>,
+    corrected: StoredValue<BTreeMap<ItemId, u32>>,
     past: StoredValue<Vec<Visit>>,
     future: StoredValue<Vec<Visit>>,
     /// Revision of the draft that the server has, and the number of changes made here.
@@ -120,6 +124,8 @@ impl Annotating {
             can_redo: RwSignal::new(false),
             unsent: RwSignal::new(0),
             waiting: StoredValue::new(VecDeque::new()),
+            voted: StoredValue::new(BTreeSet::new()),
+            corrected: StoredValue::new(BTreeMap::new()),
             past: StoredValue::new(Vec::new()),
             future: StoredValue::new(Vec::new()),
             revision: StoredValue::new(0),
@@ -136,6 +142,8 @@ impl Annotating {
         self.task.set(None);
         self.step.set(Step::Loading);
         self.waiting.set_value(VecDeque::new());
+        self.voted.set_value(BTreeSet::new());
+        self.corrected.set_value(BTreeMap::new());
         self.past.set_value(Vec::new());
         self.future.set_value(Vec::new());
         self.began_at.set_value(Date::now());
@@ -202,6 +210,9 @@ impl Annotating {
             flag,
         };
         drafts::forget(&task);
+        self.voted.update_value(|voted| {
+            voted.insert((task.item, task.repeat));
+        });
         tray::put(task.study, &vote);
         self.unsent.update(|unsent| *unsent += 1);
         // Whatever the clock says: a draft that was on its way must not come after the vote.
@@ -288,7 +299,11 @@ impl Annotating {
         let body = CreateAnnotation { text, source: correction.source, base };
         spawn_local(async move {
             match studies::annotate(task.item, &body).await {
-                Ok(_) => {
+                Ok(thread) => {
+                    let version = thread.summary.version;
+                    self.corrected.update_value(|corrected| {
+                        corrected.insert(task.item, version);
+                    });
                     self.changes.update_value(|changes| *changes += 1);
                     drafts::forget(&task);
                     app.toasts.say("Sent. A reviewer looks at it next.");
@@ -376,8 +391,15 @@ impl Annotating {
         let here = self.task.get_untracked();
         let is_known = |task: &Task| {
             let same = |item, repeat| (item, repeat) == (task.item, task.repeat);
-            sent.iter().any(|vote| same(vote.item, vote.repeat) && !task.is_rated)
-                || here.as_ref().is_some_and(|here| same(here.item, here.repeat))
+            if here.as_ref().is_some_and(|here| same(here.item, here.repeat)) {
+                return true;
+            }
+            if !task.is_rated {
+                return sent.iter().any(|vote| same(vote.item, vote.repeat))
+                    || self.voted.with_value(|voted| voted.contains(&(task.item, task.repeat)));
+            }
+            let seen = task.returned.as_ref().map_or(0, |thread| thread.version);
+            self.corrected.with_value(|corrected| corrected.get(&task.item).is_some_and(|sent| *sent > seen))
         };
         let fresh: VecDeque<Task> = tasks.items.into_iter().filter(|task| !is_known(task)).collect();
         for image in fresh.iter().flat_map(|task| &task.images) {
