@@ -6,9 +6,10 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// Version, name and text of every migration, oldest first. One that has landed is never edited.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "images and assessments", include_str!("../../../migrations/0001_images_and_assessments.sql")),
     (2, "accounts", include_str!("../../../migrations/0002_accounts.sql")),
+    (4, "compare", include_str!("../../../migrations/0004_compare.sql")),
 ];
 
 /// All migrations in order.
