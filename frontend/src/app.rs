@@ -9,8 +9,11 @@ use wasm_bindgen::JsCast as _;
 use crate::keys;
 use crate::pages::account::AccountPage;
 use crate::pages::audit::AuditPage;
+use crate::pages::compare::ComparePage;
+use crate::pages::compare_image::CompareImagePage;
 use crate::pages::gallery::GalleryPage;
 use crate::pages::image::ImagePage;
+use crate::pages::side_by_side::SideBySidePage;
 use crate::pages::sign_in::SignInPage;
 use crate::pages::unknown::UnknownPage;
 use crate::pages::users::UsersPage;
@@ -107,6 +110,9 @@ fn show(app: State, route: Route) -> AnyView {
             </section>
         }
         .into_any(),
+        Route::Compare => view! { <ComparePage/> }.into_any(),
+        Route::CompareImage(id) => view! { <CompareImagePage id/> }.into_any(),
+        Route::SideBySide(images) => view! { <SideBySidePage images/> }.into_any(),
         Route::Gallery => view! { <GalleryPage/> }.into_any(),
         Route::Image(id) => view! { <ImagePage id/> }.into_any(),
         Route::Welcome => view! { <WelcomePage/> }.into_any(),

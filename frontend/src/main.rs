@@ -7,6 +7,7 @@ mod accounts;
 mod answers;
 mod api;
 mod app;
+mod comparing;
 mod format;
 mod gallery;
 mod keys;

@@ -16,6 +16,12 @@ pub enum Route {
     Account,
     Users,
     Audit,
+    /// Two models on all images.
+    Compare,
+    /// All models on one image.
+    CompareImage(ImageId),
+    /// Two to four images.
+    SideBySide([Option<ImageId>; 4]),
     /// Nothing that exists.
     Unknown,
 }
@@ -33,6 +39,11 @@ impl Route {
             (Some("account"), None, _) => Route::Account,
             (Some("users"), None, _) => Route::Users,
             (Some("audit"), None, _) => Route::Audit,
+            (Some("compare"), None, _) => Route::Compare,
+            (Some("images"), Some(id), Some("compare")) => {
+                id.parse().map_or(Route::Unknown, Route::CompareImage)
+            }
+            (Some("side-by-side"), None, _) => side_by_side().map_or(Route::Unknown, Route::SideBySide),
             _ => Route::Unknown,
         }
     }
@@ -46,9 +57,29 @@ impl Route {
             Route::Account => "/account".to_owned(),
             Route::Users => "/users".to_owned(),
             Route::Audit => "/audit".to_owned(),
+            Route::Compare => "/compare".to_owned(),
+            Route::CompareImage(id) => format!("/images/{id}/compare"),
+            Route::SideBySide(images) => {
+                let ids: Vec<String> = images.iter().flatten().map(ToString::to_string).collect();
+                format!("/side-by-side?images={}", ids.join(","))
+            }
             Route::Gallery | Route::Unknown => "/".to_owned(),
         }
     }
+}
+
+/// The images of the query: two to four.
+fn side_by_side() -> Option<[Option<ImageId>; 4]> {
+    let query = location().search().ok()?;
+    let list = query.trim_start_matches('?').split('&').find_map(|part| part.strip_prefix("images="))?;
+    let list = String::from(js_sys::decode_uri_component(list).ok()?);
+    let ids = list.split(',').map(str::parse).collect::<Result<Vec<ImageId>, _>>().ok()?;
+    let mut images = [None; 4];
+    if !(2..=images.len()).contains(&ids.len()) {
+        return None;
+    }
+    images.iter_mut().zip(ids).for_each(|(slot, id)| *slot = Some(id));
+    Some(images)
 }
 
 /// Goes somewhere, as a link would.

@@ -11,6 +11,7 @@ use qponder_shared::api::{Mode, ServerInfo};
 use crate::accounts;
 use crate::answers::{Answer, Answers};
 use crate::api::{self, Failure};
+use crate::comparing::Comparing;
 use crate::gallery::Gallery;
 use crate::parts::viewer::Viewer;
 use crate::route::Route;
@@ -49,6 +50,8 @@ pub struct App {
     pub uploads: Uploads,
     pub toasts: Toasts,
     pub viewer: Viewer,
+    /// Images that were picked, and those that lie side by side.
+    pub comparing: Comparing,
     /// The assessment that the image page shows.
     pub shown: RwSignal<Option<Answer>>,
     /// Whether the list of keys is open.
@@ -75,6 +78,7 @@ impl App {
             uploads: Uploads::new(),
             toasts: Toasts::new(),
             viewer: Viewer::new(),
+            comparing: Comparing::new(),
             shown: RwSignal::new(None),
             help: RwSignal::new(false),
             announcement: RwSignal::new(String::new()),

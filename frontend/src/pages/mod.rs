@@ -2,8 +2,11 @@
 
 pub mod account;
 pub mod audit;
+pub mod compare;
+pub mod compare_image;
 pub mod gallery;
 pub mod image;
+pub mod side_by_side;
 pub mod sign_in;
 pub mod unknown;
 pub mod users;

@@ -1,10 +1,13 @@
 //! The pieces that pages are made of.
 
 pub mod actions;
+pub mod agreement;
 pub mod attributes;
+pub mod compared_row;
 pub mod connection;
 pub mod copy;
 pub mod details;
+pub mod diff;
 pub mod drop_target;
 pub mod empty;
 pub mod field;
@@ -16,6 +19,9 @@ pub mod invites;
 pub mod level_chip;
 pub mod navigator;
 pub mod reasoning;
+pub mod rewards;
+pub mod scatter;
+pub mod score_line;
 pub mod score_scale;
 pub mod secret;
 pub mod sign_in;
