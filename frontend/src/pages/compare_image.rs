@@ -243,6 +243,7 @@ fn Choice(all: Memo<Vec<String>>, chosen: RwSignal<Vec<String>>, table: Table) -
 
 #[component]
 fn Rows(table: Table, models: Vec<String>) -> impl IntoView {
+    let count = models.len();
     let columns: Vec<(char, String)> = LETTERS.into_iter().zip(models.clone()).collect();
     let base = models.first().cloned();
     let head = columns.into_iter().map(|(letter, model)| view! { <Head table letter model/> });
@@ -286,7 +287,7 @@ fn Rows(table: Table, models: Vec<String>) -> impl IntoView {
         }
     });
     view! {
-        <table class="compare-table">
+        <table class="compare-table" style=format!("--columns:{count}")>
             <thead><tr><td></td>{head.collect_view()}</tr></thead>
             <tbody>
                 {attributes}

@@ -61,5 +61,5 @@ fn number(value: Option<f64>) -> String {
 }
 
 fn signed(value: Option<f64>) -> String {
-    value.map_or("–".to_owned(), |value| format!("{value:+.2}"))
+    value.map_or("–".to_owned(), format::signed)
 }

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use qponder_shared::compare::{ComparedImage, Reading};
 
 use crate::api;
+use crate::format;
 use crate::parts::level_chip::{self, LevelSteps};
 use crate::route::{Route, follow_link};
 use crate::state::App;
@@ -26,7 +27,7 @@ pub fn ComparedRow(item: ComparedImage) -> impl IntoView {
             <td>{score(item.left)}</td>
             <td>{score(item.right)}</td>
             <td class="tabular">
-                {item.difference.map_or("–".to_owned(), |difference| format!("{difference:+.2}"))}
+                {item.difference.map_or("–".to_owned(), format::signed)}
                 {is_far.then(|| view! { <span class="gap" title="A point or more">"≠≠"</span> })}
             </td>
             <td class="tabular">{item.differing.map_or("–".to_owned(), |count| format!("{count} of 6"))}</td>

@@ -46,7 +46,7 @@ pub fn Scatter(statistics: ComparisonStatistics, left: String, right: String) ->
     let note = match (statistics.n, statistics.is_sample) {
         (n, true) => format!("{n} images drawn at random of more"),
         (1, false) => "1 image with both answers".to_owned(),
-        (n, false) => format!("all {n} images with both answers"),
+        (n, false) => format!("All {n} images with both answers"),
     };
     let marks = [1.0, 2.0, 3.0, 4.0, 5.0];
     let grid = marks.map(|mark| {
