@@ -71,8 +71,8 @@ impl Answer {
 pub struct Answers {
     /// Newest first.
     of_image: RwSignal<BTreeMap<ImageId, Vec<Answer>>>,
-    /// Images whose next assessment the server has not taken yet.
-    asking: RwSignal<BTreeSet<ImageId>>,
+    /// Images, and the models that were named, whose next assessment the server has not taken yet.
+    asking: RwSignal<BTreeSet<(ImageId, Option<String>)>>,
 }
 
 impl Answers {
@@ -105,19 +105,46 @@ impl Answers {
     /// Whether an assessment is being asked for.
     #[must_use]
     pub fn is_asking(self, image: ImageId) -> bool {
-        self.asking.with(|asking| asking.contains(&image))
+        self.asking.with(|asking| asking.iter().any(|(asked, _)| *asked == image))
     }
 
-    /// Asks for an assessment and follows it. A full server is asked again until it has a place.
+    /// The newest assessment of an image by a model in reason mode, unless it was cancelled.
+    #[must_use]
+    pub fn reason_of(self, image: ImageId, model: &str) -> Option<Answer> {
+        let is_of = |answer: &&Answer| {
+            answer.assessment.with(|assessment| {
+                assessment.model == model
+                    && assessment.mode == Mode::Reason
+                    && assessment.status != AssessmentStatus::Cancelled
+            })
+        };
+        self.of_image.with(|all| all.get(&image)?.iter().find(is_of).cloned())
+    }
+
+    /// Whether a model is being asked.
+    #[must_use]
+    pub fn is_asking_model(self, image: ImageId, model: &str) -> bool {
+        let asked = (image, Some(model.to_owned()));
+        self.asking.with(|asking| asking.contains(&asked))
+    }
+
+    /// Asks the default model for an assessment and follows it.
     pub fn ask(self, app: App, image: ImageId, mode: Mode, sampling: Sampling) {
-        if !app.allows(Scope::Assess) || self.asking.with_untracked(|asking| asking.contains(&image)) {
+        self.ask_model(app, image, None, mode, sampling);
+    }
+
+    /// Asks a model, or the default one, for an assessment and follows it. A full server is asked again until it
+    /// has a place.
+    pub fn ask_model(self, app: App, image: ImageId, model: Option<String>, mode: Mode, sampling: Sampling) {
+        let asked = (image, model.clone());
+        if !app.allows(Scope::Assess) || self.asking.with_untracked(|asking| asking.contains(&asked)) {
             return;
         }
         self.asking.update(|asking| {
-            asking.insert(image);
+            asking.insert(asked.clone());
         });
         spawn_local(async move {
-            let body = CreateAssessment { image_id: image, model: None, mode, sampling };
+            let body = CreateAssessment { image_id: image, model, mode, sampling };
             let answer = loop {
                 match api::create_assessment(&body).await {
                     Err(Failure::Refused { problem, retry_after }) if problem.status == 503 => {
@@ -128,12 +155,14 @@ impl Answers {
                 }
             };
             self.asking.update(|asking| {
-                asking.remove(&image);
+                asking.remove(&asked);
             });
             match answer {
                 Ok(assessment) => {
                     let answer = self.note(assessment);
-                    let is_watched = app.route.get_untracked() == Route::Image(image);
+                    let route = app.route.get_untracked();
+                    let is_watched =
+                        matches!(route, Route::Image(id) | Route::CompareImage(id) if id == image);
                     if is_watched {
                         app.shown.set(Some(answer.clone()));
                     }
@@ -213,6 +242,11 @@ impl Answers {
         answer.assessment.set(assessment);
         // Tiles ask for the newest one that runs: tell them that this one no longer does.
         self.of_image.notify();
+    }
+
+    /// Takes complete assessments that came another way.
+    pub fn take(self, assessments: impl IntoIterator<Item = Assessment>) {
+        assessments.into_iter().for_each(|assessment| drop(self.note(assessment)));
     }
 
     /// Adds or refreshes one; a text that has grown further here is kept.

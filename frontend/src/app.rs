@@ -10,9 +10,12 @@ use crate::keys;
 use crate::pages::account::AccountPage;
 use crate::pages::annotate::AnnotatePage;
 use crate::pages::audit::AuditPage;
+use crate::pages::compare::ComparePage;
+use crate::pages::compare_image::CompareImagePage;
 use crate::pages::gallery::GalleryPage;
 use crate::pages::image::ImagePage;
 use crate::pages::review::ReviewPage;
+use crate::pages::side_by_side::SideBySidePage;
 use crate::pages::sign_in::SignInPage;
 use crate::pages::statistics::StatisticsPage;
 use crate::pages::studies::StudiesPage;
@@ -113,6 +116,9 @@ fn show(app: State, route: Route) -> AnyView {
         Route::Annotate(id) => view! { <AnnotatePage id/> }.into_any(),
         Route::Statistics(id) => view! { <StatisticsPage id/> }.into_any(),
         Route::Review(id) => view! { <ReviewPage id/> }.into_any(),
+        Route::Compare => view! { <ComparePage/> }.into_any(),
+        Route::CompareImage(id) => view! { <CompareImagePage id/> }.into_any(),
+        Route::SideBySide(images) => view! { <SideBySidePage images/> }.into_any(),
         Route::Gallery => view! { <GalleryPage/> }.into_any(),
         Route::Image(id) => view! { <ImagePage id/> }.into_any(),
         Route::Welcome => view! { <WelcomePage/> }.into_any(),

@@ -66,6 +66,17 @@ pub fn capitalised(word: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
+/// `+0.31`, `−0.31`, `0.00`.
+#[must_use]
+pub fn signed(value: f64) -> String {
+    let text = format!("{:.2}", value.abs());
+    match value {
+        _ if text == "0.00" => text,
+        value if value < 0.0 => format!("−{text}"),
+        _ => format!("+{text}"),
+    }
+}
+
 /// A reason as a sentence: a capital at its beginning and a full stop at its end.
 #[must_use]
 pub fn sentence(reason: &impl ToString) -> String {

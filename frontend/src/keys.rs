@@ -42,6 +42,7 @@ pub const TABLE: [(&str, &[KeyRow]); 4] = [
             (&["K", "←"], "previous image"),
             (&["↑", "↓"], "row above, row below"),
             (&["Enter"], "open"),
+            (&["S", "V"], "pick an image, view the picked ones side by side"),
             (&["R", "Q"], "reason mode, quick mode for new photos"),
             (&["Del"], "delete"),
         ],
@@ -54,6 +55,8 @@ pub const TABLE: [(&str, &[KeyRow]); 4] = [
             (&["Q"], "assess in quick mode"),
             (&["X"], "cancel the assessment that runs"),
             (&["C"], "copy the assessment as JSON"),
+            (&["V"], "compare what models say"),
+            (&["A", "L"], "ask the missing models; link images side by side"),
             (&["+", "−"], "zoom in, zoom out"),
             (&["0", "F"], "1:1 pixels, fit"),
             (&["←", "→", "↑", "↓"], "move around a large image, else next and previous"),
@@ -104,6 +107,8 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
             return match app.route.get_untracked() {
                 Route::Image(id) => press_on_image(app, id, key),
                 Route::Gallery => press_in_gallery(app, key),
+                Route::CompareImage(id) => press_in_comparison(app, id, key),
+                Route::SideBySide(_) => press_side_by_side(app, key),
                 Route::Statistics(study) if key == "Escape" => {
                     route::go(app, Route::Study(study));
                     true
@@ -112,7 +117,12 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
                     route::go(app, Route::Studies);
                     true
                 }
-                Route::Account | Route::Users | Route::Audit | Route::Studies | Route::Review(_)
+                Route::Account
+                | Route::Users
+                | Route::Audit
+                | Route::Studies
+                | Route::Compare
+                | Route::Review(_)
                     if key == "Escape" =>
                 {
                     route::go(app, Route::Gallery);
@@ -131,6 +141,12 @@ fn press_in_gallery(app: App, key: &str) -> bool {
         "k" | "K" | "ArrowLeft" => tile::focus_beside(-1),
         "ArrowDown" => tile::focus_row(1.0),
         "ArrowUp" => tile::focus_row(-1.0),
+        "s" | "S" => {
+            let Some(id) = tile::focused() else { return false };
+            app.comparing.pick(app, id);
+            true
+        }
+        "v" | "V" => app.comparing.view(app),
         "r" | "R" => choose_mode(app, Mode::Reason),
         "q" | "Q" => choose_mode(app, Mode::Quick),
         "Delete" => {
@@ -142,6 +158,47 @@ fn press_in_gallery(app: App, key: &str) -> bool {
         }
         _ => false,
     }
+}
+
+fn press_in_comparison(app: App, id: ImageId, key: &str) -> bool {
+    match key {
+        "Escape" | "v" | "V" => route::go(app, Route::Image(id)),
+        "j" | "J" => turn_comparison(app, id, 1),
+        "k" | "K" => turn_comparison(app, id, -1),
+        "a" | "A" => app.comparing.ask_missing.update(|asked| *asked += 1),
+        _ => return false,
+    }
+    true
+}
+
+fn turn_comparison(app: App, id: ImageId, step: isize) {
+    if let Some(next) = untrack(|| app.gallery.neighbour(id, step)) {
+        route::replace(app, Route::CompareImage(next));
+    }
+}
+
+fn press_side_by_side(app: App, key: &str) -> bool {
+    if key == "Escape" {
+        route::go(app, Route::Gallery);
+        return true;
+    }
+    if matches!(key, "l" | "L") {
+        app.comparing.is_linked.update(|is_linked| *is_linked = !*is_linked);
+        return true;
+    }
+    let Some(viewer) = app.comparing.focused_pane() else { return false };
+    match key {
+        "+" | "=" => viewer.zoom_in(),
+        "-" | "_" => viewer.zoom_out(),
+        "0" | "1" => viewer.one_to_one(),
+        "f" | "F" => viewer.fit(),
+        "ArrowLeft" => viewer.pan(Point { x: PAN, y: 0.0 }),
+        "ArrowRight" => viewer.pan(Point { x: -PAN, y: 0.0 }),
+        "ArrowUp" => viewer.pan(Point { x: 0.0, y: PAN }),
+        "ArrowDown" => viewer.pan(Point { x: 0.0, y: -PAN }),
+        _ => return false,
+    }
+    true
 }
 
 fn choose_mode(app: App, mode: Mode) -> bool {
@@ -171,6 +228,7 @@ fn press_on_image(app: App, id: ImageId, key: &str) -> bool {
             }
         }
         "c" | "C" => copy::copy_shown(app),
+        "v" | "V" => route::go(app, Route::CompareImage(id)),
         "+" | "=" => viewer.zoom_in(),
         "-" | "_" => viewer.zoom_out(),
         "0" | "1" => viewer.one_to_one(),

@@ -8,6 +8,7 @@ mod annotating;
 mod answers;
 mod api;
 mod app;
+mod comparing;
 mod format;
 mod gallery;
 mod keys;

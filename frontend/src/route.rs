@@ -22,6 +22,12 @@ pub enum Route {
     Statistics(StudyId),
     /// The review queue, with one annotation open.
     Review(Option<ThreadId>),
+    /// Two models on all images.
+    Compare,
+    /// All models on one image.
+    CompareImage(ImageId),
+    /// Two to four images.
+    SideBySide([Option<ImageId>; 4]),
     /// Nothing that exists.
     Unknown,
 }
@@ -51,6 +57,11 @@ impl Route {
             (Some("review"), Some(id), None) => {
                 id.parse().map_or(Route::Unknown, |id| Route::Review(Some(id)))
             }
+            (Some("compare"), None, _) => Route::Compare,
+            (Some("images"), Some(id), Some("compare")) => {
+                id.parse().map_or(Route::Unknown, Route::CompareImage)
+            }
+            (Some("side-by-side"), None, _) => side_by_side().map_or(Route::Unknown, Route::SideBySide),
             _ => Route::Unknown,
         }
     }
@@ -70,9 +81,29 @@ impl Route {
             Route::Statistics(id) => format!("/studies/{id}/statistics"),
             Route::Review(None) => "/review".to_owned(),
             Route::Review(Some(id)) => format!("/review/{id}"),
+            Route::Compare => "/compare".to_owned(),
+            Route::CompareImage(id) => format!("/images/{id}/compare"),
+            Route::SideBySide(images) => {
+                let ids: Vec<String> = images.iter().flatten().map(ToString::to_string).collect();
+                format!("/side-by-side?images={}", ids.join(","))
+            }
             Route::Gallery | Route::Unknown => "/".to_owned(),
         }
     }
+}
+
+/// The images of the query: two to four.
+fn side_by_side() -> Option<[Option<ImageId>; 4]> {
+    let query = location().search().ok()?;
+    let list = query.trim_start_matches('?').split('&').find_map(|part| part.strip_prefix("images="))?;
+    let list = String::from(js_sys::decode_uri_component(list).ok()?);
+    let ids = list.split(',').map(str::parse).collect::<Result<Vec<ImageId>, _>>().ok()?;
+    let mut images = [None; 4];
+    if !(2..=images.len()).contains(&ids.len()) {
+        return None;
+    }
+    images.iter_mut().zip(ids).for_each(|(slot, id)| *slot = Some(id));
+    Some(images)
 }
 
 /// Goes somewhere, as a link would.

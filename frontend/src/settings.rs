@@ -62,6 +62,13 @@ pub fn store(key: &str, value: &str) {
     }
 }
 
+/// A stored text; empty where there is none.
+#[must_use]
+pub fn text(key: &str) -> String {
+    let storage = window().local_storage().ok().flatten();
+    storage.and_then(|storage| storage.get_item(&format!("qponder.{key}")).ok().flatten()).unwrap_or_default()
+}
+
 fn stored<T: Copy + Default, const N: usize>(key: &str, all: [T; N], name: fn(T) -> &'static str) -> T {
     let storage = window().local_storage().ok().flatten();
     let value = storage.and_then(|storage| storage.get_item(&format!("qponder.{key}")).ok().flatten());

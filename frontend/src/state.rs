@@ -12,6 +12,7 @@ use crate::accounts;
 use crate::annotating::Annotating;
 use crate::answers::{Answer, Answers};
 use crate::api::{self, Failure};
+use crate::comparing::Comparing;
 use crate::gallery::Gallery;
 use crate::parts::viewer::Viewer;
 use crate::route::Route;
@@ -52,6 +53,8 @@ pub struct App {
     pub viewer: Viewer,
     /// The study that somebody works on.
     pub annotating: Annotating,
+    /// Images that were picked, and those that lie side by side.
+    pub comparing: Comparing,
     /// The assessment that the image page shows.
     pub shown: RwSignal<Option<Answer>>,
     /// Whether the list of keys is open.
@@ -79,6 +82,7 @@ impl App {
             toasts: Toasts::new(),
             viewer: Viewer::new(),
             annotating: Annotating::new(),
+            comparing: Comparing::new(),
             shown: RwSignal::new(None),
             help: RwSignal::new(false),
             announcement: RwSignal::new(String::new()),

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::compare::Label;
 use crate::grammar::Response;
 use crate::{AssessmentId, ImageId, Score};
 
@@ -105,6 +106,9 @@ pub struct Image {
     pub created_at: String,
     /// The newest finished assessment.
     pub latest: Option<AssessmentSummary>,
+    /// What its score should be, as far as somebody knows: MOS before proxies, the newest first.
+    #[serde(default)]
+    pub labels: Vec<Label>,
 }
 
 /// What the gallery shows of an assessment.
@@ -253,9 +257,9 @@ pub struct ServerInfo {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ModelRole {
-    /// It is Q-Ponder's own, asked with the short prompt that it was trained on.
+    /// It is Q-Ponder's own.
     Model,
-    /// Others are compared with it; it is asked with the prompt for teachers.
+    /// Others are compared with it.
     Teacher,
 }
 
@@ -284,6 +288,8 @@ pub struct ServedModel {
     pub sha256: String,
     /// Unknown of an endpoint.
     pub parameters: Option<u64>,
+    /// The prompt that it is asked for reasons with.
+    pub prompt_version: String,
 }
 
 impl ServedModel {

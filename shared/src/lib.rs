@@ -8,6 +8,7 @@
 pub mod account;
 pub mod api;
 pub mod attribute;
+pub mod compare;
 pub mod dataset;
 pub mod distortion;
 pub mod grammar;

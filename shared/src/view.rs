@@ -85,6 +85,26 @@ impl View {
         Self { origin, ..self }.within(image, stage)
     }
 
+    /// What of the image is in the middle of the viewer, as fractions; outside of `0.0..=1.0` beside the image.
+    #[must_use]
+    pub fn middle(self, image: Size, stage: Size) -> Point {
+        let axis = |origin: f64, image: f64, stage: f64| {
+            (stage / 2.0 - origin) / (image * self.zoom).max(f64::MIN_POSITIVE)
+        };
+        Point {
+            x: axis(self.origin.x, image.width, stage.width),
+            y: axis(self.origin.y, image.height, stage.height),
+        }
+    }
+
+    /// As another image is seen: at the same zoom, with the same relative place in the middle. Where this image
+    /// does not reach so far, it stays at its edge.
+    #[must_use]
+    pub fn like(other: View, middle: Point, image: Size, stage: Size) -> Self {
+        let zoom = limited(other.zoom, image, stage);
+        Self { zoom, origin: Point::default() }.looking_at(middle, image, stage)
+    }
+
     /// The next larger zoom that the keys offer.
     #[must_use]
     pub fn step_in(self) -> f64 {
@@ -163,6 +183,20 @@ mod tests {
     #[test]
     fn fitting_never_enlarges() {
         assert_eq!(View::fitted(Size { width: 10.0, height: 10.0 }, STAGE).zoom, 1.0);
+    }
+
+    #[test]
+    fn linked_images_show_the_same_place_at_the_same_zoom() {
+        let (large, small) = (Size { width: 4000.0, height: 3000.0 }, Size { width: 2000.0, height: 1500.0 });
+        let led = View::centred(2.0, large, STAGE).looking_at(Point { x: 0.3, y: 0.7 }, large, STAGE);
+        let follows = View::like(led, led.middle(large, STAGE), small, STAGE);
+        let middle = follows.middle(small, STAGE);
+        assert_eq!(follows.zoom, 2.0);
+        assert!((middle.x - 0.3).abs() < 1e-3 && (middle.y - 0.7).abs() < 1e-3, "{middle:?}");
+        // A small image cannot leave its place.
+        let tiny = Size { width: 40.0, height: 30.0 };
+        let middle = View::like(led, led.middle(large, STAGE), tiny, STAGE).middle(tiny, STAGE);
+        assert!((middle.x - 0.5).abs() < 0.02 && (middle.y - 0.5).abs() < 0.02, "{middle:?}");
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl Browser {
     /// Clicks the button or link of that text, once it is there and can be used.
     pub fn click(&self, text: &str) {
         let find = "const all = [...document.querySelectorAll('button, a, summary')];\
-                    const it = all.findLast((one) => one.innerText.trim() === arguments[0] && !one.disabled\
+                    const it = all.findLast((one) => one.innerText?.trim() === arguments[0] && !one.disabled\
                         && one.checkVisibility());\
                     it?.click(); return Boolean(it)";
         self.wait_until(&format!("{text:?} can be clicked"), || self.script(find, &[json!(text)]) == true);

@@ -13,6 +13,7 @@ use crate::format;
 use crate::gallery::Loading;
 use crate::parts::empty::Empty;
 use crate::parts::tile::{self, Tile};
+use crate::route::{Route, follow_link};
 use crate::state::App;
 
 /// The page at `/`.
@@ -64,6 +65,7 @@ fn Grid() -> impl IntoView {
     view! {
         <div class="toolbar">
             <p class="muted">{count}</p>
+            <Picked/>
             <SortChoice/>
         </div>
         <ul class="grid" id="grid">
@@ -80,6 +82,25 @@ fn Grid() -> impl IntoView {
             }.into_any(),
             _ => view! { <More/> }.into_any(),
         }}
+    }
+}
+
+/// What can be done with the images that were picked.
+#[component]
+fn Picked() -> impl IntoView {
+    let app = App::get();
+    let count = Memo::new(move |_| app.comparing.picked.with(Vec::len));
+    view! {
+        <Show when=move || { count.get() > 0 } fallback=move || view! {
+            <a class="button is-plain" href=Route::Compare.path() on:click=follow_link(app, Route::Compare)>"Compare models"</a>
+        }>
+            <div class="picked">
+                <span>{move || format!("{} picked", count.get())}</span>
+                <button class="button is-primary" disabled=move || { count.get() < 2 } title="Two to four images (V)"
+                    on:click=move |_| { app.comparing.view(app); }>"Side by side"</button>
+                <button class="button" on:click=move |_| app.comparing.picked.set(Vec::new())>"Clear"</button>
+            </div>
+        </Show>
     }
 }
 

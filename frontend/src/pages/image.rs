@@ -123,6 +123,8 @@ fn Loaded(image: Image) -> impl IntoView {
                 </header>
                 <Reasoning id/>
                 <Actions image=panel_image/>
+                <a class="button is-plain" href=Route::CompareImage(id).path() title="Compare (V)"
+                    on:click=follow_link(App::get(), Route::CompareImage(id))>"Compare what models say"</a>
                 <Details id/>
                 <HistoryList id/>
             </div>

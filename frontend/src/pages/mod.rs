@@ -3,9 +3,12 @@
 pub mod account;
 pub mod annotate;
 pub mod audit;
+pub mod compare;
+pub mod compare_image;
 pub mod gallery;
 pub mod image;
 pub mod review;
+pub mod side_by_side;
 pub mod sign_in;
 pub mod statistics;
 pub mod studies;

@@ -1,12 +1,15 @@
 //! The pieces that pages are made of.
 
 pub mod actions;
+pub mod agreement;
 pub mod attributes;
+pub mod compared_row;
 pub mod connection;
 pub mod copy;
 pub mod correction;
 pub mod datasets;
 pub mod details;
+pub mod diff;
 pub mod drop_target;
 pub mod empty;
 pub mod field;
@@ -24,6 +27,9 @@ pub mod mos_plot;
 pub mod navigator;
 pub mod rating;
 pub mod reasoning;
+pub mod rewards;
+pub mod scatter;
+pub mod score_line;
 pub mod score_scale;
 pub mod secret;
 pub mod sign_in;

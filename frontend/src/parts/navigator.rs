@@ -7,7 +7,7 @@ use wasm_bindgen::JsCast as _;
 use web_sys::{HtmlElement, PointerEvent};
 
 use crate::api;
-use crate::state::App;
+use crate::parts::viewer::Viewer;
 
 /// Shown while some of the image lies outside the viewer; pressing it moves the frame.
 #[component]
@@ -15,7 +15,7 @@ pub fn Navigator(
     /// Which image.
     id: ImageId,
 ) -> impl IntoView {
-    let viewer = App::get().viewer;
+    let viewer = Viewer::get();
     let is_useful = Memo::new(move |_| viewer.view.get().overflows(viewer.image.get(), viewer.stage.get()));
     let frame = move || {
         let part = viewer.view.get().visible(viewer.image.get(), viewer.stage.get());
@@ -41,6 +41,7 @@ pub fn Navigator(
         };
         let (image, stage) = (viewer.image.get_untracked(), viewer.stage.get_untracked());
         viewer.view.update(|view| *view = view.looking_at(at, image, stage));
+        viewer.show_the_way();
     };
     view! {
         <Show when=move || is_useful.get()>

@@ -61,6 +61,10 @@ pub fn Tile(card: Card) -> impl IntoView {
                     {state}
                 </div>
             </a>
+            <label class="tile-pick" class:is-picked=move || app.comparing.is_picked(id)>
+                <input type="checkbox" tabindex="-1" aria-label=format!("Pick {name}") title="Pick (S)"
+                    prop:checked=move || app.comparing.is_picked(id) on:change=move |_| app.comparing.pick(app, id)/>
+            </label>
             {move || app.session.may(Scope::Assess).then(|| {
                 let name = removed_name.clone();
                 view! {

@@ -28,9 +28,34 @@ pub struct Viewer {
     /// How far the stage's corner is off the grid of device pixels, which happens where the browser
     /// itself is zoomed.
     off_grid: RwSignal<Point>,
+    /// Viewers that follow this one.
+    followers: StoredValue<Vec<Viewer>>,
 }
 
 impl Viewer {
+    /// The viewer that a page has made for this part of it, or the app's own.
+    #[must_use]
+    pub fn get() -> Self {
+        use_context().unwrap_or_else(|| App::get().viewer)
+    }
+
+    /// Lets others follow: they show the same relative place at the same zoom.
+    pub fn lead(self, followers: Vec<Viewer>) {
+        self.followers.set_value(followers);
+    }
+
+    /// Makes those that follow show what this one shows.
+    pub fn show_the_way(self) {
+        let (image, stage) = self.sizes();
+        let view = self.view.get_untracked();
+        let middle = view.middle(image, stage);
+        for follower in self.followers.get_value() {
+            let (image, stage) = follower.sizes();
+            follower.is_fitted.set(false);
+            follower.view.set(View::like(view, middle, image, stage));
+        }
+    }
+
     /// A viewer with nothing in it.
     #[must_use]
     pub fn new() -> Self {
@@ -40,6 +65,7 @@ impl Viewer {
             stage: RwSignal::new(Size::default()),
             is_fitted: RwSignal::new(false),
             off_grid: RwSignal::new(Point::default()),
+            followers: StoredValue::new(Vec::new()),
         }
     }
 
@@ -54,6 +80,7 @@ impl Viewer {
     pub fn pan(self, by: Point) {
         let (image, stage) = self.sizes();
         self.view.update(|view| *view = view.panned(by, image, stage));
+        self.show_the_way();
     }
 
     /// To the next zoom that the keys offer.
@@ -76,6 +103,7 @@ impl Viewer {
         let (image, stage) = self.sizes();
         self.is_fitted.set(true);
         self.view.set(View::fitted(image, stage));
+        self.show_the_way();
     }
 
     /// Zooms around a point of the stage.
@@ -83,6 +111,7 @@ impl Viewer {
         let (image, stage) = self.sizes();
         self.is_fitted.set(false);
         self.view.update(|view| *view = view.zoomed(zoom, anchor, image, stage));
+        self.show_the_way();
     }
 
     fn zoom_at_centre(self, zoom: f64) {
@@ -142,7 +171,7 @@ pub fn ViewerStage(
     #[prop(optional)]
     keeps_zoom: bool,
 ) -> impl IntoView {
-    let viewer = App::get().viewer;
+    let viewer = Viewer::get();
     let stage = NodeRef::<html::Div>::new();
     let is_loaded = RwSignal::new(false);
     let is_failed = RwSignal::new(false);
@@ -217,7 +246,7 @@ pub fn ViewerStage(
 
 #[component]
 fn ZoomBar() -> impl IntoView {
-    let viewer = App::get().viewer;
+    let viewer = Viewer::get();
     let percent = move || {
         let percent = viewer.view.get().zoom * 100.0;
         if percent < 10.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }

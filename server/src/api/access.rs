@@ -88,6 +88,12 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/annotations/{id}", Needs(Scope::Annotate)),
     ("POST", "/api/v1/annotations/{id}/comments", Needs(Scope::Annotate)),
     ("POST", "/api/v1/annotations/{id}/reviews", Needs(Scope::Review)),
+    // Comparing models; who only rates sees none of it.
+    ("PUT", "/api/v1/images/{id}/labels", Needs(Scope::Train)),
+    ("GET", "/api/v1/images/{id}/comparison", Needs(Scope::Assess)),
+    ("GET", "/api/v1/comparison", Needs(Scope::Assess)),
+    ("GET", "/api/v1/comparison/statistics", Needs(Scope::Assess)),
+    ("GET", "/api/v1/comparison/models", Needs(Scope::Assess)),
     // The OpenAI dialect.
     ("GET", "/v1/models", Needs(Scope::Read)),
     ("POST", "/v1/chat/completions", Needs(Scope::Assess)),

@@ -71,7 +71,7 @@ pub async fn list(
     };
     let mut page = store.images(query.sort, cursor, limit).await?;
     if is_blind(&caller) {
-        page.items.iter_mut().for_each(|image| image.latest = None);
+        page.items.iter_mut().for_each(hide_opinions);
     }
     Ok(axum::Json(page))
 }
@@ -88,7 +88,7 @@ pub async fn read(
 ) -> Result<axum::Json<Image>, ApiError> {
     let mut image = find(&store, id).await?;
     if is_blind(&caller) {
-        image.latest = None;
+        hide_opinions(&mut image);
     }
     Ok(axum::Json(image))
 }
@@ -128,6 +128,12 @@ pub async fn delete(
 /// reveals after their vote. Their tokens see no more than they do.
 fn is_blind(caller: &Caller) -> bool {
     caller.user.as_ref().is_some_and(|user| !user.role.scopes().contains(&Scope::Assess))
+}
+
+/// Takes away what others say of an image.
+fn hide_opinions(image: &mut Image) {
+    image.latest = None;
+    image.labels.clear();
 }
 
 /// Refuses what would tell a model's opinion to somebody who rates.

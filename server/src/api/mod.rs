@@ -6,6 +6,7 @@ mod assessments;
 mod audit;
 mod chat;
 mod client_name;
+mod compare;
 mod cookie;
 mod datasets;
 mod denied;
@@ -17,6 +18,7 @@ mod gate;
 mod images;
 mod info;
 mod invites;
+mod labels;
 mod problem;
 mod public_url;
 mod request_log;
@@ -180,6 +182,11 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(assessments::create))
         .routes(routes!(assessments::read, assessments::cancel))
         .routes(routes!(events::events))
+        .routes(routes!(labels::set))
+        .routes(routes!(compare::of_image))
+        .routes(routes!(compare::list))
+        .routes(routes!(compare::statistics))
+        .routes(routes!(compare::models))
         .fallback(no_such_route)
 }
 

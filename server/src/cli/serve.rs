@@ -56,7 +56,7 @@ pub struct ServeArgs {
     /// default model, and any can be asked by its name.
     #[arg(long, value_name = "DIR", env = "QPONDER_MODEL")]
     model: Vec<PathBuf>,
-    /// A checkpoint directory of a teacher, which is asked with the prompt for teachers.
+    /// A checkpoint directory of a teacher, to compare with; see --teacher-prompt.
     #[arg(long, value_name = "DIR", env = "QPONDER_TEACHER")]
     teacher: Option<PathBuf>,
     /// A TOML file with the `[endpoint]` of a teacher: an OpenAI-compatible chat endpoint. Its keys are those of a
@@ -64,6 +64,9 @@ pub struct ServeArgs {
     /// variable that `api_key_env` names.
     #[arg(long, value_name = "FILE", env = "QPONDER_TEACHER_ENDPOINT")]
     teacher_endpoint: Option<PathBuf>,
+    /// How teachers are asked for reasons.
+    #[arg(long, value_enum, value_name = "PROMPT", default_value = "expert", env = "QPONDER_TEACHER_PROMPT")]
+    teacher_prompt: roster::TeacherPrompt,
     /// Where to run the models: cpu, or cuda:N where this program was built for CUDA.
     #[arg(long, value_name = "DEVICE", default_value_t, env = "QPONDER_DEVICE")]
     device: Place,
@@ -213,6 +216,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
             tracing::error!(%error, "what an earlier server left could not be taken up");
         }
     });
+    let reading = tokio::spawn(read_earlier(store.clone()));
     tracing::info!(%address, "listening");
     // For people and for scripts, on standard output: the address, then what else there is to know. Nobody
     // may be reading it. A link is a secret, so it goes into no log.
@@ -226,6 +230,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     });
     stop.send_replace(true);
     resuming.abort();
+    reading.abort();
     running.stop(GRACE).await;
     match tokio::time::timeout(GRACE, server).await {
         Ok(ended) => ended??,
@@ -233,6 +238,20 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     }
     store.close().await;
     Ok(())
+}
+
+/// Reads the answers that an earlier version has not read for comparisons, while everything else goes on.
+async fn read_earlier(store: Store) {
+    loop {
+        match store.read_earlier().await {
+            Ok(0) => return,
+            Ok(count) => tracing::info!(count, "read earlier answers for comparisons"),
+            Err(error) => {
+                tracing::error!(%error, "earlier answers could not be read; comparisons lack them until the next start");
+                return;
+            }
+        }
+    }
 }
 
 /// The signals that end the server.

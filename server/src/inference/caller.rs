@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use qponder_pipeline::assess::Wording;
 use qponder_pipeline::endpoint::{Backoff, CallError, Cause, Pace, Picture as File, Question, Reply};
 use qponder_shared::api::{AssessmentStatus, Sampling};
-use qponder_shared::{grammar, prompt};
+use qponder_shared::grammar;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -27,7 +27,7 @@ use crate::store::objects::{Kind, Objects};
 pub(super) struct Caller {
     /// Its place in the list of models.
     pub lane: usize,
-    pub teacher: Teacher,
+    pub teacher: Arc<Teacher>,
     pub store: Store,
     pub objects: Objects,
     pub report: mpsc::UnboundedSender<Report>,
@@ -62,7 +62,7 @@ impl Caller {
     }
 
     async fn answer(
-        self: Arc<Self>,
+        &self,
         watched: Watched,
         pace: &Pace,
         place: OwnedSemaphorePermit,
@@ -97,17 +97,18 @@ impl Caller {
     }
 
     /// Calls until there is an answer or no hope of one.
-    async fn ask(self: &Arc<Self>, job: &Job, place: OwnedSemaphorePermit) -> Result<Reply, String> {
+    async fn ask(&self, job: &Job, place: OwnedSemaphorePermit) -> Result<Reply, String> {
         let settings = &self.teacher.settings;
         let file = Arc::new(File::new(self.bytes(&job.picture).await?).map_err(|error| error.to_string())?);
-        let wording = job.words.as_ref().map_or_else(standard, |words| words.wording.clone());
+        let wording =
+            job.words.as_ref().map(|words| words.wording.clone()).ok_or("there is nothing to ask it")?;
         let (first, longest) = (seconds(settings.first_wait), seconds(settings.longest_wait));
         let mut backoff = Backoff::new(first, longest, job.id.0.as_u64_pair().1, 0);
         let place = Arc::new(place);
         let mut attempt = 0;
         loop {
             let call = Call {
-                caller: Arc::clone(self),
+                teacher: Arc::clone(&self.teacher),
                 file: Arc::clone(&file),
                 wording: wording.clone(),
                 sampling: job.sampling,
@@ -165,9 +166,9 @@ impl Caller {
     }
 }
 
-/// A call on its way to the blocking pool.
+/// A call on its way to the blocking pool. It holds nothing that a stopping server waits for.
 struct Call {
-    caller: Arc<Caller>,
+    teacher: Arc<Teacher>,
     file: Arc<File>,
     wording: Wording,
     sampling: Sampling,
@@ -178,12 +179,8 @@ impl Call {
     fn make(&self) -> Result<Reply, CallError> {
         let Wording { system, user } = &self.wording;
         let question = Question { system, user, picture: &self.file, sampling: self.sampling };
-        self.caller.teacher.endpoint.call(&question)
+        self.teacher.endpoint.call(&question)
     }
-}
-
-fn standard() -> Wording {
-    Wording { system: prompt::SYSTEM.to_owned(), user: prompt::DISTIL_BLIND.text.to_owned() }
 }
 
 fn seconds(seconds: f64) -> Duration {

@@ -172,6 +172,7 @@ pub fn start(roster: Roster, around: &Surroundings<'_>) -> std::io::Result<(Infe
                 })?);
             }
             Seat::Endpoint(teacher) => {
+                let teacher = Arc::new(teacher);
                 let caller = caller::Caller { lane, teacher, store, objects, report: report.clone() };
                 callers.push(tokio::spawn(Arc::new(caller).run(queued, stopping)));
             }

@@ -3,7 +3,7 @@
 use qponder_pipeline::assess::{Assessor, Wording};
 use qponder_pipeline::endpoint::{Endpoint, EndpointError};
 use qponder_shared::api::{Mode, ModelInfo, ModelPlace, ModelRole, Sampling, ServedModel};
-use qponder_shared::prompt;
+use qponder_shared::prompt::{self, Prompt};
 use qponder_shared::recipe::EndpointRecipe;
 use sha2::{Digest as _, Sha256};
 
@@ -22,6 +22,8 @@ pub struct Teacher {
     pub settings: EndpointRecipe,
     /// What calls it.
     pub endpoint: Endpoint,
+    /// The prompt for reasons.
+    pub prompt: Prompt,
 }
 
 impl Teacher {
@@ -29,9 +31,9 @@ impl Teacher {
     ///
     /// # Errors
     /// When the key is not there.
-    pub fn new(settings: EndpointRecipe) -> Result<Self, EndpointError> {
+    pub fn new(settings: EndpointRecipe, prompt: Prompt) -> Result<Self, EndpointError> {
         let endpoint = Endpoint::new(&settings)?;
-        Ok(Self { settings, endpoint })
+        Ok(Self { settings, endpoint, prompt })
     }
 
     /// Tells it from others of its name: SHA-256 over the base URL, a line feed, and the name.
@@ -45,19 +47,20 @@ impl Teacher {
 /// One model and where it runs.
 #[expect(clippy::large_enum_variant, reason = "a handful at the start, moved once")]
 pub(super) enum Seat {
-    Local { role: ModelRole, assessor: Assessor },
+    Local { role: ModelRole, assessor: Assessor, prompt: Prompt },
     Endpoint(Teacher),
 }
 
 impl Seat {
     pub(super) fn served(&self) -> ServedModel {
         match self {
-            Seat::Local { role, assessor } => ServedModel {
+            Seat::Local { role, assessor, prompt } => ServedModel {
                 name: assessor.info().name.clone(),
                 role: *role,
                 place: ModelPlace::Local,
                 sha256: assessor.info().sha256.clone(),
                 parameters: Some(assessor.info().parameters),
+                prompt_version: prompt.version.to_owned(),
             },
             Seat::Endpoint(teacher) => ServedModel {
                 name: teacher.settings.model.clone(),
@@ -65,6 +68,7 @@ impl Seat {
                 place: ModelPlace::Endpoint,
                 sha256: teacher.sha256(),
                 parameters: None,
+                prompt_version: teacher.prompt.version.to_owned(),
             },
         }
     }
@@ -87,15 +91,27 @@ impl Roster {
     /// Of the default model alone.
     pub fn new(assessor: Assessor) -> Self {
         let default = assessor.info().clone();
-        Self { default, seats: vec![Seat::Local { role: ModelRole::Model, assessor }] }
+        Self { default, seats: vec![Self::own(assessor)] }
+    }
+
+    fn own(assessor: Assessor) -> Seat {
+        Seat::Local { role: ModelRole::Model, assessor, prompt: prompt::current(Mode::Reason) }
     }
 
     /// Adds a local model.
     ///
     /// # Errors
     /// When another one has its name.
-    pub fn add(&mut self, assessor: Assessor, role: ModelRole) -> Result<(), SameName> {
-        self.seat(Seat::Local { role, assessor })
+    pub fn add(&mut self, assessor: Assessor) -> Result<(), SameName> {
+        self.seat(Self::own(assessor))
+    }
+
+    /// Adds a local teacher and the prompt that it is asked for reasons with.
+    ///
+    /// # Errors
+    /// When another model has its name.
+    pub fn add_teacher(&mut self, assessor: Assessor, prompt: Prompt) -> Result<(), SameName> {
+        self.seat(Seat::Local { role: ModelRole::Teacher, assessor, prompt })
     }
 
     /// Adds a teacher behind an endpoint.
@@ -116,12 +132,13 @@ impl Roster {
     }
 }
 
-/// The words for a model in a mode: a teacher is asked for reasons with the prompt for teachers, all else with
-/// the mode's own prompt.
+/// Words for a model in a mode where it is not asked with the mode's own prompt. One behind an endpoint always
+/// needs to be told.
 pub fn words_of(model: &ServedModel, mode: Mode) -> Option<Words> {
-    let is_taught = model.role == ModelRole::Teacher && mode == Mode::Reason;
-    let asked = prompt::DISTIL_BLIND;
-    is_taught.then(|| Words {
+    let own = prompt::current(mode);
+    let is_taught = mode == Mode::Reason && model.prompt_version == prompt::DISTIL_BLIND.version;
+    let asked = if is_taught { prompt::DISTIL_BLIND } else { own };
+    (is_taught || model.place == ModelPlace::Endpoint).then(|| Words {
         wording: Wording { system: prompt::SYSTEM.to_owned(), user: asked.text.to_owned() },
         version: Some(asked.version),
     })

@@ -9,6 +9,7 @@ use sqlx::types::Json;
 
 use super::audit::{By, Change, note};
 use super::images::rfc3339;
+use super::readings::note_reading;
 use super::{Store, StoreError};
 
 /// An assessment that was asked for.
@@ -215,6 +216,21 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// Of each model the newest complete assessment of an image in each mode, by the models' names.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn newest_of_each_model(&self, image: ImageId) -> Result<Vec<Assessment>, StoreError> {
+        let rows = sqlx::query(select_assessment!(
+            "where id in (select distinct on (model, mode) id from assessments \
+             where image_id = $1 and status = 'done' order by model, mode, id desc) order by model, mode"
+        ))
+        .bind(image.0)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
     /// Assessments that an earlier server left unanswered, oldest first. They are queued again.
     ///
     /// # Errors
@@ -323,6 +339,7 @@ impl Store {
             .bind(outcome.score.map(Score::get))
             .execute(&mut *transaction)
             .await?;
+            note_reading(&mut transaction, ImageId(image), id, &outcome.text).await?;
         }
         transaction.commit().await?;
         self.assessment(id).await

@@ -1,8 +1,10 @@
 //! Images: rows, listings, and the lock that keeps a row and its bytes together.
 
 use qponder_shared::api::{AssessmentSummary, Image, Page};
+use qponder_shared::compare::Label;
 use qponder_shared::{AssessmentId, ImageId, Score};
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -101,12 +103,25 @@ impl Cursor {
     }
 }
 
+/// What [`read`] reads, of `images` and of `assessments` joined as the latest.
+macro_rules! image_columns {
+    () => {
+        concat!(
+            "images.id, images.name, images.sha256, images.format, images.width, images.height, ",
+            "images.bytes, images.created_at, images.latest_score, ",
+            "assessments.id as latest_id, assessments.mode as latest_mode, assessments.model as latest_model, ",
+            "(select coalesce(jsonb_agg(jsonb_build_object('kind', kind, 'source', source, 'value', value, 'n', n, ",
+            "'sd', sd) order by kind, created_at desc, source), '[]') from labels where image_id = images.id) as labels "
+        )
+    };
+}
+pub(super) use image_columns;
+
 macro_rules! select_image {
     ($rest:literal) => {
         concat!(
-            "select images.id, images.name, images.sha256, images.format, images.width, images.height, ",
-            "images.bytes, images.created_at, images.latest_score, ",
-            "assessments.id as latest_id, assessments.mode as latest_mode, assessments.model as latest_model ",
+            "select ",
+            image_columns!(),
             "from images left join assessments on assessments.id = images.latest ",
             $rest
         )
@@ -296,7 +311,7 @@ fn to_i32(value: usize) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
-fn read(row: &PgRow) -> Result<Image, StoreError> {
+pub(super) fn read(row: &PgRow) -> Result<Image, StoreError> {
     let created_at: OffsetDateTime = row.try_get("created_at")?;
     let latest: Option<uuid::Uuid> = row.try_get("latest_id")?;
     let latest = match latest {
@@ -318,6 +333,7 @@ fn read(row: &PgRow) -> Result<Image, StoreError> {
         bytes: row.try_get::<i64, _>("bytes")?.unsigned_abs(),
         created_at: rfc3339(created_at),
         latest,
+        labels: row.try_get::<Json<Vec<Label>>, _>("labels")?.0,
     })
 }
 

@@ -7,6 +7,7 @@ mod assessments;
 mod audit;
 mod chat;
 mod command_line;
+mod compare;
 mod contract;
 mod exporting;
 mod hostile_accounts;

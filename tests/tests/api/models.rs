@@ -52,11 +52,11 @@ fn each_of_two_models_answers_when_it_is_asked() {
 }
 
 #[test]
-fn a_teacher_behind_an_endpoint_is_asked_with_its_own_prompt() {
+fn a_teacher_behind_an_endpoint_is_asked_with_its_prompt() {
     let (theirs, ours, files) = (data_dir(), data_dir(), data_dir());
     let other = Server::start_with(theirs.path(), &["--model", &nano("nano-rl")]);
     let file = teacher(files.path(), &format!("{}/v1", other.client.url), "nano-rl", "");
-    let arguments = ["--model", &nano("nano-ci"), "--teacher-endpoint", &file];
+    let arguments = ["--model", &nano("nano-ci"), "--teacher-endpoint", &file, "--teacher-prompt", "trained"];
     let server = Server::start_with(ours.path(), &arguments);
     let models = server.client.get("/api/v1/info").json()["models"].clone();
     assert_eq!(column(&models, "role"), ["model", "teacher"]);
@@ -65,10 +65,8 @@ fn a_teacher_behind_an_endpoint_is_asked_with_its_own_prompt() {
     let image = server.client.add_image("a.png", &png(112, 84, 5));
     let answer = server.client.assess(&json!({ "image_id": image, "model": "nano-rl" }));
     assert_eq!(answer["status"], "done", "{answer}");
-    assert_eq!((&answer["model"], &answer["prompt_version"]), (&"nano-rl".into(), &"distil-blind-1".into()));
-    // Nano was never taught this prompt: whatever it writes, only what can be read becomes a number.
-    assert!(!text(&answer["text"]).is_empty(), "{answer}");
-    assert_eq!(answer["parse_ok"] == true, !answer["score"].is_null(), "{answer}");
+    assert_eq!((&answer["model"], &answer["prompt_version"]), (&"nano-rl".into(), &"reason-1".into()));
+    assert_eq!(answer["parse_ok"], true, "{answer}");
 
     for (body, words) in [
         (json!({ "image_id": image, "model": "nano-rl", "mode": "quick" }), "reason mode"),
@@ -109,6 +107,11 @@ fn an_endpoint_that_fails_says_what_to_do_and_does_not_hold_up_others() {
         assert_eq!(ended["status"], status, "{script:?}: {ended}");
         let error = ended["error"].as_str().unwrap_or_default();
         assert!(error.contains(words), "{script:?}: {error}");
+        if let Some(endpoint) = &endpoint {
+            let asked = endpoint.calls()[0].body.to_string();
+            assert!(asked.contains("You are an expert in image quality assessment"), "{asked}");
+            assert_eq!(ended["prompt_version"], "distil-blind-1");
+        }
         if status == "done" {
             assert_eq!((&ended["text"], ended["score"].as_f64()), (&answer.into(), Some(4.0)));
         } else {

@@ -174,7 +174,7 @@ impl Rewarder {
                     Terms {
                         format: f64::from(u8::from(response.is_well_formed())),
                         score: self.score(groups, &scores, index, at),
-                        consistency: self.consistency(response),
+                        consistency: consistency(&self.levels, response),
                         distortion: group.distortions.map_or(0.0, |truth| distortion(truth, answer.text)),
                         repetition: repetition(answer.ids),
                         length: self.length(answer.ids.len()),
@@ -190,7 +190,7 @@ impl Rewarder {
         let label = groups[index].label;
         let error = (score - label).abs();
         match self.rewards.score_kind {
-            ScoreReward::Continuous => (-error / self.rewards.score_scale).exp(),
+            ScoreReward::Continuous => continuous(error, self.rewards.score_scale),
             ScoreReward::Threshold => f64::from(u8::from(error < self.rewards.score_scale)),
             ScoreReward::Fidelity => {
                 let own = moments(&scores[index]);
@@ -211,32 +211,44 @@ impl Rewarder {
         }
     }
 
-    /// Half for a score that the worst attribute implies, a quarter for judging every attribute once, a
-    /// quarter for levels that do not contradict their words.
-    fn consistency(&self, response: &Response) -> f64 {
-        let count = Attribute::ALL.len() as f64;
-        let agreement = match (response.score, worst(response)) {
-            (Some(score), Some(worst)) => {
-                0.5_f64.powf((self.levels.score(worst) - score.get()).abs() / TOLERANCE)
-            }
-            _ => 0.0,
-        };
-        let repeated =
-            response.faults.iter().filter(|f| matches!(f, Fault::RepeatedAttribute { .. })).count() as f64;
-        let judged = response.attributes.iter().filter(|o| o.level.is_some()).count() as f64;
-        let once = ((judged - repeated) / count).max(0.0);
-        let sound = response.attributes.iter().filter(|o| {
-            let is_named = teacher::named_distortion(&o.text).is_some();
-            o.level.is_some_and(|level| !is_named || level != Level::Excellent)
-        });
-        0.5 * agreement + 0.25 * once + 0.25 * sound.count() as f64 / count
-    }
-
     /// 0 up to half of the tokens, 1 at all of them.
     fn length(&self, tokens: usize) -> f64 {
         let half = self.max_new_tokens as f64 / 2.0;
         ((tokens as f64 - half) / half).clamp(0.0, 1.0)
     }
+}
+
+/// The terms that can be told of a single answer: format, the continuous score reward where there is a label, and
+/// consistency. `scale` is that of the recipe's `score_scale`.
+#[must_use]
+pub fn terms_alone(text: &str, label: Option<f64>, levels: &LevelMap, scale: f64) -> (f64, Option<f64>, f64) {
+    let response = grammar::parse(text);
+    let score = |label: f64| response.score.map_or(0.0, |score| continuous(score.get() - label, scale));
+    (f64::from(u8::from(response.is_well_formed())), label.map(score), consistency(levels, &response))
+}
+
+/// 1 without an error, 1/e at an error of `scale` points.
+fn continuous(error: f64, scale: f64) -> f64 {
+    (-error.abs() / scale).exp()
+}
+
+/// Half for a score that the worst attribute implies, a quarter for judging every attribute once, a
+/// quarter for levels that do not contradict their words.
+fn consistency(levels: &LevelMap, response: &Response) -> f64 {
+    let count = Attribute::ALL.len() as f64;
+    let agreement = match (response.score, worst(response)) {
+        (Some(score), Some(worst)) => 0.5_f64.powf((levels.score(worst) - score.get()).abs() / TOLERANCE),
+        _ => 0.0,
+    };
+    let repeated =
+        response.faults.iter().filter(|f| matches!(f, Fault::RepeatedAttribute { .. })).count() as f64;
+    let judged = response.attributes.iter().filter(|o| o.level.is_some()).count() as f64;
+    let once = ((judged - repeated) / count).max(0.0);
+    let sound = response.attributes.iter().filter(|o| {
+        let is_named = teacher::named_distortion(&o.text).is_some();
+        o.level.is_some_and(|level| !is_named || level != Level::Excellent)
+    });
+    0.5 * agreement + 0.25 * once + 0.25 * sound.count() as f64 / count
 }
 
 /// Mean and variance of the scores that could be read.
@@ -315,6 +327,17 @@ mod tests {
         let weights = Rewards { repetition: 2.0, ..Rewards::default() };
         assert!((best.total(&weights) - 2.25).abs() < 1e-12);
         assert!((Terms { repetition: 0.5, ..best }.total(&weights) - 1.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_single_answer_has_the_terms_that_it_has_in_its_group() {
+        let rewarder = rewarder(Rewards::default());
+        for text in [written(3.2), "</answer> 7".to_owned()] {
+            let found = rewarder.terms(&[group(3.0, &[&text])])[0][0];
+            let alone = terms_alone(&text, Some(3.0), &rewarder.levels, rewarder.rewards.score_scale);
+            assert_eq!(alone, (found.format, Some(found.score), found.consistency));
+            assert_eq!(terms_alone(&text, None, &rewarder.levels, 1.0).1, None);
+        }
     }
 
     #[test]

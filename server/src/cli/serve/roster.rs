@@ -5,24 +5,46 @@ use std::path::Path;
 use anyhow::Context as _;
 use qponder_pipeline::assess::Assessor;
 use qponder_pipeline::device::Place;
-use qponder_shared::api::ModelRole;
+use qponder_shared::api::Mode;
+use qponder_shared::prompt::{self, Prompt};
 use qponder_shared::recipe::TeacherRecipe;
 
 use super::ServeArgs;
 use crate::cli::places;
 use crate::inference::{Roster, Teacher};
 
+/// What teachers are asked for reasons with.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub enum TeacherPrompt {
+    /// The expert's prompt of distillation, for general vision models.
+    #[default]
+    Expert,
+    /// The short one, for models that Q-Ponder has trained: they know no other.
+    Trained,
+}
+
+impl TeacherPrompt {
+    fn prompt(self) -> Prompt {
+        match self {
+            Self::Expert => prompt::DISTIL_BLIND,
+            Self::Trained => prompt::current(Mode::Reason),
+        }
+    }
+}
+
 /// Loads every model that was named, or the one that ships with Q-Ponder.
 pub fn load(args: &ServeArgs) -> anyhow::Result<Roster> {
+    let asked = args.teacher_prompt.prompt();
     // What costs nothing to check comes before gigabytes are read.
-    let endpoint = args.teacher_endpoint.as_deref().map(endpoint).transpose()?;
+    let endpoint = args.teacher_endpoint.as_deref().map(|file| endpoint(file, asked));
+    let endpoint = endpoint.transpose()?;
     let mut models = args.model.iter();
     let mut roster = Roster::new(assessor(&places::model(models.next().map(|dir| &**dir)), args.device)?);
     for dir in models {
-        roster.add(assessor(dir, args.device)?, ModelRole::Model)?;
+        roster.add(assessor(dir, args.device)?)?;
     }
     if let Some(dir) = &args.teacher {
-        roster.add(assessor(dir, args.device)?, ModelRole::Teacher)?;
+        roster.add_teacher(assessor(dir, args.device)?, asked)?;
     }
     if let Some(teacher) = endpoint {
         tracing::info!(model = teacher.settings.model, "teacher behind an endpoint");
@@ -37,9 +59,9 @@ fn assessor(dir: &Path, device: Place) -> anyhow::Result<Assessor> {
     Ok(assessor)
 }
 
-fn endpoint(file: &Path) -> anyhow::Result<Teacher> {
+fn endpoint(file: &Path, asked: Prompt) -> anyhow::Result<Teacher> {
     let named = || format!("--teacher-endpoint {}", file.display());
     let text = std::fs::read_to_string(file).with_context(named)?;
     let recipe = TeacherRecipe::parse(&text).with_context(named)?;
-    Teacher::new(recipe.endpoint).with_context(named)
+    Teacher::new(recipe.endpoint, asked).with_context(named)
 }
