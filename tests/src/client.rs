@@ -74,6 +74,9 @@ impl Client {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
+            // A connection that is kept may be closed by the server just when it is used again.
+            .max_idle_connections(0)
+            .max_idle_connections_per_host(0)
             .timeout_global(Some(Duration::from_secs(300)))
             .build();
         Self { agent: config.into(), headers: Vec::new(), url: url.to_owned() }
