@@ -66,6 +66,18 @@ pub fn capitalised(word: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
+/// A number with some digits; a dash where there is none.
+#[must_use]
+pub fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
+}
+
+/// `56 %` of 0.56; a dash where there is none.
+#[must_use]
+pub fn share(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{:.0} %", 100.0 * value))
+}
+
 /// `+0.31`, `−0.31`, `0.00`.
 #[must_use]
 pub fn signed(value: f64) -> String {

@@ -12,6 +12,7 @@ use wasm_bindgen::JsCast as _;
 use web_sys::{HtmlElement, HtmlInputElement, KeyboardEvent};
 
 use crate::annotating::{Asking, Step};
+use crate::parts::viewer::Viewer;
 use crate::parts::{copy, header, tile};
 use crate::route::{self, Route};
 use crate::state::App;
@@ -186,7 +187,11 @@ fn press_side_by_side(app: App, key: &str) -> bool {
         app.comparing.is_linked.update(|is_linked| *is_linked = !*is_linked);
         return true;
     }
-    let Some(viewer) = app.comparing.focused_pane() else { return false };
+    app.comparing.focused_pane().is_some_and(|viewer| press_on_viewer(viewer, key))
+}
+
+/// What keys do to an image in view.
+fn press_on_viewer(viewer: Viewer, key: &str) -> bool {
     match key {
         "+" | "=" => viewer.zoom_in(),
         "-" | "_" => viewer.zoom_out(),
@@ -229,18 +234,11 @@ fn press_on_image(app: App, id: ImageId, key: &str) -> bool {
         }
         "c" | "C" => copy::copy_shown(app),
         "v" | "V" => route::go(app, Route::CompareImage(id)),
-        "+" | "=" => viewer.zoom_in(),
-        "-" | "_" => viewer.zoom_out(),
-        "0" | "1" => viewer.one_to_one(),
-        "f" | "F" => viewer.fit(),
-        "ArrowLeft" if viewer.can_pan() => viewer.pan(Point { x: PAN, y: 0.0 }),
-        "ArrowRight" if viewer.can_pan() => viewer.pan(Point { x: -PAN, y: 0.0 }),
-        "ArrowUp" if viewer.can_pan() => viewer.pan(Point { x: 0.0, y: PAN }),
-        "ArrowDown" if viewer.can_pan() => viewer.pan(Point { x: 0.0, y: -PAN }),
-        "ArrowLeft" => turn(app, id, -1),
-        "ArrowRight" => turn(app, id, 1),
+        "ArrowLeft" if !viewer.can_pan() => turn(app, id, -1),
+        "ArrowRight" if !viewer.can_pan() => turn(app, id, 1),
+        "ArrowUp" | "ArrowDown" if !viewer.can_pan() => return false,
         "Delete" => app.remove(id, &name_of(app, id)),
-        _ => return false,
+        key => return press_on_viewer(viewer, key),
     }
     true
 }
@@ -264,14 +262,6 @@ fn press_in_study(app: App, study: StudyId, key: &str) -> bool {
         "y" | "Y" => work.redo(),
         "x" | "X" if is_rating => work.asking.set(Some(Asking::Skip)),
         "g" | "G" if is_rating => work.asking.set(Some(Asking::Flag)),
-        "+" | "=" => viewer.zoom_in(),
-        "-" | "_" => viewer.zoom_out(),
-        "0" => viewer.one_to_one(),
-        "f" | "F" => viewer.fit(),
-        "ArrowLeft" => viewer.pan(Point { x: PAN, y: 0.0 }),
-        "ArrowRight" => viewer.pan(Point { x: -PAN, y: 0.0 }),
-        "ArrowUp" => viewer.pan(Point { x: 0.0, y: PAN }),
-        "ArrowDown" => viewer.pan(Point { x: 0.0, y: -PAN }),
         key if is_rating => {
             let Some(task) = work.task.get_untracked() else { return false };
             let mut sheet = work.sheet.get_untracked();
@@ -280,12 +270,12 @@ fn press_in_study(app: App, study: StudyId, key: &str) -> bool {
                 // The same number twice: that is it.
                 work.submit(app);
             } else if sheet == work.sheet.get_untracked() {
-                return false;
+                return press_on_viewer(viewer, key);
             } else {
                 work.change(app, |now| *now = sheet);
             }
         }
-        _ => return false,
+        key => return press_on_viewer(viewer, key),
     }
     true
 }

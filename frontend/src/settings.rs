@@ -55,9 +55,14 @@ pub fn sort() -> Sort {
     stored("sort", Sort::ALL, Sort::name)
 }
 
+/// What the browser keeps for this page; browsers may forbid it.
+pub fn storage() -> Option<web_sys::Storage> {
+    window().local_storage().ok().flatten()
+}
+
 /// Keeps a choice. Browsers may forbid storage; then it lasts until the page closes.
 pub fn store(key: &str, value: &str) {
-    if let Ok(Some(storage)) = window().local_storage() {
+    if let Some(storage) = storage() {
         let _ = storage.set_item(&format!("qponder.{key}"), value);
     }
 }
@@ -70,7 +75,6 @@ pub fn text(key: &str) -> String {
 }
 
 fn stored<T: Copy + Default, const N: usize>(key: &str, all: [T; N], name: fn(T) -> &'static str) -> T {
-    let storage = window().local_storage().ok().flatten();
-    let value = storage.and_then(|storage| storage.get_item(&format!("qponder.{key}")).ok().flatten());
+    let value = storage().and_then(|storage| storage.get_item(&format!("qponder.{key}")).ok().flatten());
     value.and_then(|value| all.into_iter().find(|choice| name(*choice) == value)).unwrap_or_default()
 }

@@ -1,18 +1,26 @@
 //! Studies as people meet them: made, rated from the keyboard, corrected, reviewed, and never lost.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use qponder_tests::browser::Browser;
 use qponder_tests::client::{Client, text};
 use qponder_tests::people::{PASSWORD, first_admin, new_user};
-use qponder_tests::server::{Server, data_dir, root};
+use qponder_tests::server::{Server, binary, data_dir, root};
 use serde_json::{Value, json};
 
 /// A new server with accounts and the built page; its first admin.
 fn serve(data_dir: &Path) -> (Server, Client) {
+    serve_with(data_dir, &[])
+}
+
+/// The same with more arguments.
+fn serve_with(data_dir: &Path, arguments: &[&str]) -> (Server, Client) {
     let page = root().join("target/web");
     assert!(page.join("index.html").is_file(), "the page is not built; run `cargo xtask web`");
-    let (server, link) = Server::start_new_with_accounts(data_dir, &["--web-dir", &page.to_string_lossy()]);
+    let page = page.to_string_lossy();
+    let arguments = [&["--web-dir", &*page], arguments].concat();
+    let (server, link) = Server::start_new_with_accounts(data_dir, &arguments);
     let admin = first_admin(&server.client, &link);
     (server, admin)
 }
@@ -226,6 +234,25 @@ fn browser_votes_survive_a_dead_server_and_can_be_undone() {
     }
 }
 
+/// Six photographs of the fixtures, degraded by our own command.
+fn degraded_photographs(data_dir: &Path) -> Vec<PathBuf> {
+    let degraded = data_dir.join("degraded");
+    let made = Command::new(binary())
+        .args(["degrade", "--per-image", "3", "--size", "96", "--seed", "4", "--input"])
+        .arg(root().join("tests/fixtures/photographs"))
+        .arg("--out")
+        .arg(&degraded)
+        .output()
+        .expect("it starts");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let manifest = std::fs::read_to_string(degraded.join("manifest.jsonl")).expect("a manifest");
+    let path = |line: &str| {
+        let row: Value = serde_json::from_str(line).expect("a row");
+        degraded.join(text(&row["image"]))
+    };
+    manifest.lines().take(6).map(path).collect()
+}
+
 /// Votes of somebody on everything that they are given.
 fn rate_all(client: &Client, study: &str, mut rate: impl FnMut(&str) -> f64) {
     loop {
@@ -249,20 +276,9 @@ fn browser_statistics_name_who_rates_at_random() {
     let data_dir = data_dir();
     let (server, admin) = serve(data_dir.path());
     let mut images = add_photographs(&admin);
-    let degraded = data_dir.path().join("degraded");
-    let made = std::process::Command::new(qponder_tests::server::binary())
-        .args(["degrade", "--per-image", "3", "--size", "96", "--seed", "4", "--input"])
-        .arg(root().join("tests/fixtures/photographs"))
-        .arg("--out")
-        .arg(&degraded)
-        .output()
-        .expect("it starts");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let manifest = std::fs::read_to_string(degraded.join("manifest.jsonl")).expect("a manifest");
-    for line in manifest.lines().take(6) {
-        let row: Value = serde_json::from_str(line).expect("a row");
-        let bytes = std::fs::read(degraded.join(text(&row["image"]))).expect("an image");
-        images.push(admin.add_image(&format!("{}.png", text(&row["id"])), &bytes));
+    for path in degraded_photographs(data_dir.path()) {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        images.push(admin.add_image(&name, &std::fs::read(&path).expect("an image")));
     }
     assert_eq!(images.len(), 10);
     for image in &images {
@@ -306,4 +322,183 @@ fn browser_statistics_name_who_rates_at_random() {
     lead.goto(&format!("{}/studies/{study}/statistics", server.client.url));
     shows(&lead, "Krippendorff");
     lead.picture("statistics-phone");
+}
+
+/// Opens a link for a new user and joins.
+fn join(name: &'static str, link: &str, who: &str) -> Browser {
+    let browser = Browser::open(name);
+    browser.goto(link);
+    browser.fill("name", who);
+    browser.fill("email", &format!("{}@example.org", who.to_lowercase()));
+    browser.fill("password", PASSWORD);
+    browser.click("Join");
+    browser.wait_for_texts(&[who.to_owned()]);
+    browser
+}
+
+/// Makes a link with the button of that text, and reads it.
+fn new_link(browser: &Browser, button: &str) -> String {
+    let link = || browser.script("return document.querySelector('.secret input')?.value ?? ''", &[]);
+    let before = link();
+    browser.click(button);
+    browser.wait_until("there is a new link", || link() != before);
+    text(&link())
+}
+
+/// Rates everything from the keyboard, and sends what the model says on as it is, but for the first.
+fn rate_in_browser(browser: &Browser, mut rate: impl FnMut(&str) -> u8, first: &str) {
+    let image = "return document.querySelector('.pixels:not(.is-gone)')?.src ?? ''";
+    let mut seen: Vec<String> = Vec::new();
+    loop {
+        let mut url = String::new();
+        browser.wait_until("there is another image, or no more", || {
+            url = text(&browser.script(image, &[]));
+            let words = browser.text();
+            words.contains("That was all.")
+                || (words.contains("excellent") && words.contains("Next") && !seen.contains(&url))
+        });
+        if browser.text().contains("That was all.") {
+            assert_eq!(seen.len(), 10);
+            return;
+        }
+        browser.wait_until("its pixels are there", || {
+            url = text(&browser.script(image, &[]));
+            !url.is_empty() && !seen.contains(&url)
+        });
+        let id = url.split('/').rev().nth(1).expect("the image's id").to_owned();
+        browser.press(&rate(&id).to_string());
+        browser.press("\u{e007}");
+        shows(browser, "On the left the original");
+        if seen.is_empty() && !first.is_empty() {
+            browser.fill_labelled("Summary, corrected", first);
+        }
+        browser.click("Send");
+        seen.push(url);
+    }
+}
+
+#[test]
+fn browser_the_whole_story_from_invites_to_a_trained_model() {
+    let data_dir = data_dir();
+    let (rl, ci) = (root().join("models/nano-rl"), root().join("models/nano-ci"));
+    let (rl, ci) = (rl.to_string_lossy(), ci.to_string_lossy());
+    let arguments = ["--model", &*rl, "--teacher", &*ci, "--teacher-prompt", "trained"];
+    let (server, admin) = serve_with(data_dir.path(), &arguments);
+    let url = server.client.url.clone();
+
+    // The admin invites a reviewer, who adds ten photographs; the model assesses them.
+    let chief = open_as("story_admin", &format!("{url}/users"), "admin");
+    chief.choose("invite-role", "reviewer");
+    let rhea = join("story_reviewer", &new_link(&chief, "Make a link"), "Rhea");
+    let fixtures = ["brook.jpg", "brook-blurred.jpg", "mountains.jpg", "mountains-blurred.jpg"];
+    let mut files: Vec<PathBuf> =
+        fixtures.iter().map(|name| root().join("tests/fixtures/photographs").join(name)).collect();
+    files.extend(degraded_photographs(data_dir.path()));
+    rhea.goto(&url);
+    shows(&rhea, "Drop a photograph");
+    rhea.pick(&files);
+    let assessed = || {
+        let images = admin.get("/api/v1/images").json()["items"].clone();
+        let images = images.as_array().expect("images").iter().filter(|image| !image["latest"].is_null());
+        images.map(|image| text(&image["id"])).collect::<Vec<_>>()
+    };
+    rhea.wait_until("ten are assessed", || assessed().len() == 10);
+    let images = assessed();
+
+    // Model and teacher side by side; the teacher's answers are asked for from the page.
+    rhea.goto(&format!("{url}/compare"));
+    rhea.choose("order", "newest");
+    rhea.click("Ask missing (10)");
+    let agreement = || admin.get("/api/v1/comparison/statistics?left=nano-rl&right=nano-ci").json();
+    rhea.wait_until("the teacher has answered all", || agreement()["n"] == 10);
+    rhea.goto(&format!("{url}/compare"));
+    shows(&rhea, "All 10 images with both answers");
+    rhea.picture("story-compare");
+
+    // A study of them; the admin invites two annotators into it, and the reviewer takes part.
+    rhea.goto(&format!("{url}/studies"));
+    rhea.fill("study-name", "The story");
+    rhea.choose("study-task", "reasoning");
+    rhea.fill("study-overlap", "3");
+    rhea.click("Make the study");
+    rhea.click("Add images");
+    rhea.wait_until("there are images to pick", || rhea.text().contains("mountains.jpg"));
+    rhea.click("Pick all shown");
+    rhea.click("Add 10 images to the study");
+    shows(&rhea, "10 items added.");
+    rhea.fill("member-email", "rhea@example.org");
+    rhea.click("Add");
+    shows(&rhea, "rhea@example.org");
+    let study = text(&admin.get("/api/v1/studies").json()["items"][0]["id"]);
+    chief.goto(&format!("{url}/studies/{study}"));
+    let ada = join("story_ada", &new_link(&chief, "Invite an annotator"), "Ada");
+    let eve = join("story_eve", &new_link(&chief, "Invite an annotator"), "Eve");
+
+    // All three rate all ten; Eve does not look.
+    let place = |id: &str| images.iter().position(|image| image == id).expect("one of the ten");
+    let honest = |id: &str| (1 + place(id) % 5) as u8;
+    let work = format!("{url}/studies/{study}/annotate");
+    for browser in [&ada, &eve, &rhea] {
+        browser.goto(&work);
+    }
+    rate_in_browser(&ada, honest, "Seen with my own eyes.");
+    let careless = |id: &str| [3, 5, 1, 1, 3, 5, 4, 2, 1, 4][place(id)];
+    rate_in_browser(&eve, careless, "");
+    rate_in_browser(&rhea, |id| (honest(id) + u8::from(place(id) % 4 == 0)).min(5), "");
+    assert_eq!(votes(&admin, &study), 30);
+
+    // Ada's correction is returned, fixed and accepted.
+    let oldest = admin.get("/api/v1/annotations?sort=age").json()["items"][0].clone();
+    assert_eq!(oldest["author"], "Ada");
+    let thread = format!("{url}/review/{}", text(&oldest["id"]));
+    rhea.goto(&thread);
+    rhea.wait_until("it is Ada's", || {
+        rhea.value("textarea[aria-label='Summary, corrected']") == "Seen with my own eyes."
+    });
+    rhea.fill("review-comment", "Say what you saw.");
+    rhea.click("Return");
+    shows(&rhea, "Returned.");
+    ada.goto(&work);
+    shows(&ada, "Say what you saw.");
+    ada.fill_labelled("Summary, corrected", "The blur is what one sees first.");
+    ada.click("Send");
+    shows(&ada, "That was all.");
+    rhea.goto(&thread);
+    shows(&rhea, "wrote version 2");
+    rhea.click("Accept");
+    shows(&rhea, "Accepted.");
+    assert_eq!(admin.get("/api/v1/annotations?state=accepted").json()["items"][0]["version"], 2);
+
+    // The statistics name Eve.
+    rhea.goto(&format!("{url}/studies/{study}/statistics"));
+    rhea.choose("screening", "pearson");
+    shows(&rhea, "1 person left out");
+    let left_out = "return document.querySelector('tr.is-doubtful th')?.textContent ?? ''";
+    rhea.wait_until("it is Eve", || rhea.script(left_out, &[]) == "Eve");
+    rhea.picture("story-statistics");
+
+    // One click makes the dataset, and a model learns from it.
+    rhea.goto(&format!("{url}/studies/{study}"));
+    rhea.choose("dataset-screening", "pearson");
+    rhea.click("Make a dataset");
+    shows(&rhea, "The story, version 1");
+    let href = "return document.querySelector(\"a[href$='/archive']\").getAttribute('href')";
+    let archive = admin.get(&text(&rhea.script(href, &[])));
+    let folder = data_dir.path().join("dataset");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("dataset.tar"), &archive.body).expect("it is written");
+    let unpacked = Command::new("tar").args(["-xf", "dataset.tar"]).current_dir(&folder).status();
+    assert!(unpacked.expect("tar starts").success());
+    let recipe = format!(
+        "base = \"{ci}\"\nout = \"out\"\n[data]\nmanifests = [\"manifest.jsonl\"]\n[train]\nsteps = 3\nbatch = 1\n\
+         micro_batch = 1\nlearning_rate = 1e-4\nwarmup = 1\n[validation]\nimages = 0\n"
+    );
+    std::fs::write(folder.join("recipe.toml"), recipe).expect("it is written");
+    let trained = Command::new(binary())
+        .args(["sft", "--recipe", "recipe.toml"])
+        .current_dir(&folder)
+        .output()
+        .expect("it starts");
+    assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
+    assert!(folder.join("out/model.safetensors").is_file());
 }

@@ -10,6 +10,7 @@ use qponder_shared::study::{SaveDraft, Sheet, Task};
 use super::Annotating;
 use crate::api::Failure;
 use crate::session;
+use crate::settings::storage;
 use crate::state::App;
 use crate::studies;
 
@@ -116,8 +117,4 @@ fn store(task: &Task, sheet: &Sheet) {
 
 fn key(task: &Task) -> String {
     format!("qponder.draft.{}.{}.{}", session::owner(), task.item, task.repeat)
-}
-
-fn storage() -> Option<web_sys::Storage> {
-    window().local_storage().ok().flatten()
 }

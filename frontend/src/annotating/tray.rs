@@ -14,6 +14,7 @@ use super::Annotating;
 use crate::api::Failure;
 use crate::format::sentence;
 use crate::session;
+use crate::settings::storage;
 use crate::state::App;
 use crate::studies;
 
@@ -97,8 +98,4 @@ fn store(study: StudyId, votes: &[CreateVote]) {
 
 fn key(study: StudyId) -> String {
     format!("qponder.votes.{}.{study}", session::owner())
-}
-
-fn storage() -> Option<web_sys::Storage> {
-    window().local_storage().ok().flatten()
 }

@@ -10,7 +10,8 @@ use crate::comparing::{self, PairSort};
 use crate::format;
 use crate::parts::agreement::Agreement;
 use crate::parts::compared_row::ComparedRow;
-use crate::parts::scatter::Scatter;
+use crate::parts::scatter::{Point, Scatter};
+use crate::route::Route;
 use crate::settings;
 use crate::state::App;
 
@@ -236,11 +237,23 @@ fn Numbers(table: Table) -> impl IntoView {
             );
         }
         let (left, right) = (table.left.get_untracked(), table.right.get_untracked());
-        let (shown, names) = (statistics.clone(), (left.clone(), right.clone()));
+        let points = statistics.points.iter().map(|point| Point {
+            x: point.left.get(),
+            y: point.right.get(),
+            label: format!("{left} {}, {right} {}", point.left, point.right),
+            to: Route::CompareImage(point.image),
+        });
+        let points = points.collect();
+        let note = match (statistics.n, statistics.is_sample) {
+            (n, true) => format!("{n} images drawn at random of more"),
+            (1, false) => "1 image with both answers".to_owned(),
+            (n, false) => format!("All {n} images with both answers"),
+        };
+        let names = (left.clone(), right.clone());
         Some(
             view! {
                 <div class="compare-numbers">
-                    <Scatter statistics=shown left=names.0 right=names.1/>
+                    <Scatter points x_name=names.0 y_name=names.1 note/>
                     <div><Agreement statistics left right/></div>
                 </div>
             }

@@ -9,8 +9,9 @@ use qponder_shared::{Score, StudyId};
 use web_sys::HtmlSelectElement;
 
 use crate::api;
-use crate::format::{plural, plural_of, sentence};
-use crate::parts::mos_plot::{MosPlot, Scatter};
+use crate::format::{number, plural, plural_of, sentence, share, signed};
+use crate::parts::mos_plot::MosPlot;
+use crate::parts::scatter::{Point, Scatter};
 use crate::route::{Route, follow_link};
 use crate::state::App;
 use crate::studies;
@@ -80,14 +81,6 @@ pub fn StatisticsPage(
     }
 }
 
-fn number(value: Option<f64>, digits: usize) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
-}
-
-fn share(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{:.0} %", value * 100.0))
-}
-
 #[component]
 fn All(made: StudyStatistics) -> impl IntoView {
     let agreement = &made.report.agreement;
@@ -144,7 +137,7 @@ fn Subjects(made: StudyStatistics) -> impl IntoView {
                 <th scope="row">{voter.name.clone()}</th>
                 <td>{subject.n}</td>
                 <td>{voter.skipped}</td>
-                <td>{subject.bias.map_or_else(|| "–".to_owned(), |bias| format!("{bias:+.2}"))}</td>
+                <td>{subject.bias.map_or_else(|| "–".to_owned(), signed)}</td>
                 <td>{number(subject.inconsistency, 2)}</td>
                 <td>{number(subject.correlation, 2)}</td>
                 <td>{share(care.gold.accuracy)}</td>
@@ -213,6 +206,8 @@ fn ItemTable(made: StudyStatistics) -> impl IntoView {
     }
 }
 
+/// Points that a plot draws at most.
+const DRAWN: usize = 2000;
 /// Items that the table shows at most.
 const SHOWN: usize = 200;
 
@@ -228,11 +223,21 @@ fn Models(made: StudyStatistics) -> impl IntoView {
         }
     };
     let plots = made.models.iter().filter(|model| model.fit.n > 1).map(|model| {
+        let named = format!("{}, {}", model.model, model.mode.name());
         let points = model.scores.iter().zip(&made.report.items).zip(&made.items);
-        let points = points.filter_map(|((score, item), named)| {
-            Some((item.mos?, (*score)?, named.name.clone(), *named.images.first()?))
+        let points = points.filter_map(|((score, what), item)| {
+            let (mos, score) = (what.mos?, (*score)?);
+            let label = format!("{}: MOS {mos:.2}, score {score:.2}", item.name);
+            Some(Point { x: mos, y: score, label, to: Route::Image(*item.images.first()?) })
         });
-        view! { <Scatter label=format!("{}, {}", model.model, model.mode.name()) points=points.collect()/> }
+        let points: Vec<Point> = points.collect();
+        let step = points.len().div_ceil(DRAWN).max(1);
+        let note = match step {
+            1 => format!("{named}: {}", plural(points.len(), "item")),
+            step => format!("{named}: every {step}th of {} items", points.len()),
+        };
+        let points = points.into_iter().step_by(step).collect();
+        view! { <Scatter points x_name="MOS".to_owned() y_name=named note/> }
     });
     view! {
         <section aria-labelledby="models">

@@ -12,8 +12,8 @@ pub fn Agreement(statistics: ComparisonStatistics, left: String, right: String) 
         view! {
             <tr>
                 <th scope="row">{format::capitalised(one.attribute.word())}</th>
-                <td>{share(one.equal)}</td>
-                <td>{share(one.within_one)}</td>
+                <td>{format::share(one.equal)}</td>
+                <td>{format::share(one.within_one)}</td>
                 <td>{signed(one.mean_difference)}</td>
                 <td>{one.n}</td>
             </tr>
@@ -24,9 +24,9 @@ pub fn Agreement(statistics: ComparisonStatistics, left: String, right: String) 
         view! {
             <tr>
                 <th scope="row">{name}</th>
-                <td>{number(one.srcc)}</td>
-                <td>{number(one.plcc)}</td>
-                <td>{number(one.rmse)}</td>
+                <td>{format::number(one.srcc, 3)}</td>
+                <td>{format::number(one.plcc, 3)}</td>
+                <td>{format::number(one.rmse, 3)}</td>
                 <td>{signed(one.mean_difference)}</td>
                 <td>{one.n}</td>
             </tr>
@@ -50,14 +50,6 @@ pub fn Agreement(statistics: ComparisonStatistics, left: String, right: String) 
             </tbody>
         </table>
     }
-}
-
-fn share(value: Option<f64>) -> String {
-    value.map_or("–".to_owned(), |value| format!("{:.0} %", 100.0 * value))
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or("–".to_owned(), |value| format!("{value:.3}"))
 }
 
 fn signed(value: Option<f64>) -> String {

@@ -77,6 +77,7 @@ fn Picker(id: StudyId, task: StudyTask, added: Callback<()>) -> impl IntoView {
     let picked = RwSignal::new(BTreeSet::<ImageId>::new());
     let kind = RwSignal::new(ItemKind::Rated);
     let expected = RwSignal::new(None::<Level>);
+    let preferred = RwSignal::new(None::<Preference>);
     let repeated = RwSignal::new(false);
     let is_busy = RwSignal::new(false);
     let load = move || {
@@ -93,7 +94,6 @@ fn Picker(id: StudyId, task: StudyTask, added: Callback<()>) -> impl IntoView {
     load();
     let add = move |_| {
         let is_expected = kind.get_untracked() != ItemKind::Rated;
-        let level = expected.get_untracked().filter(|_| is_expected);
         let body = AddItems {
             images: images.with_untracked(|images| {
                 let picked = picked.get_untracked();
@@ -101,10 +101,11 @@ fn Picker(id: StudyId, task: StudyTask, added: Callback<()>) -> impl IntoView {
             }),
             pairs: Vec::new(),
             kind: kind.get_untracked(),
-            expected: level
-                .filter(|_| task != StudyTask::Pairs)
+            expected: expected
+                .get_untracked()
+                .filter(|_| is_expected)
                 .and_then(|level| Score::clamped(level.value())),
-            expected_preference: level.filter(|_| task == StudyTask::Pairs).map(|_| Preference::Same),
+            expected_preference: preferred.get_untracked().filter(|_| is_expected),
             tolerance: 1.0,
             repeated: repeated.get_untracked(),
         };
@@ -137,7 +138,12 @@ fn Picker(id: StudyId, task: StudyTask, added: Callback<()>) -> impl IntoView {
         }
     };
     let choose_expected = move |event: web_sys::Event| {
-        expected.set(event_target::<HtmlSelectElement>(&event).value().parse().ok());
+        let chosen = event_target::<HtmlSelectElement>(&event).value();
+        if task == StudyTask::Pairs {
+            preferred.set(Preference::of_name(&chosen));
+        } else {
+            expected.set(chosen.parse().ok());
+        }
     };
     view! {
         <div class="form is-row">
@@ -149,11 +155,17 @@ fn Picker(id: StudyId, task: StudyTask, added: Callback<()>) -> impl IntoView {
                     <option value="gold">"Gold, to see who is careful"</option>
                 </select>
             </div>
-            <div class="field" hidden=move || kind.get() == ItemKind::Rated || task == StudyTask::Pairs>
+            <div class="field" hidden=move || kind.get() == ItemKind::Rated>
                 <label for="item-expected">"Expected answer"</label>
                 <select id="item-expected" on:change=choose_expected>
                     <option value="">"none"</option>
-                    {Level::ALL.map(|level| view! { <option value=level.word()>{level.word()}</option> })}
+                    {if task == StudyTask::Pairs {
+                        [Preference::First, Preference::Same, Preference::Second]
+                            .map(|one| view! { <option value=one.name()>{one.name()}</option> })
+                            .into_any()
+                    } else {
+                        Level::ALL.map(|level| view! { <option value=level.word()>{level.word()}</option> }).into_any()
+                    }}
                 </select>
             </div>
             <label class="check">

@@ -1,16 +1,12 @@
-//! Plots of scores from 1 to 5, as inline SVG.
+//! The MOS of a study's items, as inline SVG.
 
 use leptos::prelude::*;
+use qponder_shared::Level;
 use qponder_shared::subjective::mos::ItemMos;
-use qponder_shared::{ImageId, Level};
-
-use crate::route::{Route, follow_link};
-use crate::state::App;
 
 /// Size of a plot in its own units.
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 220.0;
-const SIDE: f64 = 260.0;
 const MARGIN: f64 = 34.0;
 /// Points that a plot draws at most.
 const MOST: usize = 2000;
@@ -59,47 +55,5 @@ pub fn MosPlot(
             {shown.collect_view()}
         </svg>
         {(step > 1).then(|| view! { <p class="muted">{format!("Every {step}th item is drawn.")}</p> })}
-    }
-}
-
-/// A model's scores against the MOS; a point opens its image.
-#[component]
-pub fn Scatter(
-    /// Whose scores.
-    label: String,
-    /// MOS, score, name and image.
-    points: Vec<(f64, f64, String, ImageId)>,
-) -> impl IntoView {
-    let app = App::get();
-    let (from, to) = (MARGIN, SIDE - 10.0);
-    let step = points.len().div_ceil(MOST).max(1);
-    let marks = points.iter().step_by(step).map(|(mos, score, name, image)| {
-        let words = format!("{name}: MOS {mos:.2}, score {score:.2}");
-        let title = words.clone();
-        let (x, y) = (along(*mos, from, to), along(*score, SIDE - from, SIDE - to));
-        let route = Route::Image(*image);
-        view! {
-            <a href=route.path() aria-label=words on:click=follow_link(app, route)>
-                <title>{title}</title><circle cx=x cy=y r="3.5"/>
-            </a>
-        }
-    });
-    view! {
-        <figure class="scatter">
-            <svg class="plot" viewBox=format!("0 0 {SIDE} {SIDE}") role="group" aria-label=format!("Scores of {label} against the MOS")>
-                {Level::ALL.map(|level| {
-                    let (x, y) = (along(level.value(), from, to), along(level.value(), SIDE - from, SIDE - to));
-                    view! {
-                        <line class="rule" x1=from x2=to y1=y y2=y/><line class="rule" x1=x x2=x y1=SIDE - from y2=SIDE - to/>
-                        <text x=from - 6.0 y=y + 3.5 text-anchor="end">{level.value()}</text>
-                        <text x=x y=SIDE - from + 14.0 text-anchor="middle">{level.value()}</text>
-                    }
-                })}
-                <line class="identity" x1=from y1=SIDE - from x2=to y2=SIDE - to/>
-                {marks.collect_view()}
-                <text x=(from + to) / 2.0 y=SIDE - 4.0 text-anchor="middle">"MOS"</text>
-            </svg>
-            <figcaption class="muted">{label}{(step > 1).then(|| format!(" (every {step}th item)"))}</figcaption>
-        </figure>
     }
 }

@@ -10,12 +10,12 @@ use qponder_shared::{ItemId, Scope, StudyId, ThreadId};
 
 use super::extract::{Json, Path, Query};
 use super::gate::Caller;
-use super::images::check_limit;
+use super::images::{check_limit, read_cursor};
 use super::problem::ApiError;
 use super::studies::conflict;
 use crate::store::Store;
 use crate::store::annotations::Written;
-use crate::store::threads::Cursor;
+use crate::store::threads::after;
 
 /// Which part of the review queue.
 #[derive(serde::Deserialize, utoipa::IntoParams)]
@@ -74,23 +74,10 @@ pub async fn list(
     Query(query): Query<ListQueue>,
 ) -> Result<axum::Json<Page<ThreadSummary>>, ApiError> {
     let limit = check_limit(query.limit)?;
-    let cursor = match query.cursor.as_deref() {
-        None => None,
-        Some(text) => {
-            let cursor = Cursor::read(text).filter(|cursor| cursor.sort() == query.sort);
-            Some(cursor.ok_or_else(|| {
-                ApiError::bad_request(
-                    "the cursor is not one that this listing gave in this order; start without one",
-                )
-            })?)
-        }
-    };
+    let cursor = read_cursor(query.cursor.as_deref(), query.sort)?;
     let state = query.state.unwrap_or(ThreadState::Submitted);
-    let mut items = store.queue(state, query.study, query.sort, cursor, limit + 1, &caller.by).await?;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(|last| Cursor::after(query.sort, last).write());
-    Ok(axum::Json(Page { items, next }))
+    let items = store.queue(state, query.study, query.sort, cursor, limit + 1, &caller.by).await?;
+    Ok(axum::Json(Page::cut(items, limit, |last| after(query.sort, last).write())))
 }
 
 /// Read an annotation with all its versions and reviews: one's own, or any for those who review.

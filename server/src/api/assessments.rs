@@ -159,13 +159,10 @@ pub async fn list(
     find(&store, id).await?;
     check_sight(&caller)?;
     let mut items = store.assessments_of(id, query.cursor, limit + 1).await?;
-    let more = items.len() > limit;
-    items.truncate(limit);
     for assessment in &mut items {
         show_progress(&inference, assessment);
     }
-    let next = items.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(axum::Json(Page { items, next }))
+    Ok(axum::Json(Page::cut(items, limit, |last| last.id.to_string())))
 }
 
 /// Cancel an assessment.

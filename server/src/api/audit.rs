@@ -35,9 +35,6 @@ pub async fn list(
     Query(query): Query<ListAudit>,
 ) -> Result<axum::Json<Page<AuditEntry>>, ApiError> {
     let limit = check_limit(query.limit)?;
-    let mut items = store.audit(query.object, query.cursor, limit + 1).await?;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(axum::Json(Page { items, next }))
+    let items = store.audit(query.object, query.cursor, limit + 1).await?;
+    Ok(axum::Json(Page::cut(items, limit, |last| last.id.to_string())))
 }

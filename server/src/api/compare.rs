@@ -11,11 +11,11 @@ use qponder_shared::recipe::Rewards;
 use qponder_shared::{ImageId, Level, Score};
 
 use super::extract::{Path, Query};
-use super::images::{check_limit, find};
+use super::images::{check_limit, find, read_cursor};
 use super::problem::ApiError;
 use crate::inference::Inference;
 use crate::store::Store;
-use crate::store::pairs::{PairCursor, PairSort, SampledPair, Sides};
+use crate::store::pairs::{PairSort, SampledPair, Sides};
 
 /// Images that statistics and the scatter plot are made of at most.
 const SAMPLE: usize = 5000;
@@ -108,16 +108,7 @@ pub async fn list(
 ) -> Result<axum::Json<Page<ComparedImage>>, ApiError> {
     let limit = check_limit(query.limit)?;
     let sides = sides(&query.left, &query.right)?;
-    let cursor = match query.cursor.as_deref() {
-        None | Some("") => None,
-        Some(text) => {
-            Some(PairCursor::read(text).filter(|cursor| cursor.sort == query.sort).ok_or_else(|| {
-                ApiError::bad_request(
-                    "the cursor is not one that this comparison gave in this order; start without one",
-                )
-            })?)
-        }
-    };
+    let cursor = read_cursor(query.cursor.as_deref(), query.sort)?;
     Ok(axum::Json(store.compared(sides, query.sort, cursor, limit).await?))
 }
 

@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use qponder_shared::api::{Page, Problem};
 use qponder_shared::study::check;
-use qponder_shared::study::dataset::{CreateDataset, Dataset, rows};
+use qponder_shared::study::dataset::{CreateDataset, Dataset, labels, rows};
 use qponder_shared::study::statistics::statistics;
+use qponder_shared::subjective::BadRating;
 use qponder_shared::{DatasetId, StudyId};
 use tokio::sync::mpsc;
 
@@ -44,7 +45,7 @@ pub struct ListDatasets {
 /// Make the next version of a dataset of what a study settled.
 ///
 /// Its label is the MOS under the chosen screening, its answers are the accepted annotations. What was asked
-/// for and the hash of the manifest are kept with it.
+/// for and the hash of the manifest are kept with it. The MOS also become labels of the images.
 #[utoipa::path(post, path = "/studies/{id}/datasets", tag = "datasets", params(("id" = StudyId, Path)),
     request_body = CreateDataset, responses(
     (status = CREATED, body = Dataset),
@@ -65,10 +66,11 @@ pub async fn create(
     let (votes, settled) = (store.study_votes(id).await?, store.settled(id).await?);
     let (asked, seed) = (wish.clone(), study.seed.cast_unsigned());
     let made = tokio::task::spawn_blocking(move || {
-        statistics(votes, asked.screening, seed).map(|made| rows(&study.name, &made, &settled, &asked))
+        let made = statistics(votes, asked.screening, seed)?;
+        Ok::<_, BadRating>((rows(&study.name, &made, &settled, &asked), labels(&study.name, &made)))
     });
     let made = made.await.map_err(|error| ApiError::internal(&error))?;
-    let rows = made.map_err(|error| ApiError::internal(&error))?;
+    let (rows, labels) = made.map_err(|error| ApiError::internal(&error))?;
     if rows.is_empty() {
         let what = if wish.only_answered { "a MOS and an accepted annotation" } else { "a MOS" };
         return Err(ApiError::unprocessable(format!("no image of this study has {what} yet")));
@@ -86,7 +88,10 @@ pub async fn create(
         answers: u32::try_from(answers).unwrap_or(u32::MAX),
         sha256: &objects::sha256(manifest.as_bytes()),
     };
-    Ok((StatusCode::CREATED, axum::Json(store.add_dataset(&new, &caller.by).await?)))
+    let dataset = store.add_dataset(&new, &caller.by).await?;
+    // From now on comparisons hold answers against what people said.
+    store.set_labels(&labels, &caller.by).await?;
+    Ok((StatusCode::CREATED, axum::Json(dataset)))
 }
 
 /// List datasets, newest first.
@@ -98,11 +103,8 @@ pub async fn list(
     Query(query): Query<ListDatasets>,
 ) -> Result<axum::Json<Page<Dataset>>, ApiError> {
     let limit = check_limit(query.limit)?;
-    let mut items = store.datasets(query.cursor, limit + 1).await?;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(axum::Json(Page { items, next }))
+    let items = store.datasets(query.cursor, limit + 1).await?;
+    Ok(axum::Json(Page::cut(items, limit, |last| last.id.to_string())))
 }
 
 /// Download a dataset: a tar archive with `manifest.jsonl` and the images, as `qponder sft` reads them.

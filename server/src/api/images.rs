@@ -10,7 +10,8 @@ use super::gate::Caller;
 use super::problem::ApiError;
 use crate::inference::Inference;
 use crate::store::Store;
-use crate::store::images::{Cursor, Deleted, Sort};
+use crate::store::cursor::{Cursor, Order};
+use crate::store::images::{Deleted, Sort};
 use crate::store::objects::Objects;
 
 /// Images or assessments on a page when nothing else is asked for.
@@ -44,6 +45,18 @@ pub fn check_limit(limit: Option<usize>) -> Result<usize, ApiError> {
     }
 }
 
+/// Reads where a page begins.
+pub fn read_cursor<O: Order>(text: Option<&str>, order: O) -> Result<Option<Cursor<O>>, ApiError> {
+    match text {
+        None | Some("") => Ok(None),
+        Some(text) => Cursor::read(text, order).map(Some).ok_or_else(|| {
+            ApiError::bad_request(
+                "the cursor is not one that this listing gave in this order; start without one",
+            )
+        }),
+    }
+}
+
 /// List images.
 #[utoipa::path(get, path = "/images", tag = "images", params(ListImages), responses(
     (status = OK, body = Page<Image>),
@@ -58,17 +71,7 @@ pub async fn list(
     if matches!(query.sort, Sort::Best | Sort::Worst) {
         check_sight(&caller)?;
     }
-    let cursor = match query.cursor.as_deref() {
-        None | Some("") => None,
-        Some(text) => {
-            let cursor = Cursor::read(text).filter(|cursor| cursor.sort == query.sort);
-            Some(cursor.ok_or_else(|| {
-                ApiError::bad_request(
-                    "the cursor is not one that this listing gave in this order; start without one",
-                )
-            })?)
-        }
-    };
+    let cursor = read_cursor(query.cursor.as_deref(), query.sort)?;
     let mut page = store.images(query.sort, cursor, limit).await?;
     if is_blind(&caller) {
         page.items.iter_mut().for_each(hide_opinions);

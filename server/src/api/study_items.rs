@@ -45,11 +45,8 @@ pub async fn list(
 ) -> Result<axum::Json<Page<Item>>, ApiError> {
     let limit = check_limit(query.limit)?;
     find(&store, id, &caller).await?;
-    let mut items = store.items(id, query.cursor, limit + 1).await?;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(axum::Json(Page { items, next }))
+    let items = store.items(id, query.cursor, limit + 1).await?;
+    Ok(axum::Json(Page::cut(items, limit, |last| last.id.to_string())))
 }
 
 /// Add images to a study, at any time: to be rated, for training, or as gold.

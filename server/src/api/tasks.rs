@@ -125,11 +125,8 @@ pub async fn given(
 ) -> Result<axum::Json<Page<Given>>, ApiError> {
     let limit = check_limit(query.limit)?;
     find(&store, id, &caller).await?;
-    let mut items = store.votes_of(id, query.cursor, limit + 1, &caller.by).await?;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(axum::Json(Page { items, next }))
+    let items = store.votes_of(id, query.cursor, limit + 1, &caller.by).await?;
+    Ok(axum::Json(Page::cut(items, limit, |last| last.id.to_string())))
 }
 
 /// Keep unsent work.

@@ -36,11 +36,8 @@ pub async fn list(
     Query(query): Query<ListUsers>,
 ) -> Result<axum::Json<Page<User>>, ApiError> {
     let limit = check_limit(query.limit)?;
-    let mut items = store.users(query.cursor, limit + 1).await?;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(axum::Json(Page { items, next }))
+    let items = store.users(query.cursor, limit + 1).await?;
+    Ok(axum::Json(Page::cut(items, limit, |last| last.id.to_string())))
 }
 
 /// Change a user's role, or disable or enable them.

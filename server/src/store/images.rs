@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::assessments::read_mode;
 use super::audit::{By, Change, note};
+use super::cursor::{Cursor, Order};
 use super::{Store, StoreError};
 
 /// What is known of an image before it has a row.
@@ -54,26 +55,12 @@ pub enum Deleted {
     NoImage,
 }
 
-/// A position in a listing: the sort key and the id of the last image seen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cursor {
-    /// The order that the position belongs to.
-    pub sort: Sort,
-    /// The score by which the image was placed; meaningless in the orders by time.
-    key: f64,
-    id: ImageId,
+impl Order for Sort {
+    const NAMES: &'static [(Self, &'static str)] =
+        &[(Sort::Newest, "newest"), (Sort::Oldest, "oldest"), (Sort::Best, "best"), (Sort::Worst, "worst")];
 }
 
 impl Sort {
-    fn name(self) -> &'static str {
-        match self {
-            Sort::Newest => "newest",
-            Sort::Oldest => "oldest",
-            Sort::Best => "best",
-            Sort::Worst => "worst",
-        }
-    }
-
     /// Where an image without a score stands: after every real score of either order.
     fn key(self, score: Option<Score>) -> f64 {
         match self {
@@ -81,25 +68,6 @@ impl Sort {
             Sort::Best => score.map_or(0.0, Score::get),
             Sort::Worst => score.map_or(6.0, Score::get),
         }
-    }
-}
-
-impl Cursor {
-    /// Reads what [`Cursor::write`] wrote; `None` for anything else.
-    pub fn read(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(3, '.');
-        let name = parts.next()?;
-        let sort = [Sort::Newest, Sort::Oldest, Sort::Best, Sort::Worst]
-            .into_iter()
-            .find(|sort| sort.name() == name)?;
-        let key = f64::from_bits(u64::from_str_radix(parts.next()?, 16).ok()?);
-        let id = parts.next()?.parse().ok()?;
-        key.is_finite().then_some(Self { sort, key, id })
-    }
-
-    /// The cursor as text; the score keeps every bit, or images of equal score could be skipped.
-    pub fn write(&self) -> String {
-        format!("{}.{:x}.{}", self.sort.name(), self.key.to_bits(), self.id)
     }
 }
 
@@ -146,12 +114,12 @@ impl Store {
     pub async fn images(
         &self,
         sort: Sort,
-        cursor: Option<Cursor>,
+        cursor: Option<Cursor<Sort>>,
         limit: usize,
     ) -> Result<Page<Image>, StoreError> {
         // One more than asked for tells whether another page follows.
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let id = cursor.map(|cursor| cursor.id.0);
+        let id = cursor.map(|cursor| cursor.id);
         let key = cursor.map(|cursor| cursor.key);
         let (lowest, highest) = (id.unwrap_or(uuid::Uuid::nil()), id.unwrap_or(uuid::Uuid::max()));
         let query = match sort {
@@ -179,13 +147,11 @@ impl Store {
             .bind(key.unwrap_or(f64::NEG_INFINITY)),
         };
         let rows = query.fetch_all(&self.pool).await?;
-        let more = rows.len() > limit;
-        let items = rows.iter().take(limit).map(read).collect::<Result<Vec<_>, _>>()?;
-        let next = items.last().filter(|_| more).map(|last| {
+        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(Page::cut(items, limit, |last| {
             let score = last.latest.as_ref().and_then(|latest| latest.score);
-            Cursor { sort, key: sort.key(score), id: last.id }.write()
-        });
-        Ok(Page { items, next })
+            Cursor { order: sort, key: sort.key(score), id: last.id.0 }.write()
+        }))
     }
 
     /// Stores an image, or finds the one that has the same bytes. `write` puts the bytes in place;
@@ -260,7 +226,6 @@ impl Store {
         if let Some(study) = study {
             return Ok(Deleted::InStudy(study));
         }
-        // A dataset holds images of its study only, so it is no other reason.
         let deleted: Option<(String, String)> =
             sqlx::query_as("delete from images where id = $1 returning sha256, name")
                 .bind(id.0)
@@ -341,29 +306,4 @@ pub(super) fn read(row: &PgRow) -> Result<Image, StoreError> {
 pub(super) fn rfc3339(time: OffsetDateTime) -> String {
     // Only years outside 0 to 9999 cannot be written so.
     time.format(&Rfc3339).unwrap_or_else(|_| time.unix_timestamp().to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_reads_back_exactly() {
-        let cursor = Cursor { sort: Sort::Best, key: 0.1 + 0.2, id: ImageId::new() };
-        assert_eq!(Cursor::read(&cursor.write()), Some(cursor));
-    }
-
-    #[test]
-    fn other_text_is_no_cursor() {
-        for text in [
-            "",
-            "best",
-            "best.0",
-            "best.0.x",
-            "best.7ff8000000000000.",
-            "odd.0.018f0000-0000-7000-8000-000000000000",
-        ] {
-            assert_eq!(Cursor::read(text), None, "{text}");
-        }
-    }
 }

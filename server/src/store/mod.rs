@@ -4,6 +4,7 @@ pub mod acceptance;
 pub mod annotations;
 pub mod assessments;
 pub mod audit;
+pub mod cursor;
 pub mod datasets;
 pub mod drafts;
 pub mod images;

@@ -6,6 +6,7 @@ use qponder_shared::compare::{ComparedImage, Levels, differing};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::cursor::{Cursor, Order};
 use super::readings::{read_side, to_levels};
 use super::{Store, StoreError, images};
 
@@ -24,43 +25,13 @@ pub enum PairSort {
     Newest,
 }
 
-/// A position in a comparison: the sort key and the id of the last image seen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PairCursor {
-    /// The order that the position belongs to.
-    pub sort: PairSort,
-    key: f64,
-    id: ImageId,
-}
-
-impl PairSort {
-    const ALL: [(PairSort, &str); 4] = [
+impl Order for PairSort {
+    const NAMES: &'static [(Self, &'static str)] = &[
         (PairSort::Disagreement, "disagreement"),
         (PairSort::Left, "left"),
         (PairSort::Right, "right"),
         (PairSort::Newest, "newest"),
     ];
-
-    fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(sort, _)| *sort == self).map_or("", |(_, name)| name)
-    }
-}
-
-impl PairCursor {
-    /// Reads what [`PairCursor::write`] wrote; `None` for anything else.
-    pub fn read(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(3, '.');
-        let name = parts.next()?;
-        let (sort, _) = PairSort::ALL.into_iter().find(|(_, known)| *known == name)?;
-        let key = f64::from_bits(u64::from_str_radix(parts.next()?, 16).ok()?);
-        let id = parts.next()?.parse().ok()?;
-        key.is_finite().then_some(Self { sort, key, id })
-    }
-
-    /// The cursor as text; the key keeps every bit.
-    pub fn write(&self) -> String {
-        format!("{}.{:x}.{}", self.sort.name(), self.key.to_bits(), self.id)
-    }
 }
 
 /// Two models, in the order in which they are compared.
@@ -139,7 +110,7 @@ impl Store {
         &self,
         sides: Sides<'_>,
         sort: PairSort,
-        cursor: Option<PairCursor>,
+        cursor: Option<Cursor<PairSort>>,
         limit: usize,
     ) -> Result<Page<ComparedImage>, StoreError> {
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
@@ -157,7 +128,7 @@ impl Store {
             .bind(first)
             .bind(second)
             .bind(cursor.map_or(f64::INFINITY, |cursor| cursor.key))
-            .bind(cursor.map_or(uuid::Uuid::max(), |cursor| cursor.id.0))
+            .bind(cursor.map_or(uuid::Uuid::max(), |cursor| cursor.id))
             .bind(wanted)
             .fetch_all(&self.pool)
             .await?;
@@ -167,8 +138,8 @@ impl Store {
         let next = match shown.last().filter(|_| more) {
             None => None,
             Some(last) => {
-                let (key, id) = (last.try_get("key")?, ImageId(last.try_get("id")?));
-                Some(PairCursor { sort, key, id }.write())
+                let (key, id) = (last.try_get("key")?, last.try_get("id")?);
+                Some(Cursor { order: sort, key, id }.write())
             }
         };
         Ok(Page { items, next })
@@ -235,18 +206,4 @@ fn read(row: &PgRow) -> Result<ComparedImage, StoreError> {
         left,
         right,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_reads_back_exactly_and_other_text_does_not() {
-        let cursor = PairCursor { sort: PairSort::Left, key: 0.1 + 0.2, id: ImageId::new() };
-        assert_eq!(PairCursor::read(&cursor.write()), Some(cursor));
-        for text in ["", "left", "left.0.x", "odd.0.018f0000-0000-7000-8000-000000000000"] {
-            assert_eq!(PairCursor::read(text), None, "{text}");
-        }
-    }
 }

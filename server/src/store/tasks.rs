@@ -88,8 +88,7 @@ impl Store {
              and threads.subject_id = $2) \
              and exists (select from votes where votes.item_id = items.id and votes.subject_id = $2 \
              and skipped is null) \
-             and exists (select from assessments where assessments.image_id = items.image_id \
-             and mode = 'reason' and status = 'done' and parse_ok) order by position limit $3"
+             and exists (select from readings where readings.image_id = items.image_id) order by position limit $3"
         ))
         .bind(study.0)
         .bind(subject.0)

@@ -8,47 +8,18 @@ use uuid::Uuid;
 
 use super::assessments;
 use super::audit::By;
+use super::cursor::Cursor;
 use super::images::rfc3339;
 use super::{Store, StoreError, subjects};
 
-/// A position in the queue: the sort key and the id of the last thread seen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cursor {
-    sort: QueueSort,
-    key: f64,
-    id: ThreadId,
-}
-
-impl Cursor {
-    /// Reads what [`Cursor::write`] wrote; `None` for anything else.
-    pub fn read(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(3, '.');
-        let name = parts.next()?;
-        let sort = QueueSort::ALL.into_iter().find(|sort| sort.name() == name)?;
-        let key = f64::from_bits(u64::from_str_radix(parts.next()?, 16).ok()?);
-        let id = parts.next()?.parse().ok()?;
-        key.is_finite().then_some(Self { sort, key, id })
-    }
-
-    /// The cursor as text, with every bit of the key.
-    pub fn write(&self) -> String {
-        format!("{}.{:x}.{}", self.sort.name(), self.key.to_bits(), self.id)
-    }
-
-    /// The order that the position belongs to.
-    pub fn sort(&self) -> QueueSort {
-        self.sort
-    }
-
-    /// The position after a thread.
-    pub fn after(sort: QueueSort, thread: &ThreadSummary) -> Self {
-        let key = match sort {
-            QueueSort::Disagreement => thread.disagreement.unwrap_or(-1.0),
-            QueueSort::Confidence => thread.confidence.unwrap_or(2.0),
-            QueueSort::Age => 0.0,
-        };
-        Self { sort, key, id: thread.id }
-    }
+/// The position after a thread.
+pub fn after(order: QueueSort, thread: &ThreadSummary) -> Cursor<QueueSort> {
+    let key = match order {
+        QueueSort::Disagreement => thread.disagreement.unwrap_or(-1.0),
+        QueueSort::Confidence => thread.confidence.unwrap_or(2.0),
+        QueueSort::Age => 0.0,
+    };
+    Cursor { order, key, id: thread.id.0 }
 }
 
 /// `$1` is the subject that looks.
@@ -74,7 +45,7 @@ impl Store {
         state: ThreadState,
         study: Option<StudyId>,
         sort: QueueSort,
-        cursor: Option<Cursor>,
+        cursor: Option<Cursor<QueueSort>>,
         limit: usize,
         by: &By,
     ) -> Result<Vec<ThreadSummary>, StoreError> {
@@ -82,7 +53,7 @@ impl Store {
             QueueSort::Disagreement => (f64::INFINITY, Uuid::max()),
             QueueSort::Confidence | QueueSort::Age => (f64::NEG_INFINITY, Uuid::nil()),
         };
-        let (key, id) = cursor.map_or(start, |cursor| (cursor.key, cursor.id.0));
+        let (key, id) = cursor.map_or(start, |cursor| (cursor.key, cursor.id));
         let query = match sort {
             QueueSort::Disagreement => sqlx::query(select_thread!(
                 "where state = $2 and ($3::uuid is null or study_id = $3) \
@@ -239,18 +210,4 @@ fn read_review(row: &PgRow) -> Result<Review, StoreError> {
         comment: row.try_get("comment")?,
         created_at: rfc3339(row.try_get("created_at")?),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_reads_back_exactly() {
-        let cursor = Cursor { sort: QueueSort::Confidence, key: 0.1 + 0.2, id: ThreadId::new() };
-        assert_eq!(Cursor::read(&cursor.write()), Some(cursor));
-        for text in ["", "age", "age.0.x", "age.7ff8000000000000.x", "best.0.x"] {
-            assert_eq!(Cursor::read(text), None, "{text}");
-        }
-    }
 }

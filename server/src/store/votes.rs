@@ -1,7 +1,7 @@
 //! Votes. They are added and never changed; going back on one adds another.
 
 use qponder_shared::study::{
-    CreateVote, Feedback, Given, Preference, Rating, Reveal, StudyTask, VoteReceipt, check,
+    CreateVote, Feedback, Given, Preference, Rating, Reveal, StudyTask, Task, VoteReceipt, check,
 };
 use qponder_shared::{Attribute, ItemId, Level, Score, StudyId, VoteId};
 use sqlx::postgres::PgRow;
@@ -136,22 +136,26 @@ impl Store {
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
         .await?;
+        let items = rows.iter().map(|row| row.try_get("item_id")).collect::<Result<Vec<Uuid>, _>>()?;
+        let tasks =
+            sqlx::query(select_task!("where assignments.item_id = any($1) and assignments.subject_id = $2"))
+                .bind(&items)
+                .bind(subjects::of(by).0)
+                .fetch_all(&self.pool)
+                .await?;
+        let tasks = tasks.iter().map(read_task_row).collect::<Result<Vec<_>, _>>()?;
         let mut votes = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let task = sqlx::query(select_task!(
-                "where assignments.item_id = $1 and assignments.subject_id = $2 and assignments.repeat = $3"
-            ))
-            .bind(row.try_get::<Uuid, _>("item_id")?)
-            .bind(subjects::of(by).0)
-            .bind(row.try_get::<i16, _>("repeat")?)
-            .fetch_one(&self.pool)
-            .await?;
+        for (row, item) in rows.iter().zip(items) {
+            let repeat: i16 = row.try_get("repeat")?;
+            let is_its = |task: &&Task| task.item.0 == item && i16::from(task.repeat) == repeat;
+            // Every vote has one: only assignments without a vote are ever deleted.
+            let Some(task) = tasks.iter().find(is_its) else { continue };
             votes.push(Given {
                 id: VoteId(row.try_get("id")?),
                 rating: read_rating(row)?,
                 flag: row.try_get("flag")?,
                 created_at: rfc3339(row.try_get("created_at")?),
-                task: read_task_row(&task)?,
+                task: task.clone(),
             });
         }
         Ok(votes)
@@ -189,8 +193,8 @@ impl Store {
                 .await?;
         }
         let rows = sqlx::query(
-            "select distinct on (model) * from assessments where image_id = $1 and mode = 'reason' \
-             and status = 'done' and parse_ok order by model, id desc",
+            "select assessments.* from readings join assessments on assessments.id = assessment_id \
+             where readings.image_id = $1 order by readings.model",
         )
         .bind(row.try_get::<Uuid, _>("image_id")?)
         .fetch_all(&mut *transaction)

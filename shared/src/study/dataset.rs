@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::statistics::StudyStatistics;
+use super::statistics::{StudyStatistics, VotedItem};
+use crate::compare::{Label as ImageLabel, LabelKind};
 use crate::manifest::{Label, Row, Split};
 use crate::subjective::Screening;
-use crate::{DatasetId, ImageId, StudyId};
+use crate::subjective::mos::ItemMos;
+use crate::{DatasetId, ImageId, Score, StudyId};
 
 /// Body of `POST /api/v1/studies/{id}/datasets`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,7 +91,7 @@ pub fn rows(
             reference: file.sha256.clone(),
             distortions: Vec::new(),
             split: split(&file.sha256, wish.validation_share),
-            source: format!("study: {study}"),
+            source: source(study),
             metrics: None,
             answer,
         };
@@ -108,6 +110,28 @@ pub fn rows(
     rows
 }
 
+/// The MOS of a study's images as their labels, so that answers can be held against them.
+#[must_use]
+pub fn labels(study: &str, made: &StudyStatistics) -> Vec<(ImageId, ImageLabel)> {
+    let label = |(item, what): (&VotedItem, &ItemMos)| {
+        let [image] = item.images[..] else { return None };
+        let label = ImageLabel {
+            kind: LabelKind::Mos,
+            source: source(study),
+            value: Score::clamped(what.mos?)?,
+            n: u32::try_from(what.n).ok(),
+            sd: what.deviation,
+        };
+        Some((image, label))
+    };
+    made.items.iter().zip(&made.report.items).filter_map(label).collect()
+}
+
+/// What manifests and labels name as their source.
+fn source(study: &str) -> String {
+    format!("study: {study}")
+}
+
 /// The split of an image follows from its bytes alone.
 fn split(sha256: &str, validation_share: f64) -> Split {
     let first = sha256.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(u32::MAX);
@@ -118,7 +142,7 @@ fn split(sha256: &str, validation_share: f64) -> Split {
 #[cfg(test)]
 mod tests {
     use super::super::ItemKind;
-    use super::super::statistics::{StudyVotes, VotedItem, Voter, statistics};
+    use super::super::statistics::{StudyVotes, Voter, statistics};
     use super::*;
     use crate::subjective::Rating;
     use crate::{ItemId, SubjectId};
@@ -169,5 +193,8 @@ mod tests {
         );
         assert_ne!(all[0].1.id, all[1].1.id);
         assert_eq!(rows("s", &made, &settled, &wish(true)).len(), 2);
+        let made = super::labels("s", &made);
+        assert_eq!(made.iter().map(|(image, _)| *image).collect::<Vec<_>>(), images[..2]);
+        assert_eq!((made[0].1.value.get(), made[0].1.n), (2.0, Some(1)));
     }
 }

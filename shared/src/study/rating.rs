@@ -16,6 +16,22 @@ pub enum Preference {
 }
 
 impl Preference {
+    /// The name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Preference::First => "first",
+            Preference::Same => "same",
+            Preference::Second => "second",
+        }
+    }
+
+    /// Reads [`Preference::name`].
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Preference::First, Preference::Same, Preference::Second].into_iter().find(|one| one.name() == name)
+    }
+
     /// -1, 0 or 1.
     #[must_use]
     pub fn sign(self) -> i16 {

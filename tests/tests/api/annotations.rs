@@ -187,6 +187,11 @@ fn what_was_accepted_becomes_a_dataset_that_training_reads() {
     assert_eq!(first.status, 201, "{}", first.json());
     let first = first.json();
     assert_eq!((first["version"].as_u64(), first["images"].as_u64()), (Some(1), Some(1)));
+    // What people said is the image's label now; who rates does not see it.
+    let image = format!("/api/v1/images/{}", text(&made["image"]));
+    let label = place.admin.get(&image).json()["labels"][0].clone();
+    assert_eq!((&label["kind"], label["value"].as_f64()), (&json!("mos"), Some(3.0)), "{label}");
+    assert_eq!(person.get(&image).json()["labels"], json!([]));
     let again = place.admin.post(&datasets, &wish).json();
     assert_eq!((again["version"].as_u64(), &again["sha256"]), (Some(2), &first["sha256"]));
     assert_eq!(place.admin.get("/api/v1/datasets").json()["items"][0]["version"], 2);

@@ -145,8 +145,17 @@ fn training_comes_first_gold_goes_to_all_and_repeats_come_later() {
 
     // More can be added at any time.
     let late = client.add_image("late.png", &png(40, 24, 3));
-    add_items(client, &study, &json!({ "images": [late] }));
+    add_items(client, &study, &json!({ "images": [&late] }));
     assert_eq!(rate_all(client, &study, |_| 4.0).len(), 1);
+    // And an item becomes a hidden repeat when it was rated already.
+    let items = client.get(&format!("/api/v1/studies/{study}/items?limit=200")).json();
+    let item = items["items"].as_array().and_then(|items| items.last()).expect("the late one");
+    let path = format!("/api/v1/items/{}", text(&item["id"]));
+    let changed =
+        client.send_json("PATCH", &path, &json!({ "repeated": true, "kind": "gold", "expected": 4.0 }));
+    assert_eq!((changed.status, &changed.json()["kind"]), (200, &json!("gold")));
+    assert_eq!(client.send_json("PATCH", &path, &json!({ "tolerance": 9.0 })).status, 422);
+    assert_eq!(rate_all(client, &study, |_| 4.0), [late]);
 }
 
 #[test]
