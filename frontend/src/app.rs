@@ -20,6 +20,7 @@ use crate::pages::sign_in::SignInPage;
 use crate::pages::statistics::StatisticsPage;
 use crate::pages::studies::StudiesPage;
 use crate::pages::study::StudyPage;
+use crate::pages::transfers::TransfersPage;
 use crate::pages::unknown::UnknownPage;
 use crate::pages::users::UsersPage;
 use crate::pages::welcome::WelcomePage;
@@ -108,10 +109,13 @@ enum Who {
 fn show(app: State, route: Route) -> AnyView {
     match route {
         Route::Users | Route::Audit if !app.session.may_untracked(Scope::Admin) => refuse(app, Scope::Admin),
-        Route::Review(_) | Route::Statistics(_) if !app.session.may_untracked(Scope::Review) => {
+        Route::Review(_) | Route::Statistics(_) | Route::Transfers
+            if !app.session.may_untracked(Scope::Review) =>
+        {
             refuse(app, Scope::Review)
         }
         Route::Studies => view! { <StudiesPage/> }.into_any(),
+        Route::Transfers => view! { <TransfersPage/> }.into_any(),
         Route::Study(id) => view! { <StudyPage id/> }.into_any(),
         Route::Annotate(id) => view! { <AnnotatePage id/> }.into_any(),
         Route::Statistics(id) => view! { <StatisticsPage id/> }.into_any(),

@@ -124,6 +124,7 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
                 | Route::Studies
                 | Route::Compare
                 | Route::Review(_)
+                | Route::Transfers
                     if key == "Escape" =>
                 {
                     route::go(app, Route::Gallery);

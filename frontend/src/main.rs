@@ -22,6 +22,7 @@ mod state;
 mod stream;
 mod studies;
 mod toasts;
+mod transferring;
 mod upload;
 
 use leptos::prelude::*;

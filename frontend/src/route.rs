@@ -17,6 +17,8 @@ pub enum Route {
     Users,
     Audit,
     Studies,
+    /// Imports and exports.
+    Transfers,
     Study(StudyId),
     Annotate(StudyId),
     Statistics(StudyId),
@@ -46,6 +48,7 @@ impl Route {
             (Some("users"), None, _) => Route::Users,
             (Some("audit"), None, _) => Route::Audit,
             (Some("studies"), None, _) => Route::Studies,
+            (Some("transfers"), None, _) => Route::Transfers,
             (Some("studies"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Study),
             (Some("studies"), Some(id), Some("annotate")) => {
                 id.parse().map_or(Route::Unknown, Route::Annotate)
@@ -76,6 +79,7 @@ impl Route {
             Route::Users => "/users".to_owned(),
             Route::Audit => "/audit".to_owned(),
             Route::Studies => "/studies".to_owned(),
+            Route::Transfers => "/transfers".to_owned(),
             Route::Study(id) => format!("/studies/{id}"),
             Route::Annotate(id) => format!("/studies/{id}/annotate"),
             Route::Statistics(id) => format!("/studies/{id}/statistics"),

@@ -9,6 +9,7 @@ mod logging;
 mod metrics;
 mod postgres;
 mod store;
+mod transfers;
 
 use std::process::ExitCode;
 

@@ -99,3 +99,7 @@ id! {
     /// One version of a dataset.
     DatasetId
 }
+id! {
+    /// An import or an export.
+    TransferId
+}

@@ -21,6 +21,7 @@ pub mod stats;
 pub mod study;
 pub mod subjective;
 pub mod transcript;
+pub mod transfer;
 pub mod verdict;
 pub mod view;
 
@@ -29,6 +30,6 @@ pub use attribute::Attribute;
 pub use distortion::{Distortion, DistortionGroup, DistortionKind, Severity};
 pub use ids::{
     AnnotationId, AssessmentId, AuditId, DatasetId, ImageId, InviteId, ItemId, ReviewId, SessionId, StudyId,
-    SubjectId, ThreadId, TokenId, UserId, VoteId,
+    SubjectId, ThreadId, TokenId, TransferId, UserId, VoteId,
 };
 pub use score::{Level, Score};

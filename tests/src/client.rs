@@ -182,6 +182,36 @@ impl Client {
         self.send("POST", "/api/v1/images", &[("content-type", &content_type)], &body)
     }
 
+    /// Sends a file that is to be imported.
+    #[must_use]
+    pub fn import(&self, query: &Value, name: &str, bytes: &[u8]) -> Answer {
+        const BOUNDARY: &str = "a-boundary-that-no-file-holds";
+        let mut body = format!(
+            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"query\"\r\n\r\n{query}\r\n\
+             --{BOUNDARY}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n"
+        )
+        .into_bytes();
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
+        let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
+        self.send("POST", "/api/v1/imports", &[("content-type", &content_type)], &body)
+    }
+
+    /// Waits for the end of an import or export.
+    #[must_use]
+    pub fn transferred(&self, begun: &Answer) -> Value {
+        assert!(matches!(begun.status, 200 | 202), "{} {}", begun.status, begun.json());
+        let path = format!("/api/v1/transfers/{}", text(&begun.json()["id"]));
+        for _ in 0..3000 {
+            let now = self.get(&path).json();
+            if !matches!(now["state"].as_str(), Some("queued" | "running")) {
+                return now;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{path} never ends: {}", self.get(&path).json());
+    }
+
     /// Uploads one good file and returns its id.
     #[must_use]
     pub fn add_image(&self, name: &str, bytes: &[u8]) -> String {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use qponder_pipeline::dataset::export::{Exported, export};
-use qponder_pipeline::dataset::import::{Import, Summary, UsedSplit, import};
+use qponder_pipeline::dataset::import::{Import, Reading, Summary, UsedSplit, import};
 use qponder_pipeline::dataset::manifest::Manifest;
 use qponder_pipeline::dataset::verify::verify;
 use qponder_shared::Distortion;
@@ -56,13 +56,9 @@ impl Published {
             images: at("images"),
             out: at("out"),
             source: None,
-            direction: None,
-            range: None,
-            split: None,
-            seed: 0,
+            reading: Reading::default(),
             copy: false,
             skip_problems: false,
-            ignore_std: false,
         };
         Self { dir, wanted }
     }
@@ -139,7 +135,7 @@ fn every_layout_becomes_a_sound_manifest() {
         (Format::VisualQualityJsonl, "visualquality-r1/RL-KADID-10K_train_scoring.jsonl", None),
     ] {
         let mut published = Published::fixture(format, labels);
-        published.wanted.direction = direction;
+        published.wanted.reading.direction = direction;
         let summary = published.import().unwrap_or_else(|error| panic!("{labels}: {error}"));
         let rows = published.rows();
         assert!(!rows.is_empty() && rows.len() == published.names().len(), "{labels}");
@@ -238,21 +234,21 @@ fn what_does_not_hold_together_is_refused() {
         (
             Format::Kadid10k,
             &format!("{kadid}I01_01_01.png,I01.png,4,0.5\nI01_01_05.png,I01.png,2,0.5\n"),
-            |published| published.wanted.direction = Some(Direction::Lower),
+            |published| published.wanted.reading.direction = Some(Direction::Lower),
             "quality rises with the level of distortion in 1 pairs of images and falls in 0",
         ),
         (Format::Pyiqa, &format!("{pyiqa}a.png,a_1.png,3,train\n"), |_| (), "--direction higher"),
         (
             Format::Pyiqa,
             &format!("{pyiqa}a.png,a_1.png,3,train\na.png,a_2.png,4,test\n"),
-            |published| published.wanted.direction = Some(Direction::Higher),
+            |published| published.wanted.reading.direction = Some(Direction::Higher),
             "reference a is in several splits (a_1.png in train and a_2.png in test)",
         ),
         (
             Format::Pyiqa,
             &format!("{pyiqa}a.png,a_1.png,3,train\nb.png,b_1.png,4,val\n"),
             |published| {
-                published.wanted.direction = Some(Direction::Higher);
+                published.wanted.reading.direction = Some(Direction::Higher);
                 published.draw("a_1.png", 7);
                 published.draw("b_1.png", 7);
             },
@@ -307,7 +303,7 @@ fn versions_stay_together_and_references_where_they_are() {
     };
     let split = |references: usize, seed: u64| -> BTreeMap<String, BTreeSet<&'static str>> {
         let mut published = Published::text(Format::Kadid10k, &labels(references));
-        published.wanted.seed = seed;
+        published.wanted.reading.seed = seed;
         published.import().expect("it imports");
         let mut splits: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for row in published.rows() {
@@ -393,7 +389,7 @@ fn hashes_are_written_where_there_are_none() {
 #[test]
 fn answers_become_conversations() {
     let mut published = Published::fixture(Format::Kadid10k, "kadid-10k/dmos.csv");
-    published.wanted.split = Some("1,0,0".parse().expect("fractions"));
+    published.wanted.reading.split = Some("1,0,0".parse().expect("fractions"));
     published.import().expect("it imports");
     let out = published.dir.path().join("out.json");
     let none = export(&[published.manifest()], ConversationFormat::MsSwift, Split::Train, &out);

@@ -13,6 +13,7 @@ pub mod sign_in;
 pub mod statistics;
 pub mod studies;
 pub mod study;
+pub mod transfers;
 pub mod unknown;
 pub mod users;
 pub mod welcome;

@@ -88,6 +88,7 @@ fn Sections() -> impl IntoView {
             </Show>
             <Show when=move || app.session.may(Scope::Review)>
                 {link(Route::Review(None), "Review", |route| matches!(route, Route::Review(_)))}
+                {link(Route::Transfers, "Data", |route| route == Route::Transfers)}
             </Show>
         </nav>
     }

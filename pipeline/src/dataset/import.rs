@@ -10,6 +10,8 @@
 mod error;
 mod images;
 mod labels;
+mod names;
+mod plan;
 mod problem;
 mod scale;
 mod split;
@@ -19,11 +21,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use qponder_shared::dataset::{Counts, Direction, Entry, Evidence, Format, Range, evidence, leaks};
-use qponder_shared::manifest::{Label, Row};
+use qponder_shared::dataset::{Counts, Evidence, Format, leaks};
+use qponder_shared::manifest::Row;
 use rayon::prelude::*;
 
 pub use error::ImportError;
+pub use names::Names;
+pub use plan::{Plan, Planned, Reading, plan};
 pub use problem::{Problem, ProblemKind};
 pub use scale::{Origin, UsedScale};
 pub use split::{Fractions, NoFractions, UsedSplit};
@@ -43,20 +47,12 @@ pub struct Import {
     pub out: PathBuf,
     /// The dataset's name in rows, ids and references; the format's name when `None`.
     pub source: Option<String>,
-    /// Instead of what the format says, or where it says nothing.
-    pub direction: Option<Direction>,
-    /// Instead of the published range, or where there is none.
-    pub range: Option<Range>,
-    /// Instead of the official split, or where there is none.
-    pub split: Option<Fractions>,
-    /// Decides the split where it is not the official one.
-    pub seed: u64,
+    /// How labels are understood.
+    pub reading: Reading,
     /// Copy the images to `images` beside the manifest instead of pointing to them.
     pub copy: bool,
     /// Write a manifest of the good images although others have problems.
     pub skip_problems: bool,
-    /// Leave the standard deviations out.
-    pub ignore_std: bool,
 }
 
 /// What came of it.
@@ -88,59 +84,31 @@ pub fn import(import: &Import, progress: &(dyn Fn(Progress) + Sync)) -> Result<S
     write::refuse_existing(&import.out)?;
     let source = import.source.clone().unwrap_or_else(|| import.format.name().to_owned());
     let labels = labels::read(import.format, &import.labels)?;
-    let scale = UsedScale::new(&labels, import.direction, import.range)?;
-    let opinions = scale.opinions(&labels, import.ignore_std)?;
-    let scores: Vec<f64> = opinions.iter().map(|opinion| opinion.mos).collect();
-    let entries = &labels.entries;
-    let evidence = evidence(entries, &scores, scale.scale.direction)?;
-    let (used_split, splits) = split::assign(entries, import.split, import.seed);
-    let references = entries.iter().zip(&splits);
-    let references = references.map(|(entry, split)| (&entry.reference, *split, entry.image.clone()));
-    if let Some(leak) = leaks(references).first() {
-        return Err(ImportError::Reference { reference: leak.key.clone(), bearers: leak.bearers() });
-    }
-
+    let plan = plan(labels, &source, &import.reading)?;
     let images = Images::index(&import.images)?;
-    let inspected = inspect(&images, entries, progress);
+    let inspected = inspect(&images, &plan.rows, progress);
     let mut rows = Vec::new();
     let mut summary = Summary {
         source,
-        listed: entries.len(),
-        scale,
-        evidence,
-        split: used_split,
+        listed: plan.rows.len(),
+        scale: plan.scale,
+        evidence: plan.evidence,
+        split: plan.split,
         converted: 0,
         problems: Vec::new(),
         counts: Counts::default(),
         manifest: None,
     };
-    for (((entry, opinion), split), found) in entries.iter().zip(opinions).zip(splits).zip(inspected) {
-        let found = match found {
-            Ok(found) => found,
-            Err(kind) => {
-                summary.problems.push(Problem {
-                    image: entry.image.clone(),
-                    at: entry.place.to_string(),
-                    kind,
-                });
-                continue;
+    for (Planned { place, row }, found) in plan.rows.into_iter().zip(inspected) {
+        match found {
+            Ok(found) => {
+                summary.converted += usize::from(found.converted);
+                rows.push((Row { image: found.relative.clone(), ..row }, found));
             }
-        };
-        summary.converted += usize::from(found.converted);
-        let source = &summary.source;
-        let row = Row {
-            id: format!("{source}/{}", entry.image),
-            image: found.relative.clone(),
-            label: Label::Mos(opinion.mos),
-            mos_std: opinion.std,
-            reference: format!("{source}/{}", entry.reference),
-            distortions: entry.distortion.into_iter().collect(),
-            split,
-            source: source.clone(),
-            metrics: None,
-            answer: None,
-        };
-        rows.push((row, found));
+            Err(kind) => {
+                summary.problems.push(Problem { image: row.image, at: place.to_string(), kind });
+            }
+        }
     }
     refuse_shared(&rows)?;
     summary.counts = Counts::of(rows.iter().map(|(row, _)| row));
@@ -151,15 +119,15 @@ pub fn import(import: &Import, progress: &(dyn Fn(Progress) + Sync)) -> Result<S
     Ok(summary)
 }
 
-/// Finds, decodes and hashes the entries' images, on all threads.
+/// Finds, decodes and hashes the rows' images, on all threads.
 fn inspect(
     images: &Images,
-    entries: &[Entry],
+    rows: &[Planned],
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Vec<Result<Found, ProblemKind>> {
-    let (done, total) = (AtomicUsize::new(0), entries.len());
-    let inspected = entries.par_iter().map(|entry| {
-        let found = images.find(&entry.image).and_then(Found::inspected);
+    let (done, total) = (AtomicUsize::new(0), rows.len());
+    let inspected = rows.par_iter().map(|planned| {
+        let found = images.find(&planned.row.image).and_then(Found::inspected);
         progress(Progress { done: done.fetch_add(1, Ordering::Relaxed) + 1, total });
         found
     });

@@ -83,6 +83,13 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/studies/{id}/datasets", Needs(Scope::Review)),
     ("GET", "/api/v1/datasets", Needs(Scope::Review)),
     ("GET", "/api/v1/datasets/{id}/archive", Needs(Scope::Review)),
+    // Imports and exports: they bring and take everything that reviewers see.
+    ("POST", "/api/v1/exports", Needs(Scope::Review)),
+    ("POST", "/api/v1/imports", Needs(Scope::Review)),
+    ("GET", "/api/v1/transfers", Needs(Scope::Review)),
+    ("GET", "/api/v1/transfers/{id}", Needs(Scope::Review)),
+    ("DELETE", "/api/v1/transfers/{id}", Needs(Scope::Review)),
+    ("GET", "/api/v1/transfers/{id}/file", Needs(Scope::Review)),
     // Annotations: one's own, or all of them for those who review.
     ("GET", "/api/v1/annotations", Needs(Scope::Review)),
     ("GET", "/api/v1/annotations/{id}", Needs(Scope::Annotate)),

@@ -206,7 +206,11 @@ fn show_progress(inference: &Inference, assessment: &mut Assessment) {
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+/// The client's name for its request.
+///
+/// # Errors
+/// When it is too long, or no plain text.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(None);
     };

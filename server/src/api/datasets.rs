@@ -82,8 +82,9 @@ pub async fn create(
     }
     let manifest: String = lines.iter().flat_map(|(_, line)| [line.as_str(), "\n"]).collect();
     let new = NewDataset {
-        study: id,
-        wish: &wish,
+        name: &wish.name,
+        study: Some(id),
+        query: serde_json::to_value(&wish).map_err(|error| ApiError::internal(&error))?,
         lines: &lines,
         answers: u32::try_from(answers).unwrap_or(u32::MAX),
         sha256: &objects::sha256(manifest.as_bytes()),

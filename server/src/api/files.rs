@@ -21,7 +21,7 @@ use crate::store::objects::{Kind, Objects};
 const IMMUTABLE: &str = "private, max-age=31536000, immutable";
 
 /// An uploaded file is shown and never run, whatever a browser takes it for.
-const INERT: &str = "default-src 'none'; sandbox";
+pub const INERT: &str = "default-src 'none'; sandbox";
 
 /// The uploaded file, byte for byte.
 #[utoipa::path(get, path = "/images/{id}/original", tag = "images", params(("id" = ImageId, Path)), responses(
@@ -49,7 +49,7 @@ pub async fn original(
         _ => "application/octet-stream",
     };
     let mut response = respond(bytes, content_type, &etag);
-    if let Ok(value) = HeaderValue::from_str(&disposition(&image.name)) {
+    if let Ok(value) = HeaderValue::from_str(&disposition("inline", &image.name)) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
     }
     Ok(response)
@@ -106,7 +106,7 @@ async fn derived(
     let bytes = stored(objects, Kind::Original, &image).await?;
     let made = match kind {
         Kind::Thumbnail => decoder.thumbnail(bytes).await,
-        Kind::Original | Kind::Rendering => decoder.rendering(bytes).await,
+        _ => decoder.rendering(bytes).await,
     };
     let made = Bytes::from(made.map_err(|error| ApiError::internal(&error))?);
     objects.put(kind, &image.sha256, made.clone()).await?;
@@ -124,6 +124,7 @@ fn etag(image: &Image, kind: Kind) -> String {
         Kind::Original => "original",
         Kind::Thumbnail => "thumbnail",
         Kind::Rendering => "rendering",
+        Kind::Export => "export",
     };
     format!("\"{}-{kind}\"", image.sha256)
 }
@@ -148,9 +149,14 @@ fn respond(bytes: Bytes, content_type: &'static str, etag: &str) -> Response {
     (headers, Body::from(bytes)).into_response()
 }
 
+/// A file that is saved under this name and not shown.
+pub fn attachment(name: &str) -> String {
+    disposition("attachment", name)
+}
+
 /// The name for a saved copy, as RFC 6266 has it: every byte that is not plainly safe is escaped.
-fn disposition(name: &str) -> String {
-    let mut text = String::from("inline; filename*=UTF-8''");
+fn disposition(kind: &str, name: &str) -> String {
+    let mut text = format!("{kind}; filename*=UTF-8''");
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             text.push(char::from(byte));
@@ -167,6 +173,9 @@ mod tests {
 
     #[test]
     fn no_name_can_leave_its_place() {
-        assert_eq!(disposition("a b\"\r\n;é.png"), "inline; filename*=UTF-8''a%20b%22%0D%0A%3B%C3%A9.png");
+        assert_eq!(
+            disposition("inline", "a b\"\r\n;é.png"),
+            "inline; filename*=UTF-8''a%20b%22%0D%0A%3B%C3%A9.png"
+        );
     }
 }

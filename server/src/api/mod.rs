@@ -30,6 +30,7 @@ mod studies;
 mod study_items;
 mod tasks;
 mod tokens;
+mod transfers;
 mod uploads;
 mod users;
 mod visitor;
@@ -54,12 +55,14 @@ use crate::inference::Inference;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::store::objects::Objects;
+use crate::transfers::Transfers;
 use gate::Gate;
 pub use invites::LINK_PATH;
 use problem::ApiError;
 pub use public_url::PublicUrl;
 use security::Origins;
 pub use security::{Exposure, is_loopback_name};
+pub use uploads::{Shelf, clean_name};
 
 /// Largest request about accounts, in bytes. None has more than an address, a name and passwords.
 const MAX_ACCOUNT_BYTES: usize = 16 << 10;
@@ -81,6 +84,8 @@ pub struct App {
     pub passwords: Passwords,
     /// Limits on guessing.
     pub limits: Arc<Limits>,
+    /// Imports and exports.
+    pub transfers: Transfers,
 }
 
 /// Who is answered, and how people reach the server.
@@ -112,8 +117,9 @@ part!(inference: Inference);
 part!(metrics: Arc<Metrics>);
 part!(passwords: Passwords);
 part!(limits: Arc<Limits>);
+part!(transfers: Transfers);
 
-impl FromRef<App> for uploads::Shelf {
+impl FromRef<App> for Shelf {
     fn from_ref(app: &App) -> Self {
         Self {
             store: app.store.clone(),
@@ -144,6 +150,9 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(invites::accept))
         .routes(routes!(audit::list))
         .layer(DefaultBodyLimit::max(MAX_ACCOUNT_BYTES));
+    let imports = OpenApiRouter::new()
+        .routes(routes!(transfers::import))
+        .layer(DefaultBodyLimit::max(transfers::MAX_IMPORT_BYTES));
     let annotation = OpenApiRouter::new()
         .routes(routes!(studies::list, studies::create))
         .routes(routes!(studies::read, studies::change))
@@ -170,6 +179,7 @@ fn v1() -> OpenApiRouter<App> {
         .layer(DefaultBodyLimit::max(study_items::MAX_REQUEST_BYTES));
     OpenApiRouter::new()
         .merge(uploads)
+        .merge(imports)
         .merge(accounts)
         .merge(annotation)
         .merge(items)
@@ -182,6 +192,10 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(assessments::create))
         .routes(routes!(assessments::read, assessments::cancel))
         .routes(routes!(events::events))
+        .routes(routes!(transfers::export))
+        .routes(routes!(transfers::list))
+        .routes(routes!(transfers::read, transfers::cancel))
+        .routes(routes!(transfers::file))
         .routes(routes!(labels::set))
         .routes(routes!(compare::of_image))
         .routes(routes!(compare::list))

@@ -51,6 +51,11 @@ impl ApiError {
         Self::from(problem(status, kind, title, detail))
     }
 
+    /// What is wrong, in a sentence.
+    pub fn detail(&self) -> &str {
+        &self.problem.detail
+    }
+
     /// There is no such thing.
     pub fn not_found(what: &str, id: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("there is no {what} {id}"))

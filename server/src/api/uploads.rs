@@ -121,7 +121,10 @@ pub struct Shelf {
 
 impl Shelf {
     /// Looks at one file and stores it. A fault of the file is an entry; a fault of ours an error.
-    async fn add(
+    ///
+    /// # Errors
+    /// When it could be stored and was not.
+    pub async fn add(
         &self,
         name: &str,
         declared: Option<&str>,
@@ -244,7 +247,7 @@ fn known_format(label: &str) -> Option<&'static str> {
 
 /// The last part of a path-like name, without control characters, and not endless. It is only ever
 /// shown: files are stored under their hash.
-fn clean_name(name: &str) -> String {
+pub fn clean_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let clean: String = last.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
     match clean.trim() {

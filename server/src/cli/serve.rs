@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use super::places;
 use crate::accounts::limits::Limits;
 use crate::accounts::passwords::Passwords;
-use crate::api::{self, App, Exposure, PublicUrl, Reach};
+use crate::api::{self, App, Exposure, PublicUrl, Reach, Shelf};
 use crate::decoding::Decoder;
 use crate::inference::{self, Roster, Surroundings};
 use crate::logging::{self, LogFormat};
@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::postgres::Cluster;
 use crate::store::objects::Objects;
 use crate::store::{self, Store};
+use crate::transfers;
 
 /// Arguments of `qponder serve`.
 #[derive(Args)]
@@ -126,7 +127,14 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let web_dir = args.web_dir.clone().unwrap_or_else(|| places::find("target/web"));
-    let setup = Setup { listener, reach, roster, objects: data_dir.join("objects"), web_dir };
+    let setup = Setup {
+        listener,
+        reach,
+        roster,
+        objects: data_dir.join("objects"),
+        transfers: data_dir.join("transfers"),
+        web_dir,
+    };
     let served = runtime.block_on(async {
         let options = match cluster {
             Some(_) => {
@@ -178,6 +186,7 @@ struct Setup {
     reach: Reach,
     roster: Roster,
     objects: PathBuf,
+    transfers: PathBuf,
     web_dir: PathBuf,
 }
 
@@ -194,6 +203,13 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::from_std(setup.listener)?;
     let address = listener.local_addr()?;
     let welcome = welcome::words(&store, &setup.reach, address).await?;
+    let shelf = Shelf {
+        store: store.clone(),
+        objects: objects.clone(),
+        decoder: decoder.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    let (transfers, transferring) = transfers::start(shelf, setup.transfers).await?;
     let app = App {
         store: store.clone(),
         objects,
@@ -202,6 +218,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
         metrics,
         passwords,
         limits,
+        transfers,
     };
     let router = api::router(app, setup.reach, &setup.web_dir);
     let router = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -231,6 +248,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     stop.send_replace(true);
     resuming.abort();
     reading.abort();
+    transferring.stop(GRACE).await;
     running.stop(GRACE).await;
     match tokio::time::timeout(GRACE, server).await {
         Ok(ended) => ended??,

@@ -26,7 +26,15 @@ pub enum Via {
 }
 
 impl Via {
-    fn name(self) -> &'static str {
+    /// Reads [`Via::name`].
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        [Via::Session, Via::Token, Via::Link, Via::Local, Via::Command]
+            .into_iter()
+            .find(|via| via.name() == name)
+    }
+
+    /// The name in the database.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Via::Session => "session",
             Via::Token => "token",

@@ -1,6 +1,6 @@
 //! Versions of datasets. They are made whole and never changed.
 
-use qponder_shared::study::dataset::{CreateDataset, Dataset, Settled};
+use qponder_shared::study::dataset::{Dataset, Settled};
 use qponder_shared::{DatasetId, ImageId, StudyId};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -13,10 +13,12 @@ use super::{Store, StoreError};
 
 /// A version that is to be made.
 pub struct NewDataset<'a> {
-    /// The study that it comes from.
-    pub study: StudyId,
+    /// A name that is there already gets its next version.
+    pub name: &'a str,
+    /// The study that it comes from, if it does.
+    pub study: Option<StudyId>,
     /// What was asked for.
-    pub wish: &'a CreateDataset,
+    pub query: serde_json::Value,
     /// Lines of the manifest, with the image of each.
     pub lines: &'a [(ImageId, String)],
     /// Lines with an answer.
@@ -74,7 +76,7 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         // Of two who make the same name at once the second waits and gets the next number.
         sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 2))")
-            .bind(&new.wish.name)
+            .bind(new.name)
             .execute(&mut *transaction)
             .await?;
         let row = sqlx::query(
@@ -83,9 +85,9 @@ impl Store {
              returning *",
         )
         .bind(id.0)
-        .bind(&new.wish.name)
-        .bind(new.study.0)
-        .bind(Json(new.wish))
+        .bind(new.name)
+        .bind(new.study.map(|study| study.0))
+        .bind(Json(&new.query))
         .bind(i32::try_from(new.lines.len()).unwrap_or(i32::MAX))
         .bind(new.answers.cast_signed())
         .bind(new.sha256)

@@ -2,14 +2,17 @@
 
 pub mod acceptance;
 pub mod annotations;
+pub mod answers;
 pub mod assessments;
 pub mod audit;
 pub mod cursor;
 pub mod datasets;
 pub mod drafts;
 pub mod images;
+pub mod imported_votes;
 pub mod invites;
 pub mod labels;
+pub mod lookup;
 mod migrations;
 pub mod objects;
 pub mod pairs;
@@ -22,7 +25,9 @@ pub mod subjects;
 pub mod tasks;
 pub mod threads;
 pub mod tokens;
+pub mod transfers;
 pub mod users;
+pub mod vote_lines;
 pub mod votes;
 
 use std::str::FromStr;

@@ -7,12 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use sha2::{Digest, Sha256};
 
-/// What is kept of an image.
+/// Pieces of one object that are written at the same time.
+const WRITES_AT_ONCE: usize = 4;
+
+/// What is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The uploaded file, byte for byte.
@@ -21,6 +25,8 @@ pub enum Kind {
     Thumbnail,
     /// A lossless PNG of the decoded pixels.
     Rendering,
+    /// A file that was exported, under the id of its transfer.
+    Export,
 }
 
 /// Bytes could not be read or written.
@@ -40,6 +46,7 @@ impl Kind {
             Kind::Original => "originals",
             Kind::Thumbnail => "thumbnails",
             Kind::Rendering => "renderings",
+            Kind::Export => "exports",
         }
     }
 }
@@ -75,6 +82,42 @@ impl Objects {
         }
     }
 
+    /// Begins to write a large object piece by piece. It is there when the writer has finished.
+    ///
+    /// # Errors
+    /// When it cannot be begun.
+    pub async fn writer(&self, kind: Kind, name: &str) -> Result<Writer, ObjectError> {
+        let upload = self.store.put_multipart(&key(kind, name)).await?;
+        Ok(Writer { pieces: WriteMultipart::new(upload) })
+    }
+
+    /// Reads an object as it comes, with its size in bytes; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn stream(
+        &self,
+        kind: Kind,
+        name: &str,
+    ) -> Result<Option<(u64, BoxStream<'static, object_store::Result<Bytes>>)>, ObjectError> {
+        match self.store.get(&key(kind, name)).await {
+            Ok(found) => Ok(Some((found.meta.size, found.into_stream()))),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes an object; one that is not there is deleted already.
+    ///
+    /// # Errors
+    /// When it is there still.
+    pub async fn delete(&self, kind: Kind, name: &str) -> Result<(), ObjectError> {
+        match self.store.delete(&key(kind, name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Deletes everything kept under a hash. What cannot be deleted is logged and left: no row
     /// names it any more.
     pub async fn delete_all(&self, sha256: &str) {
@@ -84,6 +127,32 @@ impl Objects {
                 Err(error) => tracing::warn!(%error, sha256, ?kind, "an object could not be deleted"),
             }
         }
+    }
+}
+
+/// Writes one object. Dropped before it has finished it leaves nothing.
+pub struct Writer {
+    pieces: WriteMultipart,
+}
+
+impl Writer {
+    /// Writes the next bytes, waiting when the store is slower.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), ObjectError> {
+        self.pieces.wait_for_capacity(WRITES_AT_ONCE).await?;
+        self.pieces.write(bytes);
+        Ok(())
+    }
+
+    /// Ends the object, which is there then.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn finish(self) -> Result<(), ObjectError> {
+        self.pieces.finish().await?;
+        Ok(())
     }
 }
 

@@ -20,6 +20,11 @@ pub struct Viewer {
     pub runs_studies: bool,
 }
 
+impl Viewer {
+    /// Who works for the server itself.
+    pub const SERVER: Viewer = Viewer { user: None, runs_studies: true };
+}
+
 /// What became of a change of a study.
 pub enum Changed {
     /// This is how it is now.

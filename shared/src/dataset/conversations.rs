@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::{ParseError, Place};
 use crate::api::Mode;
 use crate::prompt;
 
@@ -98,6 +99,59 @@ pub struct Message {
     pub content: String,
 }
 
+/// What one conversation says of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Where it stands, for messages.
+    pub place: Place,
+    /// The image as the file names it.
+    pub image: String,
+    /// What the assistant said last.
+    pub answer: String,
+}
+
+/// Reads conversations about one image each: JSON lines, or a JSON array. Both spellings of turns are read
+/// (`messages` with `role` and `content`; `conversations` with `from` and `value`).
+///
+/// # Errors
+/// Names the place that could not be read.
+pub fn read_conversations(text: &str) -> Result<Vec<Said>, ParseError> {
+    let text = text.trim_start_matches('\u{feff}');
+    let items: Vec<(Place, Value)> = if text.trim_start().starts_with('[') {
+        let items: Vec<Value> =
+            serde_json::from_str(text).map_err(|error| ParseError::Json { reason: error.to_string() })?;
+        (1..).map(Place::Item).zip(items).collect()
+    } else {
+        let lines = (1..).map(Place::Line).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+        lines.map(|(place, line)| Ok((place, read_line(place, line)?))).collect::<Result<_, ParseError>>()?
+    };
+    let said: Vec<Said> =
+        items.iter().map(|(place, item)| said(*place, item)).collect::<Result<_, ParseError>>()?;
+    if said.is_empty() { Err(ParseError::Empty) } else { Ok(said) }
+}
+
+fn read_line(place: Place, line: &str) -> Result<Value, ParseError> {
+    serde_json::from_str(line).map_err(|error| ParseError::JsonLine { place, reason: error.to_string() })
+}
+
+fn said(place: Place, item: &Value) -> Result<Said, ParseError> {
+    let image = ["images", "image"].into_iter().find_map(|key| match &item[key] {
+        Value::Array(images) if images.len() == 1 => images[0].as_str(),
+        other => other.as_str(),
+    });
+    let image = image.ok_or(ParseError::Missing { place, what: "`images`, a list of one path," })?;
+    let turns = ["messages", "conversations"].into_iter().find_map(|key| item[key].as_array());
+    let turns = turns.ok_or(ParseError::Missing { place, what: "`messages`" })?;
+    let is_assistant = |turn: &&Value| {
+        let who = turn["role"].as_str().or(turn["from"].as_str());
+        matches!(who, Some("assistant" | "gpt"))
+    };
+    let last = turns.iter().rev().find(is_assistant);
+    let answer = last.and_then(|turn| turn["content"].as_str().or(turn["value"].as_str()));
+    let answer = answer.ok_or(ParseError::Missing { place, what: "an assistant's turn" })?;
+    Ok(Said { place, image: image.to_owned(), answer: answer.to_owned() })
+}
+
 impl Conversation {
     /// The prompt of reasoning mode and an answer to it.
     #[must_use]
@@ -106,5 +160,43 @@ impl Conversation {
         let turn = |role, content| Message { role, content };
         let system = turn("system", prompt::SYSTEM.to_owned());
         Self { messages: [system, turn("user", question), turn("assistant", answer)], images: [image] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_reads_back_in_both_formats() {
+        let conversations = [
+            Conversation::new("a.png".into(), "fine".into()),
+            Conversation::new("b.png".into(), "bad".into()),
+        ];
+        for format in ConversationFormat::ALL {
+            let text = format.write(&conversations).expect("writes");
+            let said = read_conversations(&text).expect("reads");
+            let said: Vec<_> = said.iter().map(|one| (one.image.as_str(), one.answer.as_str())).collect();
+            assert_eq!(said, [("a.png", "fine"), ("b.png", "bad")], "{}", format.name());
+        }
+    }
+
+    #[test]
+    fn other_spellings_are_read_and_gaps_are_named() {
+        let text =
+            r#"{"image":"a.png","conversations":[{"from":"human","value":"?"},{"from":"gpt","value":"!"}]}"#;
+        let said = read_conversations(text).expect("reads");
+        assert_eq!((said[0].image.as_str(), said[0].answer.as_str()), ("a.png", "!"));
+        for (text, words) in [
+            ("", "no rows"),
+            ("[{]", "no JSON"),
+            ("{}\n", "line 1: `images`"),
+            (r#"{"images":["a.png","b.png"],"messages":[]}"#, "`images`"),
+            (r#"{"images":["a.png"]}"#, "`messages`"),
+            (r#"{"images":["a.png"],"messages":[{"role":"user","content":"?"}]}"#, "assistant"),
+        ] {
+            let error = read_conversations(text).expect_err(words).to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 }

@@ -5,12 +5,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{
-    Labels, ParseError, agiqa, csiq, json, kadid, koniq, live_w, pipal, pyiqa, spaq, visual_quality,
+    Labels, ParseError, agiqa, csiq, csv, json, kadid, koniq, live_w, pipal, pyiqa, spaq, visual_quality,
 };
 
 /// A layout of label files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
+    Csv,
     Koniq10k,
     Spaq,
     Kadid10k,
@@ -32,8 +33,9 @@ pub enum Format {
 pub struct UnknownFormat(pub String);
 
 impl Format {
-    /// All formats, datasets first.
-    pub const ALL: [Format; 13] = [
+    /// All formats: any table, then datasets, then other programs' files.
+    pub const ALL: [Format; 14] = [
+        Format::Csv,
         Format::Koniq10k,
         Format::Spaq,
         Format::Kadid10k,
@@ -53,6 +55,7 @@ impl Format {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Format::Csv => "csv",
             Format::Koniq10k => "koniq-10k",
             Format::Spaq => "spaq",
             Format::Kadid10k => "kadid-10k",
@@ -73,6 +76,9 @@ impl Format {
     #[must_use]
     pub fn layout(self) -> &'static str {
         match self {
+            Format::Csv => {
+                "any table with the columns image and mos, perhaps std and split; 1 to 5 without --range"
+            }
             Format::Koniq10k => {
                 "koniq10k_distributions_sets.csv (official split) or koniq10k_scores_and_distributions.csv"
             }
@@ -107,6 +113,7 @@ impl Format {
     /// Names the place that could not be read.
     pub fn parse(self, text: &str) -> Result<Labels, ParseError> {
         let labels = match self {
+            Format::Csv => csv::parse(text),
             Format::Koniq10k => koniq::parse(text),
             Format::Spaq => spaq::parse(text),
             Format::Kadid10k => kadid::parse(text),

@@ -5,7 +5,9 @@
 //! word and say nothing more, so they are not read. References come from the names (see
 //! [`super::naming`]).
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use crate::manifest::Row;
 
 use super::{Direction, Entry, Labels, ParseError, Place, Range, StdScale};
 
@@ -33,6 +35,17 @@ pub(super) fn deqa(text: &str) -> Result<Labels, ParseError> {
     };
     let entries = items.iter().map(entry).collect::<Result<_, _>>()?;
     Ok(Labels::published(entries, Range::ACR, Direction::Higher))
+}
+
+/// A row as an element of DeQA-Score's lists. Its conversations are templates that its trainer makes, so there
+/// are none.
+#[must_use]
+pub fn deqa_item(row: &Row) -> Value {
+    let (label, std) = (row.label.value(), row.mos_std);
+    json!({
+        "id": row.id, "image": row.image, "gt_score": label, "gt_score_norm": label,
+        "std": std, "std_norm": std, "split": row.split,
+    })
 }
 
 /// Q-Align: labels as the dataset has them; DMOS for some.

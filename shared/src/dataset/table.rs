@@ -4,13 +4,13 @@ use super::error::shown;
 use super::{ParseError, Place};
 
 /// A table with a header.
-pub(super) struct Table {
+pub(crate) struct Table {
     header: Vec<String>,
     pub rows: Vec<Record>,
 }
 
 /// One row, with as many cells as the header.
-pub(super) struct Record {
+pub(crate) struct Record {
     pub place: Place,
     cells: Vec<String>,
 }

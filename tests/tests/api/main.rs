@@ -16,6 +16,7 @@ mod lifecycle;
 mod models;
 mod studies;
 mod tokens;
+mod transfers;
 mod uploads;
 
 use std::path::PathBuf;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use qponder_pipeline::dataset::import::{Fractions, Import, Origin, Summary, UsedSplit, import};
+use qponder_pipeline::dataset::import::{Fractions, Import, Origin, Reading, Summary, UsedSplit, import};
 use qponder_shared::dataset::{Direction, Evidence, Format, Range};
 use qponder_shared::manifest::Split;
 
@@ -96,13 +96,15 @@ pub fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         images: args.images.clone(),
         out: args.out.clone(),
         source: args.source.clone(),
-        direction: args.direction.map(Direction::from),
-        range: args.range,
-        split: args.split,
-        seed: args.seed,
+        reading: Reading {
+            direction: args.direction.map(Direction::from),
+            range: args.range,
+            split: args.split,
+            seed: args.seed,
+            ignore_std: args.ignore_std,
+        },
         copy: args.copy,
         skip_problems: args.skip_problems,
-        ignore_std: args.ignore_std,
     };
     let summary = super::with_bar(|progress| import(&wanted, progress))?;
     print(&summary);
