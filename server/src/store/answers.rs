@@ -1,5 +1,6 @@
 //! What models answered, for exports; and answers that were given elsewhere, from imports.
 
+use futures_util::{Stream, StreamExt as _};
 use qponder_shared::api::Mode;
 use qponder_shared::transfer::AnswerFilter;
 use qponder_shared::{AssessmentId, ImageId, Score};
@@ -52,12 +53,11 @@ macro_rules! answer_query {
             "select ",
             $what,
             " from assessments join images on images.id = image_id \
-             where assessments.id > $1 and status = 'done' and ($2::text is null or model = $2) \
-             and ($3::text is null or mode = $3) \
-             and ($4::uuid is null or image_id in (select image_id from study_items where study_id = $4 \
-             union select other_image_id from study_items where study_id = $4)) \
-             and ($5::text is null or assessments.created_at >= $5::date at time zone 'UTC') \
-             and ($6::text is null or assessments.created_at < ($6::date + 1) at time zone 'UTC')",
+             where status = 'done' and ($1::text is null or model = $1) and ($2::text is null or mode = $2) \
+             and ($3::uuid is null or image_id in (select image_id from study_items where study_id = $3 \
+             union select other_image_id from study_items where study_id = $3)) \
+             and ($4::text is null or assessments.created_at >= $4::date at time zone 'UTC') \
+             and ($5::text is null or assessments.created_at < ($5::date + 1) at time zone 'UTC')",
             $rest
         )
     };
@@ -70,7 +70,6 @@ impl Store {
     /// When the database fails.
     pub async fn count_answers(&self, filter: &AnswerFilter) -> Result<u64, StoreError> {
         let count: i64 = sqlx::query_scalar(answer_query!("count(*)", ""))
-            .bind(Uuid::nil())
             .bind(&filter.model)
             .bind(filter.mode.map(Mode::name))
             .bind(filter.study.map(|study| study.0))
@@ -81,30 +80,19 @@ impl Store {
         Ok(count.unsigned_abs())
     }
 
-    /// Answers in the order in which they were asked for: `limit` at most, after `after`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn answers(
-        &self,
-        filter: &AnswerFilter,
-        after: Uuid,
-        limit: i64,
-    ) -> Result<Vec<Answer>, StoreError> {
-        let rows = sqlx::query(answer_query!(
+    /// Answers in the order in which they were asked for, as they are at this moment, one after the other.
+    pub fn answers(&self, filter: &AnswerFilter) -> impl Stream<Item = Result<Answer, StoreError>> {
+        sqlx::query(answer_query!(
             "assessments.*, images.name, images.sha256, images.format",
-            " order by assessments.id limit $7"
+            " order by assessments.id"
         ))
-        .bind(after)
-        .bind(&filter.model)
+        .bind(filter.model.clone())
         .bind(filter.mode.map(Mode::name))
         .bind(filter.study.map(|study| study.0))
-        .bind(&filter.since)
-        .bind(&filter.until)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(read).collect()
+        .bind(filter.since.clone())
+        .bind(filter.until.clone())
+        .fetch(&self.pool)
+        .map(|row| read(&row?))
     }
 
     /// Keeps answers of a model that were given elsewhere, as if it had answered here. Those that are here

@@ -11,7 +11,7 @@ const MIGRATIONS: [(i64, &str, &str); 5] = [
     (2, "accounts", include_str!("../../../migrations/0002_accounts.sql")),
     (3, "studies", include_str!("../../../migrations/0003_studies.sql")),
     (4, "compare", include_str!("../../../migrations/0004_compare.sql")),
-    (6, "transfers", include_str!("../../../migrations/0006_transfers.sql")),
+    (7, "transfers", include_str!("../../../migrations/0007_transfers.sql")),
 ];
 
 /// All migrations in order.

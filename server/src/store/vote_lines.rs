@@ -1,5 +1,6 @@
 //! All votes of a study, one after the other, for exports.
 
+use futures_util::{Stream, StreamExt as _};
 use qponder_shared::study::{ItemKind, Rating};
 use qponder_shared::transfer::VoteFilter;
 use sqlx::Row;
@@ -66,13 +67,13 @@ macro_rules! vote_query {
             " from (select votes.*, blind and not exists (select from votes newer \
              where newer.item_id = votes.item_id and newer.subject_id = votes.subject_id \
              and newer.repeat = votes.repeat and newer.blind and newer.id > votes.id) as counted \
-             from votes where study_id = $1 and id > $2 \
-             and ($3::uuid is null or subject_id = $3) and (not $4 or flag is not null) \
-             and ($5::text is null or created_at >= $5::date at time zone 'UTC') \
-             and ($6::text is null or created_at < ($6::date + 1) at time zone 'UTC')) votes \
+             from votes where study_id = $1 and ($2::uuid is null or subject_id = $2) \
+             and (not $3 or flag is not null) \
+             and ($4::text is null or created_at >= $4::date at time zone 'UTC') \
+             and ($5::text is null or created_at < ($5::date + 1) at time zone 'UTC')) votes \
              join study_items on study_items.id = item_id join subjects on subjects.id = subject_id \
              join images on images.id = study_items.image_id \
-             where ($7::text is null or kind = $7) and (not $8 or (counted and kind <> 'training'))",
+             where ($6::text is null or kind = $6) and (not $7 or (counted and kind <> 'training'))",
             $rest
         )
     };
@@ -86,7 +87,6 @@ impl Store {
     pub async fn count_votes(&self, filter: &VoteFilter) -> Result<u64, StoreError> {
         let count: i64 = sqlx::query_scalar(vote_query!("count(*)", ""))
             .bind(filter.study.0)
-            .bind(Uuid::nil())
             .bind(filter.subject.map(|subject| subject.0))
             .bind(filter.flagged)
             .bind(&filter.since)
@@ -98,35 +98,24 @@ impl Store {
         Ok(count.unsigned_abs())
     }
 
-    /// Votes in the order in which they came: `limit` at most, after `after`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn full_votes(
-        &self,
-        filter: &VoteFilter,
-        after: Uuid,
-        limit: i64,
-    ) -> Result<Vec<FullVote>, StoreError> {
-        let rows = sqlx::query(vote_query!(
+    /// Votes in the order in which they came, as they are at this moment, one after the other.
+    pub fn full_votes(&self, filter: &VoteFilter) -> impl Stream<Item = Result<FullVote, StoreError>> {
+        sqlx::query(vote_query!(
             "votes.*, study_items.kind, study_items.expected, subjects.name as person, images.name as image, \
              images.sha256, images.format, (select name from images where images.id = other_image_id) as other_image, \
              (select sha256 from images where images.id = other_image_id) as other_sha256, \
              (select format from images where images.id = other_image_id) as other_format",
-            " order by votes.id limit $9"
+            " order by votes.id"
         ))
         .bind(filter.study.0)
-        .bind(after)
         .bind(filter.subject.map(|subject| subject.0))
         .bind(filter.flagged)
-        .bind(&filter.since)
-        .bind(&filter.until)
+        .bind(filter.since.clone())
+        .bind(filter.until.clone())
         .bind(filter.kind.map(ItemKind::name))
         .bind(filter.counted)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(read).collect()
+        .fetch(&self.pool)
+        .map(|row| read(&row?))
     }
 }
 

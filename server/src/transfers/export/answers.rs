@@ -1,22 +1,21 @@
 //! What models answered, as a table or as conversations.
 
 use std::io::Write;
+use std::pin::pin;
 
+use futures_util::TryStreamExt as _;
 use qponder_shared::Attribute;
 use qponder_shared::api::Mode;
 use qponder_shared::compare;
 use qponder_shared::dataset::Conversation;
 use qponder_shared::grammar;
 use qponder_shared::transfer::{AnswerFilter, ExportFormat};
-use uuid::Uuid;
 
 use super::sheet::{Cell, Sheet, Values};
 use super::{Images, place};
 use crate::store::answers::Answer;
 use crate::transfers::work::{Halt, Work};
 
-/// Answers that are read at a time.
-const PAGE: i64 = 1000;
 /// Columns of the table. Levels are 1 (bad) to 5 (excellent).
 const COLUMNS: [&str; 15] = [
     "assessment",
@@ -60,23 +59,19 @@ pub fn write(
             Writer::Sheet(Sheet::new(out, &COLUMNS)?)
         }
     };
-    let (mut after, mut done) = (Uuid::nil(), 0);
-    loop {
-        let answers = work.wait(work.shelf.store.answers(&filter, after, PAGE))?;
-        let Some(last) = answers.last() else { break };
-        after = last.id;
-        for answer in &answers {
-            let (_, sha256, image_format) = &answer.image;
-            let place = place(sha256, image_format);
-            match &mut writer {
-                Writer::Sheet(sheet) => sheet.row(&cells(answer))?,
-                Writer::Values(values) => {
-                    values.write(&Conversation::new(place.clone(), answer.text.clone()))?;
-                }
+    let store = work.shelf.store.clone();
+    let (mut answers, mut done) = (pin!(store.answers(&filter)), 0);
+    while let Some(answer) = work.wait(answers.try_next())? {
+        let (_, sha256, image_format) = &answer.image;
+        let place = place(sha256, image_format);
+        match &mut writer {
+            Writer::Sheet(sheet) => sheet.row(&cells(&answer))?,
+            Writer::Values(values) => {
+                values.write(&Conversation::new(place.clone(), answer.text.clone()))?;
             }
-            images.insert(sha256.clone(), place);
         }
-        done += answers.len();
+        images.insert(sha256.clone(), place);
+        done += 1;
         work.progress(done, total.max(done))?;
     }
     match writer {

@@ -1,19 +1,17 @@
 //! Every vote of a study as a table.
 
 use std::io::Write;
+use std::pin::pin;
 
+use futures_util::TryStreamExt as _;
 use qponder_shared::study::{Preference, Rating};
 use qponder_shared::transfer::{VOTE_COLUMNS, VoteFilter};
 use qponder_shared::{Attribute, Score};
-use uuid::Uuid;
 
 use super::sheet::{Cell, Sheet};
 use super::{Images, place};
 use crate::store::vote_lines::FullVote;
 use crate::transfers::work::{Halt, Work};
-
-/// Votes that are read at a time.
-const PAGE: i64 = 2000;
 
 /// Writes the table; the images that it names.
 ///
@@ -22,18 +20,15 @@ const PAGE: i64 = 2000;
 pub fn write(work: &mut Work, filter: &VoteFilter, out: impl Write) -> Result<Images, Halt> {
     let total = work.wait(work.shelf.store.count_votes(filter))? as usize;
     let mut sheet = Sheet::new(out, &VOTE_COLUMNS)?;
-    let (mut images, mut after, mut done) = (Images::new(), Uuid::nil(), 0);
-    loop {
-        let votes = work.wait(work.shelf.store.full_votes(filter, after, PAGE))?;
-        let Some(last) = votes.last() else { break };
-        after = last.id;
-        for vote in &votes {
-            for (_, sha256, format) in std::iter::once(&vote.image).chain(&vote.other_image) {
-                images.entry(sha256.clone()).or_insert_with(|| place(sha256, format));
-            }
-            sheet.row(&cells(vote))?;
+    let (mut images, mut done) = (Images::new(), 0);
+    let store = work.shelf.store.clone();
+    let mut votes = pin!(store.full_votes(filter));
+    while let Some(vote) = work.wait(votes.try_next())? {
+        for (_, sha256, format) in std::iter::once(&vote.image).chain(&vote.other_image) {
+            images.entry(sha256.clone()).or_insert_with(|| place(sha256, format));
         }
-        done += votes.len();
+        sheet.row(&cells(&vote))?;
+        done += 1;
         work.progress(done, total.max(done))?;
     }
     sheet.finish()?;
