@@ -42,6 +42,7 @@ pub fn App() -> impl IntoView {
     provide_context(app);
     app.reach();
     keys::listen(app);
+    app.annotating.listen();
     listen_to_window(app);
 
     Effect::new(move || {

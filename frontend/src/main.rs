@@ -8,6 +8,7 @@ mod annotating;
 mod answers;
 mod api;
 mod app;
+mod clock;
 mod comparing;
 mod format;
 mod gallery;

@@ -68,7 +68,12 @@ pub fn waiting(study: StudyId) -> Vec<CreateVote> {
         Some(storage) => storage.get_item(&key(study)).ok().flatten(),
         None => WITHOUT_STORAGE.with_borrow(|all| all.get(&key(study)).cloned()),
     };
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    read(&text.unwrap_or_default())
+}
+
+/// The votes of a tray as it is stored.
+pub fn read(text: &str) -> Vec<CreateVote> {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// Puts a vote into the tray.
@@ -96,6 +101,7 @@ fn store(study: StudyId, votes: &[CreateVote]) {
     };
 }
 
-fn key(study: StudyId) -> String {
+/// Where a study's tray is.
+pub fn key(study: StudyId) -> String {
     format!("qponder.votes.{}.{study}", session::owner())
 }

@@ -145,8 +145,6 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(audit::list))
         .layer(DefaultBodyLimit::max(MAX_ACCOUNT_BYTES));
     let annotation = OpenApiRouter::new()
-        .routes(routes!(studies::list, studies::create))
-        .routes(routes!(studies::read, studies::change))
         .routes(routes!(statistics::read))
         .routes(routes!(datasets::create))
         .routes(routes!(datasets::list))
@@ -156,7 +154,7 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(tasks::next))
         .routes(routes!(tasks::vote))
         .routes(routes!(tasks::given))
-        .routes(routes!(tasks::save_draft, tasks::delete_draft))
+        .routes(routes!(tasks::read_draft, tasks::save_draft, tasks::delete_draft))
         .routes(routes!(tasks::reveal))
         .routes(routes!(annotations::annotate))
         .routes(routes!(annotations::list))
@@ -164,6 +162,10 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(annotations::review))
         .routes(routes!(annotations::comment))
         .layer(DefaultBodyLimit::max(tasks::MAX_REQUEST_BYTES));
+    let studies = OpenApiRouter::new()
+        .routes(routes!(studies::list, studies::create))
+        .routes(routes!(studies::read, studies::change))
+        .layer(DefaultBodyLimit::max(studies::MAX_REQUEST_BYTES));
     let items = OpenApiRouter::new()
         .routes(routes!(study_items::list, study_items::add))
         .routes(routes!(study_items::change))
@@ -171,6 +173,7 @@ fn v1() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(uploads)
         .merge(accounts)
+        .merge(studies)
         .merge(annotation)
         .merge(items)
         .routes(routes!(info::info))
