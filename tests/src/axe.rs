@@ -3,6 +3,8 @@
 //! It comes in through the DevTools, to which the page's content security policy does not apply; the policy
 //! stays as strict as it is.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
@@ -29,19 +31,32 @@ const RUN: &str = "(async () => {
 /// Themes and widths in which people see a page.
 pub const VIEWS: [(&str, u32); 4] = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)];
 
-/// Fails with a list of what is serious or critical, in any of the [`VIEWS`].
-pub fn assert_accessible(browser: &Browser, page: &str) {
-    let mut found = Vec::new();
-    for (theme, width) in VIEWS {
-        browser.resize(width, 900);
-        let _ = browser.script("document.documentElement.dataset.theme = arguments[0]", &[json!(theme)]);
-        let violations = violations(browser);
-        found.extend(
-            violations.iter().map(|violation| format!("{page}, {theme}, {width} pixels: {violation}")),
-        );
+/// What was found on the pages of a test, and in which views.
+#[derive(Default)]
+pub struct Findings(BTreeMap<String, Vec<String>>);
+
+impl Findings {
+    /// Looks at the page in all [`VIEWS`].
+    pub fn look(&mut self, browser: &Browser, page: &str) {
+        for (theme, width) in VIEWS {
+            browser.resize(width, 900);
+            let _ = browser.script("document.documentElement.dataset.theme = arguments[0]", &[json!(theme)]);
+            for violation in violations(browser) {
+                self.0.entry(format!("{page}: {violation}")).or_default().push(format!("{theme} {width}"));
+            }
+        }
+        browser.resize(1280, 900);
     }
-    browser.resize(1280, 900);
-    assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
+
+    /// Fails with a list of what is serious or critical.
+    ///
+    /// # Panics
+    /// When there is any.
+    pub fn assert_none(self) {
+        let lines: Vec<_> =
+            self.0.iter().map(|(what, views)| format!("{what}\n    in {}", views.join(", "))).collect();
+        assert!(lines.is_empty(), "{} violations:\n{}", lines.len(), lines.join("\n"));
+    }
 }
 
 /// What is serious or critical on the page as it is: rule, place and what to do.

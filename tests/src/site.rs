@@ -47,6 +47,8 @@ pub fn sign_in(browser: &Browser, who: &str) {
     browser.fill("email", &format!("{who}@example.org"));
     browser.fill("password", PASSWORD);
     browser.click("Sign in");
+    let is_asked = "return !!document.getElementById('password')";
+    browser.wait_until("somebody is signed in", || browser.script(is_asked, &[]) == false);
 }
 
 /// The photographs of the fixtures, uploaded.

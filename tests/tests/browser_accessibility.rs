@@ -1,6 +1,6 @@
 //! Every page, in light and dark, wide and on a phone, holds nothing that axe-core calls serious or critical.
 
-use qponder_tests::axe::assert_accessible;
+use qponder_tests::axe::Findings;
 use qponder_tests::browser::Browser;
 use qponder_tests::client::{Client, text};
 use qponder_tests::people::{first_admin, invite, new_user, token};
@@ -20,7 +20,7 @@ struct Place {
 }
 
 /// Goes through the pages of somebody who has no account yet, and creates the admin.
-fn place(browser: &Browser) -> Place {
+fn place(browser: &Browser, findings: &mut Findings) -> Place {
     let data = data_dir();
     let (rl, ci) = (root().join("models/nano-rl"), root().join("models/nano-ci"));
     let (rl, ci) = (rl.to_string_lossy(), ci.to_string_lossy());
@@ -29,7 +29,7 @@ fn place(browser: &Browser) -> Place {
     let url = server.client.url.clone();
     browser.goto(&url);
     browser.shows("the link for the first one stands where the server was started");
-    assert_accessible(browser, "sign-in");
+    findings.look(browser, "sign-in");
     browser.goto(&link);
     browser.shows("Create the administrator");
     browser.fill("password", "short");
@@ -37,11 +37,11 @@ fn place(browser: &Browser) -> Place {
     browser.fill("email", "ada@example.org");
     browser.click("Create");
     browser.shows("at least 12 characters.");
-    assert_accessible(browser, "the first admin, with an error");
+    findings.look(browser, "the first admin, with an error");
     browser.goto(&format!("{url}/account"));
     browser.goto(&format!("{url}/welcome#nothing"));
     browser.shows("This link does not work");
-    assert_accessible(browser, "a link that does not work");
+    findings.look(browser, "a link that does not work");
 
     let admin = first_admin(&server.client, &link);
     let _ = new_user(&server.client, &admin, "annotator", "grace");
@@ -49,7 +49,7 @@ fn place(browser: &Browser) -> Place {
     browser.goto(&format!("{url}/account"));
     browser.goto(&format!("{url}/welcome#{}", invite(&admin, "annotator")));
     browser.shows("You are invited as annotator");
-    assert_accessible(browser, "an invite");
+    findings.look(browser, "an invite");
     let images = add_photographs(&admin);
     for image in &images {
         for model in ["nano-rl", "nano-ci"] {
@@ -91,7 +91,8 @@ fn annotate(client: &Client, study: &str) -> String {
 #[test]
 fn browser_nothing_on_any_page_keeps_people_out() {
     let stranger = Browser::open("accessibility_stranger");
-    let place = place(&stranger);
+    let mut findings = Findings::default();
+    let place = place(&stranger, &mut findings);
     drop(stranger);
     let (url, admin) = (&place.server.client.url, &place.admin);
     let study = |task: &str| {
@@ -126,10 +127,10 @@ fn browser_nothing_on_any_page_keeps_people_out() {
     for (path, expected) in pages {
         browser.goto(&format!("{url}/{path}"));
         browser.shows(expected);
-        assert_accessible(&browser, &format!("/{path}"));
+        findings.look(&browser, &format!("/{path}"));
     }
-    with_something_open(&browser, url, study("attributes"), study("acr"), admin);
-    corrections(&browser, url, study("reasoning"), admin);
+    with_something_open(&browser, &mut findings, (url, study("attributes"), study("acr")), admin);
+    corrections(&browser, &mut findings, url, study("reasoning"), admin);
     browser.goto(&format!("{url}/users"));
     browser.shows("Sign in");
     sign_in(&browser, "admin");
@@ -137,32 +138,38 @@ fn browser_nothing_on_any_page_keeps_people_out() {
     browser.fill("invite-note", "somebody");
     browser.click("Make a link");
     browser.shows("The link works once");
-    assert_accessible(&browser, "a new link");
+    findings.look(&browser, "a new link");
+    findings.assert_none();
 }
 
 /// Dialogs, forms and messages that lie over a page or fold out of it.
-fn with_something_open(browser: &Browser, url: &str, attributes: &str, acr: &str, admin: &Client) {
+fn with_something_open(
+    browser: &Browser,
+    findings: &mut Findings,
+    (url, attributes, acr): (&str, &str, &str),
+    admin: &Client,
+) {
     browser.goto(url);
     browser.shows("mountains-blurred.jpg");
     browser.press("?");
     browser.shows("show these keys");
-    assert_accessible(browser, "the keys");
+    findings.look(browser, "the keys");
     browser.press("\u{e00c}");
     browser.press("r");
     browser.shows("New photos are assessed with reasons.");
-    assert_accessible(browser, "a message");
+    findings.look(browser, "a message");
     browser.goto(&format!("{url}/studies/{attributes}"));
     browser.click("Add images");
     browser.wait_until("there are images to pick", || browser.text().contains("Pick all shown"));
     browser.click("Pick all shown");
     browser.click("Edit the guidelines");
-    assert_accessible(browser, "a study with its forms");
+    findings.look(browser, "a study with its forms");
     browser.goto(&format!("{url}/account"));
     browser.click("Make a token");
     browser.fill("token-name", "for a script");
     browser.click("Make the token");
     browser.shows("The new token.");
-    assert_accessible(browser, "a new token");
+    findings.look(browser, "a new token");
     browser.goto(&format!("{url}/studies/{attributes}/annotate"));
     browser.shows("Attributes");
     for key in ["2", "n", "4", "s"] {
@@ -174,17 +181,17 @@ fn with_something_open(browser: &Browser, url: &str, attributes: &str, acr: &str
     browser.shows("Flagged: It is upside down");
     browser.press("x");
     browser.shows("Why do you skip it?");
-    assert_accessible(browser, "skipping");
+    findings.look(browser, "skipping");
     while votes(admin, acr) != 4 {
         let _ = vote(admin, acr);
     }
     browser.goto(&format!("{url}/studies/{acr}/annotate"));
     browser.shows("That was all.");
-    assert_accessible(browser, "the end of a study");
+    findings.look(browser, "the end of a study");
 }
 
 /// The correction of what a model says, and the dialog over it once the session has ended.
-fn corrections(browser: &Browser, url: &str, study: &str, admin: &Client) {
+fn corrections(browser: &Browser, findings: &mut Findings, url: &str, study: &str, admin: &Client) {
     browser.goto(&format!("{url}/studies/{study}/annotate"));
     browser.shows("The whole image");
     browser.press("2");
@@ -192,9 +199,9 @@ fn corrections(browser: &Browser, url: &str, study: &str, admin: &Client) {
     browser.shows("On the left the original");
     browser.fill_labelled("Summary, corrected", "Seen with my own eyes.");
     browser.shows("Draft saved");
-    assert_accessible(browser, "a correction");
+    findings.look(browser, "a correction");
     assert_eq!(admin.delete("/api/v1/sessions").status, 204);
     browser.fill_labelled("Summary, corrected", "Seen again.");
     browser.shows("Your session has ended.");
-    assert_accessible(browser, "a session that has ended");
+    findings.look(browser, "a session that has ended");
 }

@@ -38,7 +38,9 @@ impl Annotating {
             if self.voted.with_value(|voted| voted.contains(&(vote.item, vote.repeat))) {
                 continue;
             }
-            self.voted.update_value(|voted| drop(voted.insert((vote.item, vote.repeat))));
+            self.voted.update_value(|voted| {
+                voted.insert((vote.item, vote.repeat));
+            });
             self.waiting.update_value(|waiting| waiting.retain(|task| !same(task.item, task.repeat)));
             let is_here = self
                 .task

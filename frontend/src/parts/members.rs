@@ -72,7 +72,7 @@ pub fn Members(id: StudyId, changed: Callback<()>) -> impl IntoView {
                                 member.last_vote_at.as_deref().map(|at| format!(", the last {}", format::time(at))).unwrap_or_default()
                             )}</p>
                         </div>
-                        <button class="button" aria-label=format!("Take {} out", member.name)
+                        <button class="button" aria-label=format!("Take out {}", member.name)
                             on:click={let member = member.clone(); move |_| remove(member.clone())}>"Take out"</button>
                     </li>
                 </For>
