@@ -116,7 +116,7 @@ fn browser_scripts_are_text_wherever_they_are_shown() {
         (format!("side-by-side?images={image},{other}"), vec![IMAGE, SVG]),
         ("studies".to_owned(), vec![LINK]),
         (format!("studies/{study}"), vec![LINK, IMAGE, "javascript:ran=1", SVG]),
-        (format!("studies/{study}/statistics"), vec![LINK]),
+        (format!("studies/{study}/statistics"), vec![IMAGE]),
         (format!("studies/{study}/annotate"), vec![LINK]),
         ("review".to_owned(), vec!["Nothing here."]),
         (format!("review/{thread}"), vec![IMAGE, SCRIPT, SVG, LINK]),
@@ -134,7 +134,7 @@ fn browser_scripts_are_text_wherever_they_are_shown() {
     // The queue, and the correction of what the teacher says, with the guidelines beside it.
     browser.goto(&format!("{url}/review"));
     browser.choose("queue-state", "accepted");
-    browser.shows(&format!("{IMAGE}.png"));
+    browser.shows(&format!("{LINK} · {IMAGE} · version 1"));
     assert_eq!(browser.script(DANGERS, &[]), json!([]));
     browser.goto(&format!("{url}/studies/{study}/annotate"));
     browser.shows("The whole image");
