@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use qponder_shared::Scope;
 use wasm_bindgen::JsCast as _;
 
+use crate::annotating;
 use crate::keys;
 use crate::pages::account::AccountPage;
 use crate::pages::annotate::AnnotatePage;
@@ -149,7 +150,10 @@ fn listen_to_window(app: State) {
     }
     // These listeners live as long as the page: their handles are not kept.
     window_event_listener(ev::popstate, move |_| app.route.set(Route::current()));
-    window_event_listener(ev::pagehide, move |_| app.commit_removals_on_leave());
+    window_event_listener(ev::pagehide, move |_| {
+        annotating::leave_name();
+        app.commit_removals_on_leave();
+    });
     window_event_listener_untyped("paste", move |event| {
         let Some(event) = event.dyn_ref::<web_sys::ClipboardEvent>() else { return };
         if let Some(files) = event.clipboard_data().and_then(|data| data.files())

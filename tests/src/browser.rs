@@ -35,7 +35,7 @@ const FLAGS: &[&str] = &[
 
 /// How long a page may take to show something. Generous, since tests share slow machines; a test that
 /// passes never waits this long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// How often the page is looked at meanwhile.
 const POLL: Duration = Duration::from_millis(100);
 

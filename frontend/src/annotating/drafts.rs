@@ -15,7 +15,7 @@ use super::Annotating;
 use crate::api::Failure;
 use crate::clock;
 use crate::session;
-use crate::settings::storage;
+use crate::settings::{self, storage};
 use crate::state::App;
 use crate::studies;
 
@@ -34,9 +34,26 @@ struct Kept {
     sheet: Sheet,
 }
 
+/// Where a tab keeps its name while it loads anew.
+const NAME: &str = "qponder.tab";
+
 thread_local! {
-    /// This page among the tabs of the browser.
-    static TAB: String = clock::unique();
+    /// This tab. A name that it left for itself is taken away: a copy of the tab must not have it as well.
+    static TAB: String = {
+        let left = settings::tab_storage().and_then(|storage| {
+            let name = storage.get_item(NAME).ok()?;
+            let _ = storage.remove_item(NAME);
+            name
+        });
+        left.unwrap_or_else(clock::unique)
+    };
+}
+
+/// Leaves the tab's name for the page that may be loaded into it next.
+pub fn leave_name() {
+    if let Some(storage) = settings::tab_storage() {
+        let _ = storage.set_item(NAME, &TAB.with(String::clone));
+    }
 }
 
 /// Where unsent work is safe.
@@ -194,11 +211,17 @@ pub fn forget(task: &Task) {
     }
 }
 
-/// Makes what a tab left on this machine, such as one that was closed, this tab's own.
+/// Makes what a tab left on this machine this tab's own: what it left itself, or what another one did that
+/// was closed.
 fn take_over(task: &Task) -> Option<Kept> {
     let storage = storage()?;
-    let names = (0..storage.length().ok()?).filter_map(|at| storage.key(at).ok().flatten());
-    let name = names.into_iter().find(|name| name.starts_with(&prefix(task)))?;
+    let own = key(task);
+    let name = if storage.get_item(&own).ok()?.is_some() {
+        own
+    } else {
+        let mut names = (0..storage.length().ok()?).filter_map(|at| storage.key(at).ok().flatten());
+        names.find(|name| name.starts_with(&prefix(task)))?
+    };
     let kept: Kept = serde_json::from_str(&storage.get_item(&name).ok()??).ok()?;
     let _ = storage.remove_item(&name);
     store(task, &kept.sheet, kept.revision);

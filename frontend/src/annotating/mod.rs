@@ -25,7 +25,7 @@ use crate::parts::viewer;
 use crate::state::App;
 use crate::studies;
 
-pub use drafts::Saved;
+pub use drafts::{Saved, leave_name};
 
 /// Tasks that wait beside the one in view.
 const AHEAD: usize = 4;

@@ -71,3 +71,22 @@ fn browser_a_correction_survives_the_end_of_its_session() {
     assert_eq!(versions.as_array().map(Vec::len), Some(1));
     assert!(versions[0].as_str().is_some_and(|text| text.contains("After the session ended.")), "{versions}");
 }
+
+#[test]
+fn browser_a_vote_arrives_though_the_browser_has_no_room_to_keep_it() {
+    let place = Place::new();
+    let study = place.study("acr");
+    let browser = open_as("no_room", &place.annotate(&study), "ada");
+    browser.shows("The whole image");
+    let fill = "let size = 1 << 22, at = 0;\
+                while (size > 0) try { localStorage.setItem('filler' + at++, 'x'.repeat(size)) } catch { size >>= 1 }\
+                try { localStorage.setItem('more', 'x'.repeat(64)); return false } catch { return true }";
+    assert_eq!(browser.script(fill, &[]), true, "there is still room");
+    for done in 1..=4 {
+        browser.shows("The whole image");
+        browser.press("3");
+        browser.press("\u{e007}");
+        browser.wait_until("it has arrived", || votes(&place.admin, &study) == done);
+    }
+    browser.shows("That was all.");
+}
