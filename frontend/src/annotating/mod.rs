@@ -354,12 +354,9 @@ impl Annotating {
     fn turn(self, from: StoredValue<Vec<Visit>>, to: StoredValue<Vec<Visit>>) {
         let can_leave = matches!(self.step.get_untracked(), Step::Rate | Step::Done | Step::Correct(_));
         let Some(visit) = from.try_update_value(Vec::pop).flatten().filter(|_| can_leave) else { return };
-        match self.task.get_untracked().filter(|_| self.step.get_untracked() != Step::Done) {
-            Some(task) => {
-                let here = Visit { task, sheet: self.sheet.get_untracked() };
-                to.update_value(|to| to.push(here));
-            }
-            None => {}
+        if let Some(task) = self.task.get_untracked().filter(|_| self.step.get_untracked() != Step::Done) {
+            let here = Visit { task, sheet: self.sheet.get_untracked() };
+            to.update_value(|to| to.push(here));
         }
         self.show(visit.task, visit.sheet, 0);
         self.step.set(Step::Rate);

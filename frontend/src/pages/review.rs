@@ -253,16 +253,16 @@ fn Whole(now: Thread, thread: RwSignal<Option<Thread>>) -> impl IntoView {
                             on:input=move |event| comment.set(event_target::<HtmlTextAreaElement>(&event).value())></textarea>
                     </div>
                     <div class="sheet-actions">
-                        {(is_waiting && !is_own).then(|| { let (send_a, send_b) = (send.clone(), send.clone()); view! {
+                        {(is_waiting && !is_own).then(|| view! {
                             <button class="button is-primary" disabled=move || is_busy.get()
-                                on:click=move |_| send_a(if is_changed.get_untracked() { Verdict::Fixed } else { Verdict::Accepted })>
+                                on:click=move |_| send(if is_changed.get_untracked() { Verdict::Fixed } else { Verdict::Accepted })>
                                 {move || if is_changed.get() { "Fix and accept" } else { "Accept" }}
                             </button>
-                            <button class="button" disabled=move || is_busy.get() on:click=move |_| send_b(Verdict::Returned)>"Return"</button>
-                        }})}
-                        {(now.summary.state == ThreadState::Accepted && !is_own).then(|| { let send = send.clone(); view! {
+                            <button class="button" disabled=move || is_busy.get() on:click=move |_| send(Verdict::Returned)>"Return"</button>
+                        })}
+                        {(now.summary.state == ThreadState::Accepted && !is_own).then(|| view! {
                             <button class="button" disabled=move || is_busy.get() on:click=move |_| send(Verdict::Returned)>"Send it back"</button>
-                        }})}
+                        })}
                         <button class="button is-plain" disabled=move || is_busy.get() on:click=say>"Only comment"</button>
                     </div>
                     {is_own.then(|| view! { <p class="note">"This is your own work: another reviewer has to look at it."</p> })}
