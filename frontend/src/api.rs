@@ -174,8 +174,18 @@ pub async fn send<B: Serialize>(
     url: &str,
     body: Option<&B>,
 ) -> Result<Response, Failure> {
+    signed_in(async || send_once(method, url, body).await).await
+}
+
+/// Makes something under a key of ours: where an answer got lost, the same call gives what the first made.
+pub async fn create<B: Serialize>(url: &str, body: &B, key: &str) -> Result<Response, Failure> {
+    signed_in(async || finish(Request::post(url).header("idempotency-key", key), Some(body)).await).await
+}
+
+/// Makes a call again where it waited for somebody to sign in.
+async fn signed_in(call: impl AsyncFn() -> Result<Response, Failure>) -> Result<Response, Failure> {
     loop {
-        match send_once(method, url, body).await {
+        match call().await {
             Err(Failure::Refused { problem, .. }) if problem.kind == session::NOT_SIGNED_IN => {
                 session::wait().await
             }
@@ -190,7 +200,10 @@ pub async fn send_once<B: Serialize>(
     url: &str,
     body: Option<&B>,
 ) -> Result<Response, Failure> {
-    let request = method(url);
+    finish(method(url), body).await
+}
+
+async fn finish<B: Serialize>(request: RequestBuilder, body: Option<&B>) -> Result<Response, Failure> {
     let request = match body {
         Some(body) => request.json(body),
         None => request.build(),

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use qponder_shared::Scope;
 use wasm_bindgen::JsCast as _;
 
+use crate::annotating;
 use crate::keys;
 use crate::pages::account::AccountPage;
 use crate::pages::annotate::AnnotatePage;
@@ -43,6 +44,7 @@ pub fn App() -> impl IntoView {
     provide_context(app);
     app.reach();
     keys::listen(app);
+    app.annotating.listen();
     listen_to_window(app);
 
     Effect::new(move || {
@@ -152,7 +154,10 @@ fn listen_to_window(app: State) {
     }
     // These listeners live as long as the page: their handles are not kept.
     window_event_listener(ev::popstate, move |_| app.route.set(Route::current()));
-    window_event_listener(ev::pagehide, move |_| app.commit_removals_on_leave());
+    window_event_listener(ev::pagehide, move |_| {
+        annotating::leave_name();
+        app.commit_removals_on_leave();
+    });
     window_event_listener_untyped("paste", move |event| {
         let Some(event) = event.dyn_ref::<web_sys::ClipboardEvent>() else { return };
         if let Some(files) = event.clipboard_data().and_then(|data| data.files())

@@ -8,6 +8,7 @@ mod annotating;
 mod answers;
 mod api;
 mod app;
+mod clock;
 mod comparing;
 mod format;
 mod gallery;
@@ -32,7 +33,7 @@ fn main() {
     console_error_panic_hook::set_once();
     // Without the element there is no page to show anything in, not even an error.
     let Some(root) = document().get_element_by_id("app") else { return };
-    root.set_inner_html("");
+    root.set_text_content(None);
     if let Ok(root) = root.dyn_into() {
         mount_to(root, app::App).forget();
     }

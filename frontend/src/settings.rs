@@ -60,6 +60,11 @@ pub fn storage() -> Option<web_sys::Storage> {
     window().local_storage().ok().flatten()
 }
 
+/// What the browser keeps for this tab alone, until it is closed.
+pub fn tab_storage() -> Option<web_sys::Storage> {
+    window().session_storage().ok().flatten()
+}
+
 /// Keeps a choice. Browsers may forbid storage; then it lasts until the page closes.
 pub fn store(key: &str, value: &str) {
     if let Some(storage) = storage() {

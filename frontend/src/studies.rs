@@ -11,7 +11,7 @@ use qponder_shared::study::{
 };
 use qponder_shared::{ItemId, StudyId, ThreadId, UserId};
 
-use crate::api::{Failure, NOTHING, delete, get, read, send};
+use crate::api::{Failure, NOTHING, create, delete, get, read, send};
 
 const STUDIES: &str = "/api/v1/studies";
 
@@ -26,9 +26,9 @@ pub async fn study(id: StudyId) -> Result<Study, Failure> {
     get(&format!("{STUDIES}/{id}")).await
 }
 
-/// Makes a study.
-pub async fn create_study(body: &CreateStudy) -> Result<Study, Failure> {
-    read(send(Request::post, STUDIES, Some(body)).await?).await
+/// Makes a study; with the same key again it is the same one.
+pub async fn create_study(body: &CreateStudy, key: &str) -> Result<Study, Failure> {
+    read(create(STUDIES, body, key).await?).await
 }
 
 /// Changes a study.
@@ -90,6 +90,11 @@ pub async fn given(id: StudyId) -> Result<Page<Given>, Failure> {
 /// Votes.
 pub async fn vote(id: StudyId, body: &CreateVote) -> Result<VoteReceipt, Failure> {
     read(send(Request::post, &format!("{STUDIES}/{id}/votes"), Some(body)).await?).await
+}
+
+/// Unsent work that the server has.
+pub async fn draft(item: ItemId, repeat: u8) -> Result<Draft, Failure> {
+    get(&format!("/api/v1/items/{item}/draft?repeat={repeat}")).await
 }
 
 /// Keeps unsent work.

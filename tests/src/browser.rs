@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fantoccini::wd::Capabilities;
+use fantoccini::wd::{Capabilities, WindowHandle};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -38,6 +38,9 @@ const FLAGS: &[&str] = &[
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How often the page is looked at meanwhile.
 const POLL: Duration = Duration::from_millis(100);
+
+/// One tab of a browser.
+pub struct Tab(WindowHandle);
 
 /// One browser window.
 pub struct Browser {
@@ -91,6 +94,15 @@ impl Browser {
             let chooser = self.client.wait().at_most(PATIENCE).for_element(Locator::Css("input[type=file]"));
             let chooser = chooser.await.expect("the page has a file chooser");
             chooser.send_keys(&names.join("\n")).await.expect("it takes the files");
+        });
+    }
+
+    /// Picks a file in the file chooser of that id.
+    pub fn pick_in(&self, id: &str, file: &Path) {
+        self.runtime.block_on(async {
+            let chooser = self.client.wait().at_most(PATIENCE).for_element(Locator::Id(id)).await;
+            let chooser = chooser.unwrap_or_else(|error| panic!("there is no file chooser {id}: {error}"));
+            chooser.send_keys(&file.to_string_lossy()).await.expect("it takes the file");
         });
     }
 
@@ -176,6 +188,37 @@ impl Browser {
             assert!(begun.elapsed() < PATIENCE, "never came: {what}; the page shows:\n{}", self.text());
             std::thread::sleep(POLL);
         }
+    }
+
+    /// Waits until the page shows a text.
+    pub fn shows(&self, text: &str) {
+        self.wait_for_texts(&[text.to_owned()]);
+    }
+
+    /// Opens another tab of the same browser, with the same session; it is in front now.
+    #[must_use]
+    pub fn new_tab(&self) -> Tab {
+        let tab = self.runtime.block_on(self.client.new_window(true)).expect("a tab");
+        self.turn_to(&Tab(tab.handle.clone()));
+        Tab(tab.handle)
+    }
+
+    /// The tab that is in front.
+    #[must_use]
+    pub fn tab(&self) -> Tab {
+        Tab(self.runtime.block_on(self.client.window()).expect("the page is in a tab"))
+    }
+
+    /// Brings a tab to the front.
+    pub fn turn_to(&self, tab: &Tab) {
+        let turned = self.runtime.block_on(self.client.switch_to_window(tab.0.clone()));
+        turned.unwrap_or_else(|error| panic!("the tab is not there: {error}"));
+    }
+
+    /// Where the driver takes commands of its own for this browser.
+    pub(crate) fn endpoint(&self) -> String {
+        let session = self.runtime.block_on(self.client.session_id()).expect("an answer").expect("a session");
+        format!("http://127.0.0.1:{}/session/{session}", self.driver.port)
     }
 
     /// Makes the window as large as a phone, or any size.

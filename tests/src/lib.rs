@@ -1,11 +1,15 @@
 //! What tests through public interfaces share: the real `qponder` binary with a data directory and
 //! a database of its own, a small HTTP client, and images to send.
 
+pub mod axe;
 pub mod browser;
 pub mod client;
 pub mod database;
+pub mod devtools;
 pub mod faults;
 pub mod labelled;
 pub mod people;
 pub mod pictures;
+pub mod proxy;
 pub mod server;
+pub mod site;

@@ -1,23 +1,11 @@
 //! Accounts as people meet them: the first link, an invite, two browsers, a session that ends.
 
-use std::path::Path;
-
 use qponder_tests::browser::Browser;
 use qponder_tests::client::text;
 use qponder_tests::people::{PASSWORD, first_admin, new_user, sign_in, signed_in, token};
-use qponder_tests::server::{Server, data_dir, root};
+use qponder_tests::server::{data_dir, root};
+use qponder_tests::site::serve_new;
 use serde_json::json;
-
-/// A new server with accounts and the built page; also the link for its first admin.
-fn serve(data_dir: &Path) -> (Server, String) {
-    let page = root().join("target/web");
-    assert!(page.join("index.html").is_file(), "the page is not built; run `cargo xtask web`");
-    Server::start_new_with_accounts(data_dir, &["--web-dir", &page.to_string_lossy()])
-}
-
-fn shows(browser: &Browser, text: &str) {
-    browser.wait_for_texts(&[text.to_owned()]);
-}
 
 fn join(browser: &Browser, name: &str, email: &str, button: &str) {
     browser.fill("name", name);
@@ -29,93 +17,93 @@ fn join(browser: &Browser, name: &str, email: &str, button: &str) {
 #[test]
 fn browser_from_the_first_link_to_a_second_person() {
     let data_dir = data_dir();
-    let (server, link) = serve(data_dir.path());
+    let (server, link) = serve_new(data_dir.path(), &[]);
     let url = &server.client.url;
     let admin = Browser::open("first_link_admin");
 
     // Whoever comes without the link is asked to sign in, and told where the link is.
     admin.goto(url);
-    shows(&admin, "the link for the first one stands where the server was started");
+    admin.shows("the link for the first one stands where the server was started");
     admin.picture("sign-in");
     admin.goto(&link);
-    shows(&admin, "Create the administrator");
+    admin.shows("Create the administrator");
     admin.picture("create-admin");
     admin.fill("password", "short");
     admin.fill("name", "Ada");
     admin.fill("email", "ada@example.org");
     admin.click("Create");
-    shows(&admin, "The password must have at least 12 characters.");
+    admin.shows("The password must have at least 12 characters.");
     join(&admin, "Ada Lovelace", "ada@example.org", "Create");
-    shows(&admin, "Drop a photograph");
-    shows(&admin, "Ada Lovelace");
+    admin.shows("Drop a photograph");
+    admin.shows("Ada Lovelace");
     assert!(!admin.url().contains('#'), "{}", admin.url());
 
     // She invites somebody whose name is a script.
     admin.goto(&format!("{url}/users"));
-    shows(&admin, "ada@example.org");
+    admin.shows("ada@example.org");
     admin.choose("invite-role", "annotator");
     admin.fill("invite-note", "Grace");
     admin.click("Make a link");
     admin.wait_until("the link is there", || admin.value(".secret input").contains("/welcome#"));
     let invite = admin.value(".secret input");
     assert!(invite.starts_with(url.as_str()), "{invite}");
-    shows(&admin, "Annotator: Grace");
+    admin.shows("Annotator: Grace");
     admin.picture("users-invite");
 
     let annotator = Browser::open("first_link_annotator");
     annotator.goto(&invite);
-    shows(&annotator, "You are invited as annotator");
+    annotator.shows("You are invited as annotator");
     let script = "<img src=x onerror=document.title=1>";
     join(&annotator, script, "grace@example.org", "Join");
     // An annotator looks and does not add.
-    shows(&annotator, script);
+    annotator.shows(script);
     annotator.wait_until("there is no upload", || !annotator.text().contains("Upload"));
     annotator.goto(&format!("{url}/users"));
-    shows(&annotator, "needs the scope admin");
+    annotator.shows("needs the scope admin");
     annotator.goto(&format!("{url}/account"));
-    shows(&annotator, "grace@example.org · annotator");
-    shows(&annotator, "here");
+    annotator.shows("grace@example.org · annotator");
+    annotator.shows("here");
     annotator.picture("account");
     annotator.goto(url);
-    shows(&annotator, "There are no photographs yet.");
+    annotator.shows("There are no photographs yet.");
     annotator.goto(&format!("{url}/account"));
     annotator.click("Sign out");
-    shows(&annotator, "Sign in");
+    annotator.shows("Sign in");
 
     // Back in, to the address that was asked for.
     annotator.goto(&format!("{url}/account"));
     annotator.fill("email", "grace@example.org");
     annotator.fill("password", "not the password");
     annotator.click("Sign in");
-    shows(&annotator, "the e-mail address or the password is wrong");
+    annotator.shows("the e-mail address or the password is wrong");
     annotator.picture("sign-in-failed");
     annotator.fill("password", PASSWORD);
     annotator.click("Sign in");
-    shows(&annotator, "grace@example.org · annotator");
+    annotator.shows("grace@example.org · annotator");
     assert!(annotator.url().ends_with("/account"), "{}", annotator.url());
     assert_ne!(annotator.script("return document.title", &[]), "1", "the name was run");
 
     // The used link says so.
     annotator.goto(&invite);
-    shows(&annotator, "This link does not work");
+    annotator.shows("This link does not work");
 
     // What happened stands in the log, the script as text.
     admin.goto(&format!("{url}/audit"));
-    shows(&admin, "grace@example.org as annotator");
+    admin.shows("grace@example.org as annotator");
     admin.picture("audit");
     admin.goto(&format!("{url}/users"));
-    shows(&admin, script);
+    admin.shows(script);
     admin.click("Disable");
-    shows(&admin, &format!("{script} · disabled"));
+    admin.shows(&format!("{script} · disabled"));
     annotator.goto(&format!("{url}/account"));
-    shows(&annotator, "Sign in");
+    annotator.shows("Sign in");
     assert_ne!(admin.script("return document.title", &[]), "1", "the name was run");
 }
 
 #[test]
 fn browser_keeps_what_was_typed_when_a_session_ends() {
     let data_dir = data_dir();
-    let (server, link) = serve(data_dir.path());
+    let (server, link) = serve_new(data_dir.path(), &[]);
     let url = &server.client.url;
     let admin = first_admin(&server.client, &link);
     let browser = Browser::open("keeps_what_was_typed");
@@ -129,26 +117,26 @@ fn browser_keeps_what_was_typed_when_a_session_ends() {
     // Elsewhere she signs out everywhere; here she goes on as if nothing had happened.
     assert_eq!(admin.delete("/api/v1/sessions").status, 204);
     browser.click("Make a link");
-    shows(&browser, "Your session has ended. The page stays as you left it.");
+    browser.shows("Your session has ended. The page stays as you left it.");
     browser.picture("session-ended");
     // A key that is typed means nothing to the page behind.
     browser.fill("password", PASSWORD);
     browser.click("Sign in");
     // The call that was refused is made now, with what was typed before.
-    shows(&browser, "Reviewer: somebody new");
+    browser.shows("Reviewer: somebody new");
     browser.wait_until("the dialog is gone", || !browser.text().contains("Sign in again"));
     let again = signed_in(&server.client, &sign_in(&server.client, "admin@example.org", PASSWORD));
     assert_eq!(again.get("/api/v1/invites").json()[0]["note"], "somebody new");
 
     // An upload that was on its way arrives too.
     browser.goto(url);
-    shows(&browser, "Drop a photograph");
+    browser.shows("Drop a photograph");
     assert_eq!(again.delete("/api/v1/sessions").status, 204);
     browser.pick(&[root().join("tests/fixtures/photographs/brook.jpg")]);
-    shows(&browser, "Your session has ended.");
+    browser.shows("Your session has ended.");
     browser.fill("password", PASSWORD);
     browser.click("Sign in");
-    shows(&browser, "brook.jpg");
+    browser.shows("brook.jpg");
     browser.wait_until("it is assessed", || {
         let again = signed_in(&server.client, &sign_in(&server.client, "admin@example.org", PASSWORD));
         !again.get("/api/v1/images").json()["items"][0]["latest"].is_null()
@@ -158,14 +146,14 @@ fn browser_keeps_what_was_typed_when_a_session_ends() {
 #[test]
 fn browser_account_pages_work_with_the_keyboard_and_on_a_phone() {
     let data_dir = data_dir();
-    let (server, link) = serve(data_dir.path());
+    let (server, link) = serve_new(data_dir.path(), &[]);
     let url = &server.client.url;
     let admin = first_admin(&server.client, &link);
     let _ = new_user(&server.client, &admin, "engineer", "grace");
     let _ = token(&server.client, &admin, &["read", "metrics"]);
     let browser = Browser::open("account_pages");
     browser.goto(&format!("{url}/account"));
-    shows(&browser, "E-mail address");
+    browser.shows("E-mail address");
     // The focus is where one types, and Enter sends the form.
     browser.wait_until("the focus is in the first field", || {
         browser.script("return document.activeElement.id", &[]) == "email"
@@ -173,8 +161,8 @@ fn browser_account_pages_work_with_the_keyboard_and_on_a_phone() {
     browser.fill("email", "admin@example.org\u{e004}");
     assert_eq!(browser.script("return document.activeElement.id", &[]), "password", "after Tab");
     browser.fill("password", &format!("{PASSWORD}\u{e007}"));
-    shows(&browser, "a test");
-    shows(&browser, "metrics");
+    browser.shows("a test");
+    browser.shows("metrics");
     browser.click("Make a token");
     browser.fill("token-name", "for a script");
     browser.click("Make the token");
@@ -184,7 +172,7 @@ fn browser_account_pages_work_with_the_keyboard_and_on_a_phone() {
     assert_eq!(text(&tool.get("/api/v1/session").json()["user"]["email"]), "admin@example.org");
     assert_eq!(tool.post("/api/v1/assessments", &json!({})).status, 403, "it may read only");
     browser.goto(&format!("{url}/account"));
-    shows(&browser, "for a script");
+    browser.shows("for a script");
     assert!(!browser.text().contains(&secret), "it is shown once");
 
     let widest = "const wide = [...document.querySelectorAll('body *')].filter((one) => \
@@ -204,7 +192,7 @@ fn browser_account_pages_work_with_the_keyboard_and_on_a_phone() {
                 "audit" => "token.create",
                 _ => "Drop a photograph",
             };
-            shows(&browser, expected);
+            browser.shows(expected);
             assert_eq!(browser.script(widest, &[]), "", "/{page} is wider than {width} pixels");
             // Every field has a label, every button a name.
             let nameless = "return [...document.querySelectorAll('input, select, button, a')].filter((one) => \

@@ -5,53 +5,10 @@ use std::process::Command;
 
 use qponder_tests::browser::Browser;
 use qponder_tests::client::{Client, text};
-use qponder_tests::people::{PASSWORD, first_admin, new_user};
+use qponder_tests::people::{PASSWORD, new_user};
 use qponder_tests::server::{Server, binary, data_dir, root};
+use qponder_tests::site::{add_photographs, open_as, serve, serve_with, too_wide, votes};
 use serde_json::{Value, json};
-
-/// A new server with accounts and the built page; its first admin.
-fn serve(data_dir: &Path) -> (Server, Client) {
-    serve_with(data_dir, &[])
-}
-
-/// The same with more arguments.
-fn serve_with(data_dir: &Path, arguments: &[&str]) -> (Server, Client) {
-    let page = root().join("target/web");
-    assert!(page.join("index.html").is_file(), "the page is not built; run `cargo xtask web`");
-    let page = page.to_string_lossy();
-    let arguments = [&["--web-dir", &*page], arguments].concat();
-    let (server, link) = Server::start_new_with_accounts(data_dir, &arguments);
-    let admin = first_admin(&server.client, &link);
-    (server, admin)
-}
-
-fn shows(browser: &Browser, text: &str) {
-    browser.wait_for_texts(&[text.to_owned()]);
-}
-
-fn open_as(name: &'static str, url: &str, who: &str) -> Browser {
-    let browser = Browser::open(name);
-    browser.goto(url);
-    browser.fill("email", &format!("{who}@example.org"));
-    browser.fill("password", PASSWORD);
-    browser.click("Sign in");
-    browser
-}
-
-/// The photographs of the fixtures, uploaded.
-fn add_photographs(admin: &Client) -> Vec<String> {
-    ["brook.jpg", "brook-blurred.jpg", "mountains.jpg", "mountains-blurred.jpg"]
-        .map(|name| {
-            let bytes =
-                std::fs::read(root().join("tests/fixtures/photographs").join(name)).expect("a fixture");
-            admin.add_image(name, &bytes)
-        })
-        .to_vec()
-}
-
-fn votes(admin: &Client, study: &str) -> Value {
-    admin.get(&format!("/api/v1/studies/{study}")).json()["counts"]["votes"].clone()
-}
 
 #[test]
 fn browser_from_a_new_study_to_an_accepted_correction() {
@@ -67,7 +24,7 @@ fn browser_from_a_new_study_to_an_accepted_correction() {
 
     // The reviewer makes a study of the images of the gallery, with guidelines that try to run something.
     let lead = open_as("studies_lead", &format!("{url}/studies"), "rhea");
-    shows(&lead, "There is none yet.");
+    lead.shows("There is none yet.");
     lead.fill("study-name", "Brooks and mountains");
     lead.choose("study-task", "reasoning");
     lead.fill("study-overlap", "2");
@@ -77,73 +34,73 @@ fn browser_from_a_new_study_to_an_accepted_correction() {
     );
     lead.picture("new-study");
     lead.click("Make the study");
-    shows(&lead, "Look at 1:1");
+    lead.shows("Look at 1:1");
     assert_ne!(lead.script("return document.title", &[]), "1", "the guidelines were run");
     lead.click("Add images");
     lead.wait_until("there are images to pick", || lead.text().contains("mountains.jpg"));
     lead.click("Pick all shown");
     lead.click("Add 4 images to the study");
-    shows(&lead, "4 items added.");
+    lead.shows("4 items added.");
     lead.fill("member-email", "ada@example.org");
     lead.click("Add");
-    shows(&lead, "ada@example.org · 0 votes");
+    lead.shows("ada@example.org · 0 votes");
     lead.picture("study");
     let study = text(&admin.get("/api/v1/studies").json()["items"][0]["id"]);
 
     // The annotator rates with one key, corrects what the model says, and goes on.
     let ada = open_as("studies_annotator", &format!("{url}/studies"), "ada");
     ada.click("Rate");
-    shows(&ada, "The whole image");
+    ada.shows("The whole image");
     ada.wait_until("the pixels are there", || {
         ada.script("return !!document.querySelector('.pixels:not(.is-gone)')", &[]) == true
     });
     ada.picture("rate");
     ada.press("2");
-    shows(&ada, "Draft saved");
+    ada.shows("Draft saved");
     ada.press("\u{e007}");
-    shows(&ada, "On the left the original, on the right yours");
+    ada.shows("On the left the original, on the right yours");
     ada.picture("correct");
     ada.fill_labelled("Summary, corrected", "The blur is what one sees first.");
-    shows(&ada, "Summary · changed");
-    shows(&ada, "Draft saved");
+    ada.shows("Summary · changed");
+    ada.shows("Draft saved");
     // A closed tab: the correction is there when she comes back.
     ada.goto(&format!("{url}/studies/{study}/annotate"));
-    shows(&ada, "On the left the original, on the right yours");
+    ada.shows("On the left the original, on the right yours");
     ada.wait_until("what was typed is there", || {
         ada.value("textarea[aria-label='Summary, corrected']") == "The blur is what one sees first."
     });
     ada.click("Send");
-    shows(&ada, "1 of 4");
-    shows(&ada, "The whole image");
+    ada.shows("1 of 4");
+    ada.shows("The whole image");
 
     // The reviewer sends it back; the annotator meets it first.
     lead.goto(&format!("{url}/review"));
-    shows(&lead, "Brooks and mountains");
+    lead.shows("Brooks and mountains");
     let name = lead.script("return document.querySelector('.rows a').textContent", &[]);
     lead.click(name.as_str().expect("a name").trim());
-    shows(&lead, "wrote version 1");
+    lead.shows("wrote version 1");
     lead.picture("review");
     lead.fill("review-comment", "Say <b>where</b>.");
     lead.click("Return");
-    shows(&lead, "Returned.");
+    lead.shows("Returned.");
     ada.goto(&format!("{url}/studies/{study}/annotate"));
-    shows(&ada, "It came back.");
-    shows(&ada, "Say <b>where</b>.");
+    ada.shows("It came back.");
+    ada.shows("Say <b>where</b>.");
     ada.picture("came-back");
     ada.fill_labelled("Summary, corrected", "The blur of the water is what one sees first.");
     ada.click("Send");
-    shows(&ada, "The whole image");
+    ada.shows("The whole image");
     // Fixed and accepted; every version is in the history.
     lead.goto(&format!("{url}/review"));
     let name = {
-        shows(&lead, "version 2");
+        lead.shows("version 2");
         lead.script("return document.querySelector('.rows a').textContent", &[])
     };
     lead.click(name.as_str().expect("a name").trim());
-    shows(&lead, "wrote version 2");
+    lead.shows("wrote version 2");
     lead.fill_labelled("Score, corrected", "1.90");
     lead.click("Fix and accept");
-    shows(&lead, "Fixed.");
+    lead.shows("Fixed.");
     let accepted = admin.get("/api/v1/annotations?state=accepted").json();
     assert_eq!(accepted["items"][0]["version"], 3);
     let thread = admin.get(&format!("/api/v1/annotations/{}", text(&accepted["items"][0]["id"]))).json();
@@ -168,24 +125,24 @@ fn browser_votes_survive_a_dead_server_and_can_be_undone() {
 
     let url = server.client.url.clone();
     let browser = open_as("votes_survive", &format!("{url}/studies/{study}/annotate"), "ada");
-    shows(&browser, "The whole image");
+    browser.shows("The whole image");
     for key in ["n", "2", "4"] {
         browser.press(key);
     }
-    shows(&browser, "poor");
+    browser.shows("poor");
     browser.picture("attributes");
     browser.press("\u{e007}");
-    shows(&browser, "1 of 4");
+    browser.shows("1 of 4");
     browser.wait_until("it has arrived", || votes(&admin, &study) == 1);
     // The next image is rated while the server is dead; nobody waits.
     let port = url.rsplit_once(':').expect("a port").1.to_owned();
     server.kill();
     browser.press("5");
     browser.press("5");
-    shows(&browser, "2 of 4");
-    shows(&browser, "Sending 1 vote");
+    browser.shows("2 of 4");
+    browser.shows("Sending 1 vote");
     browser.press("3");
-    shows(&browser, "Kept on this machine");
+    browser.shows("Kept on this machine");
     browser.picture("server-away");
     let page = root().join("target/web");
     let listen = format!("127.0.0.1:{port}");
@@ -194,10 +151,10 @@ fn browser_votes_survive_a_dead_server_and_can_be_undone() {
         &["--web-dir", &page.to_string_lossy(), "--listen", &listen],
     );
     browser.wait_until("the vote has arrived", || votes(&admin, &study) == 2);
-    shows(&browser, "Draft saved");
+    browser.shows("Draft saved");
     // Back to the vote that was sent, and another one in its place.
     browser.press("z");
-    shows(&browser, "The whole image");
+    browser.shows("The whole image");
     browser.press("1");
     browser.press("\u{e007}");
     browser.wait_until("it was sent anew", || {
@@ -207,10 +164,10 @@ fn browser_votes_survive_a_dead_server_and_can_be_undone() {
     assert_eq!(votes(&admin, &study), 2, "it is still one item");
     // What was begun before is in view again; the rest is skipped with a reason.
     browser.press("\u{e007}");
-    shows(&browser, "3 of 4");
+    browser.shows("3 of 4");
     browser.press("x");
     browser.fill("ask", "It does not load\u{e007}");
-    shows(&browser, "That was all.");
+    browser.shows("That was all.");
     browser.wait_until("all have arrived", || votes(&admin, &study) == 4);
     browser.picture("done");
     for (theme, width) in [("dark", 1280), ("light", 390)] {
@@ -224,11 +181,8 @@ fn browser_votes_survive_a_dead_server_and_can_be_undone() {
             let set = "localStorage.setItem('qponder.theme', arguments[0]);\
                        document.documentElement.dataset.theme = arguments[0]";
             let _ = browser.script(set, &[json!(theme)]);
-            shows(&browser, expected);
-            let wide = "return [...document.querySelectorAll('body *')].filter((one) => \
-                        one.getBoundingClientRect().right > document.documentElement.clientWidth + 1 \
-                        && !one.closest('.sr, .skip, .stage')).map((one) => one.className || one.tagName).slice(0, 3).join()";
-            assert_eq!(browser.script(wide, &[]), "", "/{page} is wider than {width} pixels");
+            browser.shows(expected);
+            assert_eq!(too_wide(&browser), "", "/{page} is wider than {width} pixels");
             browser.picture(&format!("{}-{theme}-{width}", page.replace('/', "-").replace(&study, "one")));
         }
     }
@@ -305,11 +259,11 @@ fn browser_statistics_name_who_rates_at_random() {
     }
     let lead =
         open_as("studies_statistics", &format!("{}/studies/{study}/statistics", server.client.url), "admin");
-    shows(&lead, "would leave out");
+    lead.shows("would leave out");
     lead.choose("screening", "pearson");
-    shows(&lead, "1 person left out");
-    shows(&lead, "Krippendorff");
-    shows(&lead, "quick");
+    lead.shows("1 person left out");
+    lead.shows("Krippendorff");
+    lead.shows("quick");
     lead.picture("statistics");
     lead.resize(1280, 1900);
     lead.picture("statistics-long");
@@ -320,7 +274,7 @@ fn browser_statistics_name_who_rates_at_random() {
     lead.wait_until("the image is open", || lead.url().contains("/images/"));
     lead.resize(390, 860);
     lead.goto(&format!("{}/studies/{study}/statistics", server.client.url));
-    shows(&lead, "Krippendorff");
+    lead.shows("Krippendorff");
     lead.picture("statistics-phone");
 }
 
@@ -368,7 +322,7 @@ fn rate_in_browser(browser: &Browser, mut rate: impl FnMut(&str) -> u8, first: &
         let id = url.split('/').rev().nth(1).expect("the image's id").to_owned();
         browser.press(&rate(&id).to_string());
         browser.press("\u{e007}");
-        shows(browser, "On the left the original");
+        browser.shows("On the left the original");
         if seen.is_empty() && !first.is_empty() {
             browser.fill_labelled("Summary, corrected", first);
         }
@@ -395,7 +349,7 @@ fn browser_the_whole_story_from_invites_to_a_trained_model() {
         fixtures.iter().map(|name| root().join("tests/fixtures/photographs").join(name)).collect();
     files.extend(degraded_photographs(data_dir.path()));
     rhea.goto(&url);
-    shows(&rhea, "Drop a photograph");
+    rhea.shows("Drop a photograph");
     rhea.pick(&files);
     let assessed = || {
         let images = admin.get("/api/v1/images").json()["items"].clone();
@@ -412,7 +366,7 @@ fn browser_the_whole_story_from_invites_to_a_trained_model() {
     let agreement = || admin.get("/api/v1/comparison/statistics?left=nano-rl&right=nano-ci").json();
     rhea.wait_until("the teacher has answered all", || agreement()["n"] == 10);
     rhea.goto(&format!("{url}/compare"));
-    shows(&rhea, "All 10 images with both answers");
+    rhea.shows("All 10 images with both answers");
     rhea.picture("story-compare");
 
     // A study of them; the admin invites two annotators into it, and the reviewer takes part.
@@ -425,10 +379,10 @@ fn browser_the_whole_story_from_invites_to_a_trained_model() {
     rhea.wait_until("there are images to pick", || rhea.text().contains("mountains.jpg"));
     rhea.click("Pick all shown");
     rhea.click("Add 10 images to the study");
-    shows(&rhea, "10 items added.");
+    rhea.shows("10 items added.");
     rhea.fill("member-email", "rhea@example.org");
     rhea.click("Add");
-    shows(&rhea, "rhea@example.org");
+    rhea.shows("rhea@example.org");
     let study = text(&admin.get("/api/v1/studies").json()["items"][0]["id"]);
     chief.goto(&format!("{url}/studies/{study}"));
     let ada = join("story_ada", &new_link(&chief, "Invite an annotator"), "Ada");
@@ -457,22 +411,22 @@ fn browser_the_whole_story_from_invites_to_a_trained_model() {
     });
     rhea.fill("review-comment", "Say what you saw.");
     rhea.click("Return");
-    shows(&rhea, "Returned.");
+    rhea.shows("Returned.");
     ada.goto(&work);
-    shows(&ada, "Say what you saw.");
+    ada.shows("Say what you saw.");
     ada.fill_labelled("Summary, corrected", "The blur is what one sees first.");
     ada.click("Send");
-    shows(&ada, "That was all.");
+    ada.shows("That was all.");
     rhea.goto(&thread);
-    shows(&rhea, "wrote version 2");
+    rhea.shows("wrote version 2");
     rhea.click("Accept");
-    shows(&rhea, "Accepted.");
+    rhea.shows("Accepted.");
     assert_eq!(admin.get("/api/v1/annotations?state=accepted").json()["items"][0]["version"], 2);
 
     // The statistics name Eve.
     rhea.goto(&format!("{url}/studies/{study}/statistics"));
     rhea.choose("screening", "pearson");
-    shows(&rhea, "1 person left out");
+    rhea.shows("1 person left out");
     let left_out = "return document.querySelector('tr.is-doubtful th')?.textContent ?? ''";
     rhea.wait_until("it is Eve", || rhea.script(left_out, &[]) == "Eve");
     rhea.picture("story-statistics");
@@ -481,7 +435,7 @@ fn browser_the_whole_story_from_invites_to_a_trained_model() {
     rhea.goto(&format!("{url}/studies/{study}"));
     rhea.choose("dataset-screening", "pearson");
     rhea.click("Make a dataset");
-    shows(&rhea, "The story, version 1");
+    rhea.shows("The story, version 1");
     let href = "return document.querySelector(\"a[href$='/archive']\").getAttribute('href')";
     let archive = admin.get(&text(&rhea.script(href, &[])));
     let folder = data_dir.path().join("dataset");

@@ -4,11 +4,11 @@
 //! (see [`tray`]): nobody waits for the server, and nothing is lost with it.
 
 mod drafts;
+mod tabs;
 mod tray;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use js_sys::Date;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use qponder_shared::api::Assessment;
@@ -19,12 +19,13 @@ use qponder_shared::study::{
 use qponder_shared::{ItemId, StudyId};
 
 use crate::api::{self, Failure};
+use crate::clock;
 use crate::format::sentence;
 use crate::parts::viewer;
 use crate::state::App;
 use crate::studies;
 
-pub use drafts::Saved;
+pub use drafts::{Saved, leave_name};
 
 /// Tasks that wait beside the one in view.
 const AHEAD: usize = 4;
@@ -92,6 +93,10 @@ pub struct Annotating {
     pub can_redo: RwSignal<bool>,
     /// Votes that have not arrived yet.
     pub unsent: RwSignal<usize>,
+    /// Whether another tab saved a draft of what is in view.
+    pub is_contested: RwSignal<bool>,
+    /// Whether another tab voted on what is in view.
+    pub is_rated_elsewhere: RwSignal<bool>,
     waiting: StoredValue<VecDeque<Task>>,
     /// What was voted on since the study was opened, and the versions of corrections that were sent: a
     /// list of tasks that was asked for earlier may still hold them.
@@ -102,7 +107,11 @@ pub struct Annotating {
     /// Revision of the draft that the server has, and the number of changes made here.
     revision: StoredValue<i64>,
     changes: StoredValue<u32>,
+    /// Drafts of what is in view that got no answer: one of them may be what the server has.
+    unanswered: StoredValue<Vec<serde_json::Value>>,
+    is_keeping: StoredValue<bool>,
     is_sending: StoredValue<bool>,
+    is_correcting: StoredValue<bool>,
     shown_at: StoredValue<f64>,
     began_at: StoredValue<f64>,
 }
@@ -123,6 +132,8 @@ impl Annotating {
             can_undo: RwSignal::new(false),
             can_redo: RwSignal::new(false),
             unsent: RwSignal::new(0),
+            is_contested: RwSignal::new(false),
+            is_rated_elsewhere: RwSignal::new(false),
             waiting: StoredValue::new(VecDeque::new()),
             voted: StoredValue::new(BTreeSet::new()),
             corrected: StoredValue::new(BTreeMap::new()),
@@ -130,7 +141,10 @@ impl Annotating {
             future: StoredValue::new(Vec::new()),
             revision: StoredValue::new(0),
             changes: StoredValue::new(0),
+            unanswered: StoredValue::new(Vec::new()),
+            is_keeping: StoredValue::new(false),
             is_sending: StoredValue::new(false),
+            is_correcting: StoredValue::new(false),
             shown_at: StoredValue::new(0.0),
             began_at: StoredValue::new(0.0),
         }
@@ -146,7 +160,7 @@ impl Annotating {
         self.corrected.set_value(BTreeMap::new());
         self.past.set_value(Vec::new());
         self.future.set_value(Vec::new());
-        self.began_at.set_value(Date::now());
+        self.began_at.set_value(clock::now());
         self.tell_ways();
         spawn_local(async move {
             match studies::study(id).await {
@@ -205,8 +219,8 @@ impl Annotating {
                 viewport_width: stage.width.max(1.0) as u32,
                 viewport_height: stage.height.max(1.0) as u32,
             },
-            ms: (Date::now() - self.shown_at.get_value()).max(0.0) as u64,
-            key: format!("{}-{}-{:.0}", task.item, task.repeat, Date::now()),
+            ms: (clock::now() - self.shown_at.get_value()).max(0.0) as u64,
+            key: format!("{}-{}-{}", task.item, task.repeat, clock::unique()),
             flag,
         };
         drafts::forget(&task);
@@ -220,9 +234,8 @@ impl Annotating {
         self.past.update_value(|past| past.push(Visit { task: task.clone(), sheet }));
         self.progress.update(|progress| progress.done = (progress.done + 1).min(progress.total));
         let must_arrive = !is_skipped && (task.is_training || task.task == StudyTask::Reasoning);
-        if must_arrive {
-            self.step.set(Step::Sending);
-        }
+        // Until the next one is in view, the same keys mean nothing: a second Enter is no second vote.
+        self.step.set(Step::Sending);
         spawn_local(async move {
             if !must_arrive {
                 spawn_local(async move {
@@ -242,9 +255,10 @@ impl Annotating {
     /// Goes on after feedback, a pause, or an answer that is not there.
     pub fn go_on(self, app: App) {
         if self.step.get_untracked() == Step::Break {
-            self.began_at.set_value(Date::now());
+            self.began_at.set_value(clock::now());
             return self.step.set(Step::Rate);
         }
+        self.step.set(Step::Sending);
         spawn_local(self.advance(app));
     }
 
@@ -297,8 +311,14 @@ impl Annotating {
         };
         let base = shown.thread.as_ref().map_or(0, |thread| thread.summary.version);
         let body = CreateAnnotation { text, source: correction.source, base };
+        if self.is_correcting.get_value() {
+            return;
+        }
+        self.is_correcting.set_value(true);
         spawn_local(async move {
-            match studies::annotate(task.item, &body).await {
+            let outcome = studies::annotate(task.item, &body).await;
+            self.is_correcting.set_value(false);
+            match outcome {
                 Ok(thread) => {
                     let version = thread.summary.version;
                     self.corrected.update_value(|corrected| {
@@ -334,12 +354,9 @@ impl Annotating {
     fn turn(self, from: StoredValue<Vec<Visit>>, to: StoredValue<Vec<Visit>>) {
         let can_leave = matches!(self.step.get_untracked(), Step::Rate | Step::Done | Step::Correct(_));
         let Some(visit) = from.try_update_value(Vec::pop).flatten().filter(|_| can_leave) else { return };
-        match self.task.get_untracked().filter(|_| self.step.get_untracked() != Step::Done) {
-            Some(task) => {
-                let here = Visit { task, sheet: self.sheet.get_untracked() };
-                to.update_value(|to| to.push(here));
-            }
-            None => {}
+        if let Some(task) = self.task.get_untracked().filter(|_| self.step.get_untracked() != Step::Done) {
+            let here = Visit { task, sheet: self.sheet.get_untracked() };
+            to.update_value(|to| to.push(here));
         }
         self.show(visit.task, visit.sheet, 0);
         self.step.set(Step::Rate);
@@ -367,14 +384,15 @@ impl Annotating {
             self.step.set(Step::Done);
             return self.tell_ways();
         };
-        let (sheet, revision) = drafts::begin(&task);
-        self.show(task.clone(), sheet, revision);
+        let begun = drafts::begin(&task);
+        self.show(task.clone(), begun.sheet, begun.revision);
+        self.is_contested.set(begun.is_contested);
         self.tell_ways();
         if task.is_rated {
             self.step.set(Step::Sending);
             return self.reveal(app, task).await;
         }
-        let worked = Date::now() - self.began_at.get_value();
+        let worked = clock::now() - self.began_at.get_value();
         let is_tired = study.break_minutes > 0 && worked > f64::from(study.break_minutes) * MINUTE;
         self.step.set(if is_tired { Step::Break } else { Step::Rate });
         if self.waiting.with_value(VecDeque::len) < AHEAD / 2 {
@@ -414,13 +432,16 @@ impl Annotating {
 
     fn show(self, task: Task, sheet: Sheet, revision: i64) {
         self.revision.set_value(revision);
+        self.unanswered.set_value(Vec::new());
+        self.is_contested.set(false);
+        self.is_rated_elsewhere.set(false);
         self.changes.update_value(|changes| *changes += 1);
         self.saved.set(if sheet == Sheet::default() { Saved::Nothing } else { Saved::Kept });
         self.asking.set(None);
         self.side.set(0);
         self.sheet.set(sheet);
         self.task.set(Some(task));
-        self.shown_at.set_value(Date::now());
+        self.shown_at.set_value(clock::now());
     }
 
     /// Whether two images are compared.

@@ -22,7 +22,7 @@ use crate::studies;
 const PAUSE: Duration = Duration::from_secs(2);
 
 thread_local! {
-    /// The trays where the browser forbids storage: then they last until the page closes.
+    /// The trays where the browser forbids storage or has no room: then they last until the page closes.
     static WITHOUT_STORAGE: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
 }
 
@@ -64,11 +64,20 @@ impl Annotating {
 
 /// The votes of a study that have not arrived, oldest first.
 pub fn waiting(study: StudyId) -> Vec<CreateVote> {
-    let text = match storage() {
-        Some(storage) => storage.get_item(&key(study)).ok().flatten(),
-        None => WITHOUT_STORAGE.with_borrow(|all| all.get(&key(study)).cloned()),
-    };
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    let kept = storage().and_then(|storage| storage.get_item(&key(study)).ok()?);
+    let mut votes = read(&kept.unwrap_or_default());
+    let others = WITHOUT_STORAGE.with_borrow(|all| all.get(&key(study)).cloned());
+    for vote in read(&others.unwrap_or_default()) {
+        if votes.iter().all(|known| known.key != vote.key) {
+            votes.push(vote);
+        }
+    }
+    votes
+}
+
+/// The votes of a tray as it is stored.
+pub fn read(text: &str) -> Vec<CreateVote> {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// Puts a vote into the tray.
@@ -86,16 +95,24 @@ fn take(study: StudyId, sent: &str) {
 
 fn store(study: StudyId, votes: &[CreateVote]) {
     let Ok(text) = serde_json::to_string(votes) else { return };
-    let Some(storage) = storage() else {
-        return WITHOUT_STORAGE.with_borrow_mut(|all| drop(all.insert(key(study), text)));
-    };
-    let _ = if votes.is_empty() {
-        storage.remove_item(&key(study))
-    } else {
-        storage.set_item(&key(study), &text)
-    };
+    let is_kept = storage().is_some_and(|storage| {
+        let done = if votes.is_empty() {
+            storage.remove_item(&key(study))
+        } else {
+            storage.set_item(&key(study), &text)
+        };
+        done.is_ok()
+    });
+    WITHOUT_STORAGE.with_borrow_mut(|all| {
+        if is_kept {
+            all.remove(&key(study));
+        } else {
+            all.insert(key(study), text);
+        }
+    });
 }
 
-fn key(study: StudyId) -> String {
+/// Where a study's tray is.
+pub fn key(study: StudyId) -> String {
     format!("qponder.votes.{}.{study}", session::owner())
 }

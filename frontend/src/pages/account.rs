@@ -105,6 +105,12 @@ fn Password(user: User) -> impl IntoView {
     let address = user.email.clone();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
+        if is_busy.get_untracked() {
+            return;
+        }
+        if current.with_untracked(String::len) > check::MAX_PASSWORD {
+            return error.set(Some("The current password is wrong.".to_owned()));
+        }
         if let Err(reason) = check::password(&new.get_untracked(), &user.email, &user.name) {
             return error.set(Some(sentence(&reason)));
         }

@@ -9,6 +9,7 @@ use crate::format;
 use crate::parts::correction::{Change, CorrectionEditor};
 use crate::parts::guidelines::Guidelines;
 use crate::parts::icon::{Icon, Shape};
+use crate::parts::other_tab::OtherTab;
 use crate::parts::rating::RatingSheet;
 use crate::parts::viewer::ViewerStage;
 use crate::route::{Route, follow_link};
@@ -47,6 +48,7 @@ pub fn AnnotatePage(
             }}
             <div class="panel">
                 <Head id/>
+                <OtherTab/>
                 {move || match (is_rating.get(), work.task.get()) {
                     (true, Some(task)) => view! { <Rate task/> }.into_any(),
                     _ => view! { <Otherwise id/> }.into_any(),
@@ -68,7 +70,8 @@ fn Head(id: StudyId) -> impl IntoView {
         (0, Saved::Saving) => "Saving…".to_owned(),
         (0, Saved::Kept) => "Draft saved".to_owned(),
         (_, Saved::Here) => "Kept on this machine; the server does not answer".to_owned(),
-        (_, Saved::Elsewhere) => "Another tab works on this image; reload to see its draft".to_owned(),
+        (_, Saved::Elsewhere) => "Kept on this machine".to_owned(),
+        (_, Saved::TooLong) => "Too long to be saved: make it shorter".to_owned(),
         (unsent, _) => format!("Sending {}…", format::plural(unsent, "vote")),
     };
     view! {

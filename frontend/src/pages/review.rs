@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use qponder_shared::ThreadId;
 use qponder_shared::study::{
-    Comment, Correction, CreateReview, QueueSort, Thread, ThreadState, ThreadSummary, Verdict,
+    Comment, Correction, CreateReview, QueueSort, Thread, ThreadState, ThreadSummary, Verdict, check,
 };
 use web_sys::{HtmlSelectElement, HtmlTextAreaElement};
 
@@ -182,6 +182,12 @@ fn Whole(now: Thread, thread: RwSignal<Option<Thread>>) -> impl IntoView {
         if verdict == Verdict::Returned && comment.with_untracked(|comment| comment.trim().is_empty()) {
             return app.toasts.say("Say what should be different, then return it.");
         }
+        if let Err(why) = check::text("the comment", &comment.read_untracked(), 0, check::MAX_COMMENT) {
+            return app.toasts.complain(sentence(&why));
+        }
+        if is_busy.get_untracked() {
+            return;
+        }
         let body = CreateReview { version: summary.version, verdict, comment: comment.get_untracked(), text };
         is_busy.set(true);
         spawn_local(async move {
@@ -203,9 +209,18 @@ fn Whole(now: Thread, thread: RwSignal<Option<Thread>>) -> impl IntoView {
         });
     };
     let say = move |_| {
+        if let Err(why) = check::text("the comment", &comment.read_untracked(), 1, check::MAX_COMMENT) {
+            return app.toasts.complain(sentence(&why));
+        }
+        if is_busy.get_untracked() {
+            return;
+        }
         let body = Comment { comment: comment.get_untracked() };
+        is_busy.set(true);
         spawn_local(async move {
-            match studies::comment(id, &body).await {
+            let outcome = studies::comment(id, &body).await;
+            let _ = is_busy.try_set(false);
+            match outcome {
                 Ok(now) => drop(thread.try_set(Some(now))),
                 Err(failure) => app.report(&failure),
             }
@@ -234,21 +249,21 @@ fn Whole(now: Thread, thread: RwSignal<Option<Thread>>) -> impl IntoView {
                     <CorrectionEditor original correction=Signal::derive(move || correction.get()) change/>
                     <div class="field">
                         <label for="review-comment">"Comment"</label>
-                        <textarea id="review-comment" rows="3" maxlength="2000" prop:value=move || comment.get()
+                        <textarea id="review-comment" rows="3" prop:value=move || comment.get()
                             on:input=move |event| comment.set(event_target::<HtmlTextAreaElement>(&event).value())></textarea>
                     </div>
                     <div class="sheet-actions">
-                        {(is_waiting && !is_own).then(|| { let (send_a, send_b) = (send.clone(), send.clone()); view! {
+                        {(is_waiting && !is_own).then(|| view! {
                             <button class="button is-primary" disabled=move || is_busy.get()
-                                on:click=move |_| send_a(if is_changed.get_untracked() { Verdict::Fixed } else { Verdict::Accepted })>
+                                on:click=move |_| send(if is_changed.get_untracked() { Verdict::Fixed } else { Verdict::Accepted })>
                                 {move || if is_changed.get() { "Fix and accept" } else { "Accept" }}
                             </button>
-                            <button class="button" disabled=move || is_busy.get() on:click=move |_| send_b(Verdict::Returned)>"Return"</button>
-                        }})}
-                        {(now.summary.state == ThreadState::Accepted && !is_own).then(|| { let send = send.clone(); view! {
+                            <button class="button" disabled=move || is_busy.get() on:click=move |_| send(Verdict::Returned)>"Return"</button>
+                        })}
+                        {(now.summary.state == ThreadState::Accepted && !is_own).then(|| view! {
                             <button class="button" disabled=move || is_busy.get() on:click=move |_| send(Verdict::Returned)>"Send it back"</button>
-                        }})}
-                        <button class="button is-plain" on:click=say>"Only comment"</button>
+                        })}
+                        <button class="button is-plain" disabled=move || is_busy.get() on:click=say>"Only comment"</button>
                     </div>
                     {is_own.then(|| view! { <p class="note">"This is your own work: another reviewer has to look at it."</p> })}
                     <History now=now.clone()/>

@@ -3,9 +3,10 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use qponder_shared::Scope;
-use qponder_shared::study::{CreateStudy, Study, StudyStatus, StudyTask};
+use qponder_shared::study::{CreateStudy, Study, StudyStatus, StudyTask, check};
 use web_sys::{HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement, SubmitEvent};
 
+use crate::clock;
 use crate::format::{plural, sentence};
 use crate::parts::field::{Field, FormError};
 use crate::route::{self, Route, follow_link};
@@ -91,12 +92,23 @@ fn NewStudy() -> impl IntoView {
     let task = RwSignal::new(StudyTask::Acr);
     let overlap = RwSignal::new("15".to_owned());
     let (error, is_busy) = (RwSignal::new(None), RwSignal::new(false));
+    // What was sent, and under which key: the same again is the same study.
+    let sent = StoredValue::new(None::<(CreateStudy, String)>);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
+        if is_busy.get_untracked() {
+            return;
+        }
         let Ok(overlap) = overlap.get_untracked().trim().parse() else {
             return error
                 .set(Some("How many people rate each image? A whole number, such as 15.".to_owned()));
         };
+        let texts = check::text("the name", &name.read_untracked(), 1, check::MAX_NAME).and_then(|_| {
+            check::text("the guidelines", &guidelines.read_untracked(), 0, check::MAX_GUIDELINES)
+        });
+        if let Err(why) = texts {
+            return error.set(Some(sentence(&why)));
+        }
         is_busy.set(true);
         error.set(None);
         let body = CreateStudy {
@@ -107,8 +119,11 @@ fn NewStudy() -> impl IntoView {
             seed: None,
             break_minutes: 20,
         };
+        let known = sent.get_value().filter(|(earlier, _)| *earlier == body);
+        let key = known.map_or_else(clock::unique, |(_, key)| key);
+        sent.set_value(Some((body.clone(), key.clone())));
         spawn_local(async move {
-            let outcome = studies::create_study(&body).await;
+            let outcome = studies::create_study(&body, &key).await;
             let _ = is_busy.try_set(false);
             match outcome {
                 Ok(study) => route::go(app, Route::Study(study.id)),

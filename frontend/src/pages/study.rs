@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use qponder_shared::study::{ChangeStudy, Study, StudyStatus};
+use qponder_shared::study::{ChangeStudy, Study, StudyStatus, check};
 use qponder_shared::{Scope, StudyId};
 use web_sys::{HtmlTextAreaElement, SubmitEvent};
 
@@ -157,6 +157,13 @@ fn EditGuidelines(id: StudyId, study: RwSignal<Option<Study>>) -> impl IntoView 
     let (error, is_busy) = (RwSignal::new(None), RwSignal::new(false));
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
+        if is_busy.get_untracked() {
+            return;
+        }
+        let length = check::text("the guidelines", &text.read_untracked(), 0, check::MAX_GUIDELINES);
+        if let Err(why) = length {
+            return error.set(Some(sentence(&why)));
+        }
         is_busy.set(true);
         error.set(None);
         let revision = study.with_untracked(|study| study.as_ref().map_or(0, |study| study.revision));

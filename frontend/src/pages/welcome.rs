@@ -63,7 +63,13 @@ fn Accept(invite: OpenInvite, token: String) -> impl IntoView {
             name: name.get_untracked(),
             password: password.get_untracked(),
         };
-        if let Err(reason) = check::password(&body.password, &email.get_untracked(), &body.name) {
+        let is_fit = match is_new {
+            true => check::name(&body.name).and_then(|_| check::email(&body.email)).map(drop),
+            false => Ok(()),
+        };
+        let is_fit =
+            is_fit.and_then(|()| check::password(&body.password, &email.read_untracked(), &body.name));
+        if let Err(reason) = is_fit {
             return error.set(Some(sentence(&reason)));
         }
         is_busy.set(true);

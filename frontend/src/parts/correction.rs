@@ -38,14 +38,14 @@ pub fn CorrectionEditor(
             <div class="correction-row" class:is-changed=is_new_summary.clone()>
                 <h3>"Summary"{mark(is_new_summary.clone())}</h3>
                 <p class="original">{summary}</p>
-                <textarea rows="3" aria-label="Summary, corrected" maxlength="1000"
+                <textarea rows="3" aria-label="Summary, corrected"
                     prop:value=move || correction.with(|now| now.as_ref().map(|now| now.summary.clone()).unwrap_or_default())
                     on:input=move |event| change.run(Change::Summary(event_target::<HtmlTextAreaElement>(&event).value()))/>
             </div>
             <div class="correction-row" class:is-changed=is_new_score>
                 <h3>"Score"{mark(is_new_score)}</h3>
                 <p class="original">{score.map_or_else(|| "No readable score".to_owned(), |score| score.to_string())}</p>
-                <input class="score-field" inputmode="decimal" aria-label="Score, corrected" maxlength="6"
+                <input class="score-field" inputmode="decimal" aria-label="Score, corrected"
                     prop:value=move || correction.with(|now| now.as_ref().map(|now| now.score.clone()).unwrap_or_default())
                     on:input=move |event| change.run(Change::Score(event_target::<HtmlInputElement>(&event).value()))/>
             </div>
@@ -107,7 +107,7 @@ fn Row(
                 }}
             </div>
             <div class="corrected">
-                <textarea rows="2" aria-label=format!("{name}, corrected") maxlength="400"
+                <textarea rows="2" aria-label=format!("{name}, corrected")
                     prop:value=move || now().map(|now| now.text).unwrap_or_default()
                     on:input=move |event| change.run(Change::Words(attribute, event_target::<HtmlTextAreaElement>(&event).value()))/>
                 <LevelButtons label=format!("Level of {}", attribute.word()) chosen words=false

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use qponder_shared::Role;
-use qponder_shared::account::{CreateInvite, Invite};
+use qponder_shared::account::{CreateInvite, Invite, check};
 use web_sys::{HtmlSelectElement, SubmitEvent};
 
 use crate::accounts;
@@ -75,6 +75,14 @@ fn InviteForm(made: Callback<()>) -> impl IntoView {
     let (error, is_busy) = (RwSignal::new(None), RwSignal::new(false));
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
+        if is_busy.get_untracked() {
+            return;
+        }
+        if let Err(why) = check::name(&note.read_untracked())
+            && !note.with_untracked(|note| note.trim().is_empty())
+        {
+            return error.set(Some(sentence(&why)));
+        }
         is_busy.set(true);
         error.set(None);
         let body = CreateInvite { role: role.get_untracked(), note: note.get_untracked(), study: None };

@@ -109,6 +109,9 @@ fn Picker(id: StudyId, task: StudyTask, added: Callback<()>) -> impl IntoView {
             tolerance: 1.0,
             repeated: repeated.get_untracked(),
         };
+        if is_busy.get_untracked() {
+            return;
+        }
         if body.images.is_empty() {
             return app.toasts.say("Pick at least one image.");
         }

@@ -20,7 +20,7 @@ pub fn LevelButtons(
         <div class="levels" class:is-small=!words role="group" aria-label=label>
             {Level::ALL.map(|level| view! {
                 <button type="button" class=level_chip::class(level) title=format!("{} ({})", level.word(), level as usize + 1)
-                    aria-label=level.word() aria-pressed=move || (chosen.get() == Some(level)).to_string()
+                    aria-label=(!words).then(|| level.word()) aria-pressed=move || (chosen.get() == Some(level)).to_string()
                     on:click=move |_| choose.run(level)>
                     <LevelSteps level/>
                     {words.then(|| view! { <span><kbd>{level as usize + 1}</kbd>" "{level.word()}</span> })}

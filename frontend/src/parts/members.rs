@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use qponder_shared::account::CreateInvite;
+use qponder_shared::account::{CreateInvite, check};
 use qponder_shared::study::{AddMember, Member};
 use qponder_shared::{Role, Scope, StudyId};
 use web_sys::SubmitEvent;
@@ -41,6 +41,9 @@ pub fn Members(id: StudyId, changed: Callback<()>) -> impl IntoView {
     let error = RwSignal::new(None);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
+        if let Err(why) = check::email(&email.read_untracked()) {
+            return error.set(Some(sentence(&why)));
+        }
         error.set(None);
         let body = AddMember { email: email.get_untracked() };
         spawn_local(async move {
@@ -69,7 +72,7 @@ pub fn Members(id: StudyId, changed: Callback<()>) -> impl IntoView {
                                 member.last_vote_at.as_deref().map(|at| format!(", the last {}", format::time(at))).unwrap_or_default()
                             )}</p>
                         </div>
-                        <button class="button" aria-label=format!("Take {} out", member.name)
+                        <button class="button" aria-label=format!("Take out {}", member.name)
                             on:click={let member = member.clone(); move |_| remove(member.clone())}>"Take out"</button>
                     </li>
                 </For>
@@ -91,17 +94,24 @@ pub fn Members(id: StudyId, changed: Callback<()>) -> impl IntoView {
 fn InviteHere(id: StudyId) -> impl IntoView {
     let app = App::get();
     let link = RwSignal::new(None::<String>);
+    let is_busy = RwSignal::new(false);
     let make = move |_| {
+        if is_busy.get_untracked() {
+            return;
+        }
+        is_busy.set(true);
         spawn_local(async move {
             let body = CreateInvite { role: Role::Annotator, note: String::new(), study: Some(id) };
-            match accounts::create_invite(&body).await {
+            let outcome = accounts::create_invite(&body).await;
+            let _ = is_busy.try_set(false);
+            match outcome {
                 Ok(made) => drop(link.try_set(Some(full_link(&made.path)))),
                 Err(failure) => app.report(&failure),
             }
         });
     };
     view! {
-        <button class="button" on:click=make>"Invite an annotator"</button>
+        <button class="button" disabled=move || is_busy.get() on:click=make>"Invite an annotator"</button>
         {move || link.get().map(|text| view! {
             <Secret what="Whoever opens the link gets an account as annotator and is in this study. It works once, for a week.".to_owned() text/>
         })}

@@ -27,6 +27,7 @@ pub mod level_chip;
 pub mod members;
 pub mod mos_plot;
 pub mod navigator;
+pub mod other_tab;
 pub mod rating;
 pub mod reasoning;
 pub mod rewards;

@@ -2,12 +2,12 @@
 
 use leptos::prelude::*;
 use qponder_shared::study::sheet::key_of;
-use qponder_shared::study::{Preference, StudyTask, Task};
+use qponder_shared::study::{Preference, StudyTask, Task, check};
 use qponder_shared::{Attribute, Level};
 use web_sys::{HtmlInputElement, SubmitEvent};
 
 use crate::annotating::Asking;
-use crate::format::capitalised;
+use crate::format::{capitalised, sentence};
 use crate::parts::level_buttons::LevelButtons;
 use crate::state::App;
 
@@ -129,7 +129,10 @@ fn Ask() -> impl IntoView {
     });
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let text = words.get_untracked().trim().to_owned();
+        let text = match check::text("what you say", &words.read_untracked(), 0, check::MAX_COMMENT) {
+            Ok(text) => text,
+            Err(why) => return app.toasts.complain(sentence(&why)),
+        };
         match work.asking.get_untracked() {
             Some(Asking::Skip) if text.is_empty() => {
                 app.toasts.say("Say in a word why, such as: it does not load.")
@@ -148,7 +151,7 @@ fn Ask() -> impl IntoView {
                 Some(Asking::Flag) => "What is wrong with the image? You can still rate it.",
                 _ => "Why do you skip it?",
             }}</label>
-            <input id="ask" node_ref=input maxlength="500" autocomplete="off" list="ask-reasons" prop:value=move || words.get()
+            <input id="ask" node_ref=input autocomplete="off" list="ask-reasons" prop:value=move || words.get()
                 on:input=move |event| words.set(event_target::<HtmlInputElement>(&event).value())
                 on:keydown=move |event| if event.key() == "Escape" { work.asking.set(None) }/>
             <datalist id="ask-reasons">

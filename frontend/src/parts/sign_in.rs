@@ -3,7 +3,7 @@
 use leptos::html;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use qponder_shared::account::SignIn;
+use qponder_shared::account::{SignIn, check};
 use web_sys::SubmitEvent;
 
 use crate::accounts;
@@ -28,6 +28,12 @@ pub fn SignInForm(
         event.prevent_default();
         if is_busy.get_untracked() {
             return;
+        }
+        if password.with_untracked(String::len) > check::MAX_PASSWORD {
+            return error.set(Some(sentence(&check::Unacceptable::LongPassword)));
+        }
+        if let Err(why) = check::email(&email.read_untracked()) {
+            return error.set(Some(sentence(&why)));
         }
         is_busy.set(true);
         error.set(None);

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use qponder_shared::Scope;
-use qponder_shared::account::{CreateToken, Token};
+use qponder_shared::account::{CreateToken, Token, check};
 use web_sys::{HtmlSelectElement, SubmitEvent};
 
 use crate::accounts;
@@ -86,6 +86,12 @@ fn NewTokenForm(tokens: RwSignal<Vec<Token>>, secret: RwSignal<Option<String>>) 
     let (error, is_busy) = (RwSignal::new(None), RwSignal::new(false));
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
+        if is_busy.get_untracked() {
+            return;
+        }
+        if let Err(why) = check::name(&name.read_untracked()) {
+            return error.set(Some(sentence(&why)));
+        }
         is_busy.set(true);
         error.set(None);
         let body = CreateToken {

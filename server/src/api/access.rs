@@ -76,6 +76,7 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/studies/{id}/tasks", Needs(Scope::Annotate)),
     ("POST", "/api/v1/studies/{id}/votes", Needs(Scope::Annotate)),
     ("GET", "/api/v1/studies/{id}/votes/mine", Needs(Scope::Annotate)),
+    ("GET", "/api/v1/items/{id}/draft", Needs(Scope::Annotate)),
     ("PUT", "/api/v1/items/{id}/draft", Needs(Scope::Annotate)),
     ("DELETE", "/api/v1/items/{id}/draft", Needs(Scope::Annotate)),
     ("POST", "/api/v1/items/{id}/reveal", Needs(Scope::Annotate)),

@@ -206,7 +206,7 @@ fn show_progress(inference: &Inference, assessment: &mut Assessment) {
     }
 }
 
-/// The client's name for its request.
+/// The client's name for a request, if it has one.
 ///
 /// # Errors
 /// When it is too long, or no plain text.

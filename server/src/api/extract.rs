@@ -31,6 +31,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                     "the body must be JSON, with content-type application/json",
                 ),
                 JsonRejection::JsonDataError(_) => ApiError::unprocessable(detail),
+                other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "request-too-large",
+                    "Request too large",
+                    "the request is larger than what is taken here; shorten its texts",
+                ),
                 other => ApiError::new(other.status(), "bad-request", "Bad request", detail),
             }
         })?;

@@ -154,8 +154,6 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(transfers::import))
         .layer(DefaultBodyLimit::max(transfers::MAX_IMPORT_BYTES));
     let annotation = OpenApiRouter::new()
-        .routes(routes!(studies::list, studies::create))
-        .routes(routes!(studies::read, studies::change))
         .routes(routes!(statistics::read))
         .routes(routes!(datasets::create))
         .routes(routes!(datasets::list))
@@ -165,7 +163,7 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(tasks::next))
         .routes(routes!(tasks::vote))
         .routes(routes!(tasks::given))
-        .routes(routes!(tasks::save_draft, tasks::delete_draft))
+        .routes(routes!(tasks::read_draft, tasks::save_draft, tasks::delete_draft))
         .routes(routes!(tasks::reveal))
         .routes(routes!(annotations::annotate))
         .routes(routes!(annotations::list))
@@ -173,6 +171,10 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(annotations::review))
         .routes(routes!(annotations::comment))
         .layer(DefaultBodyLimit::max(tasks::MAX_REQUEST_BYTES));
+    let studies = OpenApiRouter::new()
+        .routes(routes!(studies::list, studies::create))
+        .routes(routes!(studies::read, studies::change))
+        .layer(DefaultBodyLimit::max(studies::MAX_REQUEST_BYTES));
     let items = OpenApiRouter::new()
         .routes(routes!(study_items::list, study_items::add))
         .routes(routes!(study_items::change))
@@ -181,6 +183,7 @@ fn v1() -> OpenApiRouter<App> {
         .merge(uploads)
         .merge(imports)
         .merge(accounts)
+        .merge(studies)
         .merge(annotation)
         .merge(items)
         .routes(routes!(info::info))

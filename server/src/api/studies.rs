@@ -1,18 +1,22 @@
 //! Studies and their members.
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use qponder_shared::api::{Page, Problem};
 use qponder_shared::study::{AddMember, ChangeStudy, CreateStudy, Member, Study, check};
 use qponder_shared::{Scope, StudyId, UserId, account};
 
+use super::assessments::idempotency_key;
 use super::extract::{Json, Path, Query};
 use super::gate::Caller;
 use super::images::check_limit;
 use super::problem::ApiError;
 use crate::store::Store;
-use crate::store::studies::{Changed, Viewer};
+use crate::store::studies::{Changed, Made, Viewer};
+
+/// Largest study, in bytes: the longest guidelines in any script.
+pub const MAX_REQUEST_BYTES: usize = 8 * check::MAX_GUIDELINES;
 
 /// Which page of studies.
 #[derive(serde::Deserialize, utoipa::IntoParams)]
@@ -41,28 +45,41 @@ pub async fn list(
 }
 
 /// Make a study.
-#[utoipa::path(post, path = "/studies", tag = "studies", request_body = CreateStudy, responses(
+///
+/// With an `Idempotency-Key` a repeated request gives the first one's study.
+#[utoipa::path(post, path = "/studies", tag = "studies", params(
+    ("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, 1 to 200 characters."),
+), request_body = CreateStudy, responses(
     (status = CREATED, description = "`Location` names it.", body = Study),
-    (status = UNPROCESSABLE_ENTITY, description = "A text or number cannot be used.", body = Problem,
-        content_type = "application/problem+json"),
+    (status = OK, description = "The same request came before; this is what it made.", body = Study),
+    (status = UNPROCESSABLE_ENTITY, description = "A text or number cannot be used, or the key belongs to another request.",
+        body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn create(
     State(store): State<Store>,
     caller: Caller,
+    headers: HeaderMap,
     Json(body): Json<CreateStudy>,
 ) -> Result<Response, ApiError> {
     let name = check::text("the name", &body.name, 1, check::MAX_NAME)?;
     let guidelines = check::text("the guidelines", &body.guidelines, 0, check::MAX_GUIDELINES)?;
     check_numbers(Some(body.overlap), Some(body.break_minutes))?;
+    let key = idempotency_key(&headers)?;
     let seed = match body.seed {
         Some(seed) => seed,
         None => draw_seed()?,
     };
     let new = CreateStudy { name, guidelines, ..body };
-    let id = store.add_study(&new, seed, &caller.by).await?;
+    let (status, id) = match store.add_study(&new, seed, key, &caller.by).await? {
+        Made::New(id) => (StatusCode::CREATED, id),
+        Made::Repeated(id) => (StatusCode::OK, id),
+        Made::KeyTaken => {
+            return Err(ApiError::unprocessable("this Idempotency-Key was used for another request"));
+        }
+    };
     let study = find(&store, id, &caller).await?;
     let location = format!("/api/v1/studies/{id}");
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(study)).into_response())
+    Ok((status, [(header::LOCATION, location)], axum::Json(study)).into_response())
 }
 
 /// Read a study.

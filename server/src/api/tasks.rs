@@ -157,6 +157,22 @@ pub async fn save_draft(
     }
 }
 
+/// Read unsent work, such as what another tab saved.
+#[utoipa::path(get, path = "/items/{id}/draft", tag = "annotation", params(("id" = ItemId, Path), WhichDraft),
+    responses(
+    (status = OK, body = Draft),
+    (status = NOT_FOUND, description = "There is none.", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn read_draft(
+    State(store): State<Store>,
+    caller: Caller,
+    Path(id): Path<ItemId>,
+    Query(which): Query<WhichDraft>,
+) -> Result<axum::Json<Draft>, ApiError> {
+    let draft = store.draft(id, which.repeat, &caller.by).await?;
+    Ok(axum::Json(draft.ok_or_else(|| ApiError::not_found("draft of item", id))?))
+}
+
 /// Throw unsent work away.
 #[utoipa::path(delete, path = "/items/{id}/draft", tag = "annotation", params(("id" = ItemId, Path), WhichDraft),
     responses((status = NO_CONTENT, description = "There is none."),))]

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use qponder_kernels::pixels::DecodeError;
+use qponder_shared::account::check::is_invisible;
 use qponder_shared::api::{Problem, UploadReport, UploadedFile};
 
 use super::gate::Caller;
@@ -23,6 +24,8 @@ use crate::store::objects::{Kind, Objects, sha256};
 pub const MAX_REQUEST_BYTES: usize = 4 << 30;
 /// Longest file name kept, in characters.
 const MAX_NAME: usize = 200;
+/// How much of its end is kept where it is longer.
+const END_OF_NAME: usize = 12;
 
 /// Body of an upload.
 #[derive(utoipa::ToSchema)]
@@ -245,11 +248,21 @@ fn known_format(label: &str) -> Option<&'static str> {
     }
 }
 
-/// The last part of a path-like name, without control characters, and not endless. It is only ever
-/// shown: files are stored under their hash.
+/// The last part of a path-like name, without characters that cannot be seen, and not endless. It is
+/// only ever shown: files are stored under their hash.
 pub fn clean_name(name: &str) -> String {
+    // Browsers write these three so in a form, and leave every other percent sign as it is.
+    let name = name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n");
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let clean: String = last.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
+    let seen: Vec<char> = last.chars().filter(|letter| !is_invisible(*letter)).collect();
+    let clean: String = match seen.len() {
+        0..=MAX_NAME => seen.iter().collect(),
+        // The end says what kind of file it is.
+        length => {
+            let end = &seen[length - END_OF_NAME..];
+            seen[..MAX_NAME - END_OF_NAME - 1].iter().chain(&['…']).chain(end).collect()
+        }
+    };
     match clean.trim() {
         "" | "." | ".." => "unnamed".to_owned(),
         clean => clean.to_owned(),
@@ -269,10 +282,16 @@ mod tests {
             ("..", "unnamed"),
             ("", "unnamed"),
             ("x\0\r\ny.png", "xy.png"),
+            ("a%22b%0D%0Ac%2Fd.png", "a\"bc%2Fd.png"),
+            ("photo\u{202e}gnp.exe", "photognp.exe"),
+            ("\u{feff}\u{200b}a.png", "a.png"),
             ("<script>alert(1)</script>.png", "script>.png"),
         ] {
             assert_eq!(clean_name(name), clean, "{name:?}");
         }
+        let long = clean_name(&format!("{}end.png", "ä".repeat(500)));
+        assert_eq!(long.chars().count(), MAX_NAME);
+        assert!(long.starts_with('ä') && long.ends_with("…äääääend.png"), "{long}");
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub enum Written {
 }
 
 impl Store {
-    /// Adds a version to one's annotation of an item, or begins it.
+    /// Adds a version to one's annotation of an item, or begins it. The same words sent again, because the
+    /// answer got lost, are the same version.
     ///
     /// # Errors
     /// When the database fails; then nothing is added.
@@ -55,6 +56,12 @@ impl Store {
         let earlier = threads::own(&mut transaction, item, subject).await?;
         let base = earlier.as_ref().map_or(0, |thread| thread.version);
         if let Some(earlier) = &earlier {
+            if base == new.base + 1
+                && is_newest(&mut transaction, earlier.id, base, &new.text, subject).await?
+            {
+                let thread = threads::read_whole(&mut transaction, earlier.id, subject).await?;
+                return Ok(written(thread));
+            }
             if base != new.base {
                 return conflict(&mut transaction, earlier.id, subject).await;
             }
@@ -110,10 +117,10 @@ impl Store {
         note(&mut transaction, by, change).await?;
         let thread = threads::read_whole(&mut transaction, id, subject).await?;
         transaction.commit().await?;
-        Ok(thread.map_or(Written::NotFound, |thread| Written::Thread(Box::new(thread))))
+        Ok(written(thread))
     }
 
-    /// Adds a reviewer's word to a thread, and moves it accordingly.
+    /// Adds a reviewer's word to a thread, and moves it accordingly. The same again is the same word.
     ///
     /// # Errors
     /// When the database fails; then nothing is added.
@@ -123,6 +130,9 @@ impl Store {
         let Some(row) = lock(&mut transaction, id).await? else {
             return Ok(Written::NotFound);
         };
+        if is_last_verdict(&mut transaction, id, review, subject).await? {
+            return Ok(written(threads::read_whole(&mut transaction, id, subject).await?));
+        }
         let version = row.try_get::<i32, _>("version")?.unsigned_abs();
         let state = ThreadState::of_name(row.try_get("state")?);
         // In local mode one person is everybody.
@@ -163,10 +173,10 @@ impl Store {
         note(&mut transaction, by, change).await?;
         let thread = threads::read_whole(&mut transaction, id, subject).await?;
         transaction.commit().await?;
-        Ok(thread.map_or(Written::NotFound, |thread| Written::Thread(Box::new(thread))))
+        Ok(written(thread))
     }
 
-    /// Adds a comment, of the author or, with `may_all`, of anybody.
+    /// Adds a comment, of the author or, with `may_all`, of anybody. The same twice in a row is one comment.
     ///
     /// # Errors
     /// When the database fails; then nothing is added.
@@ -186,12 +196,15 @@ impl Store {
             return Ok(Written::NotFound);
         }
         let version = row.try_get::<i32, _>("version")?.unsigned_abs();
+        if is_last_comment(&mut transaction, id, version, comment, subject).await? {
+            return Ok(written(threads::read_whole(&mut transaction, id, subject).await?));
+        }
         insert_review(&mut transaction, id, version, Verdict::Comment, comment, subject).await?;
         let change = Change { action: "annotation.comment", object: Some(id.0), detail: "" };
         note(&mut transaction, by, change).await?;
         let thread = threads::read_whole(&mut transaction, id, subject).await?;
         transaction.commit().await?;
-        Ok(thread.map_or(Written::NotFound, |thread| Written::Thread(Box::new(thread))))
+        Ok(written(thread))
     }
 }
 
@@ -250,6 +263,75 @@ async fn lock(connection: &mut PgConnection, id: ThreadId) -> Result<Option<PgRo
     .fetch_optional(connection)
     .await?;
     Ok(row)
+}
+
+/// Whether somebody's version is there with just these words.
+async fn is_newest(
+    connection: &mut PgConnection,
+    thread: ThreadId,
+    version: u32,
+    text: &str,
+    subject: SubjectId,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select exists (select from annotations \
+         where thread_id = $1 and version = $2 and text = $3 and subject_id = $4)",
+    )
+    .bind(thread.0)
+    .bind(version.cast_signed())
+    .bind(text)
+    .bind(subject.0)
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Whether the last verdict on a thread is this very one.
+async fn is_last_verdict(
+    connection: &mut PgConnection,
+    thread: ThreadId,
+    review: &CreateReview,
+    subject: SubjectId,
+) -> Result<bool, StoreError> {
+    let is_same: Option<bool> = sqlx::query_scalar(
+        "select version = $2 and subject_id = $3 and verdict = $4 and comment = $5 \
+         and ($6::text is null or exists (select from annotations \
+         where thread_id = $1 and version = $2 + 1 and text = $6)) \
+         from reviews where thread_id = $1 and verdict <> 'comment' order by id desc limit 1",
+    )
+    .bind(thread.0)
+    .bind(review.version.cast_signed())
+    .bind(subject.0)
+    .bind(review.verdict.name())
+    .bind(&review.comment)
+    .bind(review.text.as_deref())
+    .fetch_optional(connection)
+    .await?;
+    Ok(is_same.unwrap_or(false))
+}
+
+/// Whether the last word on a thread is this very comment.
+async fn is_last_comment(
+    connection: &mut PgConnection,
+    thread: ThreadId,
+    version: u32,
+    comment: &str,
+    subject: SubjectId,
+) -> Result<bool, StoreError> {
+    let is_same: Option<bool> = sqlx::query_scalar(
+        "select version = $2 and subject_id = $3 and verdict = 'comment' and comment = $4 \
+         from reviews where thread_id = $1 order by id desc limit 1",
+    )
+    .bind(thread.0)
+    .bind(version.cast_signed())
+    .bind(subject.0)
+    .bind(comment)
+    .fetch_optional(connection)
+    .await?;
+    Ok(is_same.unwrap_or(false))
+}
+
+fn written(thread: Option<Thread>) -> Written {
+    thread.map_or(Written::NotFound, |thread| Written::Thread(Box::new(thread)))
 }
 
 /// The text of an assessment of an image.

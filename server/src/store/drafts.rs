@@ -47,17 +47,21 @@ impl Store {
         if let Some(row) = row {
             return Ok(Saved::Draft(read(&row)?));
         }
-        let other =
-            sqlx::query("select * from drafts where item_id = $1 and subject_id = $2 and repeat = $3")
-                .bind(item.0)
-                .bind(subject.0)
-                .bind(repeat)
-                .fetch_optional(&self.pool)
-                .await?;
-        Ok(match other {
-            Some(row) => Saved::Conflict(read(&row)?),
-            None => Saved::NotAssigned,
-        })
+        Ok(self.draft(item, draft.repeat, by).await?.map_or(Saved::NotAssigned, Saved::Conflict))
+    }
+
+    /// One's draft of an item.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn draft(&self, item: ItemId, repeat: u8, by: &By) -> Result<Option<Draft>, StoreError> {
+        let row = sqlx::query("select * from drafts where item_id = $1 and subject_id = $2 and repeat = $3")
+            .bind(item.0)
+            .bind(subjects::of(by).0)
+            .bind(i16::from(repeat))
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| read(&row)).transpose()
     }
 
     /// Throws a draft away.

@@ -25,6 +25,16 @@ impl Viewer {
     pub const SERVER: Viewer = Viewer { user: None, runs_studies: true };
 }
 
+/// What became of the wish for a study.
+pub enum Made {
+    /// There is another one.
+    New(StudyId),
+    /// The same request came before; this is what it made.
+    Repeated(StudyId),
+    /// The key came before with another request.
+    KeyTaken,
+}
+
 /// What became of a change of a study.
 pub enum Changed {
     /// This is how it is now.
@@ -54,16 +64,23 @@ macro_rules! select_study {
 }
 
 impl Store {
-    /// Makes a study.
+    /// Makes a study. A key that came before with the same is the same study.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn add_study(&self, new: &CreateStudy, seed: i64, by: &By) -> Result<StudyId, StoreError> {
+    pub async fn add_study(
+        &self,
+        new: &CreateStudy,
+        seed: i64,
+        key: Option<&str>,
+        by: &By,
+    ) -> Result<Made, StoreError> {
         let id = StudyId::new();
         let mut transaction = self.pool.begin().await?;
-        sqlx::query(
-            "insert into studies (id, name, task, guidelines, overlap, seed, break_minutes, created_by) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        // Of two that are sent at once the second waits for the first here.
+        let added = sqlx::query(
+            "insert into studies (id, name, task, guidelines, overlap, seed, break_minutes, created_by, \
+             idempotency_key) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (idempotency_key) do nothing",
         )
         .bind(id.0)
         .bind(&new.name)
@@ -73,12 +90,25 @@ impl Store {
         .bind(seed)
         .bind(new.break_minutes.cast_signed())
         .bind(&by.name)
+        .bind(key)
         .execute(&mut *transaction)
         .await?;
+        if added.rows_affected() == 0 {
+            let earlier: Option<Uuid> = sqlx::query_scalar(
+                "select id from studies where idempotency_key = $1 and name = $2 and task = $3 and created_by = $4",
+            )
+            .bind(key)
+            .bind(&new.name)
+            .bind(new.task.name())
+            .bind(&by.name)
+            .fetch_optional(&mut *transaction)
+            .await?;
+            return Ok(earlier.map_or(Made::KeyTaken, |id| Made::Repeated(StudyId(id))));
+        }
         let change = Change { action: "study.create", object: Some(id.0), detail: &new.name };
         note(&mut transaction, by, change).await?;
         transaction.commit().await?;
-        Ok(id)
+        Ok(Made::New(id))
     }
 
     /// A study, as far as the viewer may see it.

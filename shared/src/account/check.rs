@@ -53,15 +53,19 @@ pub fn email(text: &str) -> Result<String, Unacceptable> {
 /// like another.
 pub fn name(text: &str) -> Result<String, Unacceptable> {
     let text = text.trim();
-    let is_invisible = |letter: char| {
-        letter.is_control()
-            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     let length = text.chars().count();
     if length == 0 || length > MAX_NAME || text.chars().any(is_invisible) {
         return Err(Unacceptable::Name);
     }
     Ok(text.to_owned())
+}
+
+/// Whether a character cannot be seen, or turns the direction of those around it: with such, one name can
+/// look like another. The joiner of emoji (U+200D) counts too.
+#[must_use]
+pub fn is_invisible(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Checks a new password of a user with that address and name.

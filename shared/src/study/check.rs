@@ -6,12 +6,14 @@ use crate::grammar::{self, Response};
 
 /// Longest name of a study, in characters.
 pub const MAX_NAME: usize = 120;
-/// Longest guidelines, in bytes.
+/// Longest guidelines, in characters.
 pub const MAX_GUIDELINES: usize = 64 << 10;
 /// Longest comment or reason, in characters.
 pub const MAX_COMMENT: usize = 2000;
 /// Longest annotation, in bytes.
 pub const MAX_ANNOTATION: usize = 16 << 10;
+/// Longest draft as JSON, in bytes.
+pub const MAX_DRAFT: usize = 60 << 10;
 /// Most people for one item.
 pub const MAX_OVERLAP: u32 = 1000;
 /// Longest name of a vote, in characters.

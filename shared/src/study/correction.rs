@@ -65,7 +65,7 @@ impl Correction {
     pub fn text(&self) -> Result<String, Unacceptable> {
         let score: f64 = self.score.trim().replace(',', ".").parse().unwrap_or(f64::NAN);
         let score = Score::new(score).map_err(|_| {
-            let typed = self.score.trim();
+            let typed: String = self.score.trim().chars().take(20).collect();
             Unacceptable::Faults(format!("{typed:?} is no score from 1.00 to 5.00"))
         })?;
         let text = grammar::write(&self.attributes, &one_line(&self.summary), score);

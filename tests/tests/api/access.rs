@@ -49,6 +49,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("GET /api/v1/studies/{id}/tasks", "annotate"),
     ("POST /api/v1/studies/{id}/votes", "annotate"),
     ("GET /api/v1/studies/{id}/votes/mine", "annotate"),
+    ("GET /api/v1/items/{id}/draft", "annotate"),
     ("PUT /api/v1/items/{id}/draft", "annotate"),
     ("DELETE /api/v1/items/{id}/draft", "annotate"),
     ("POST /api/v1/items/{id}/reveal", "annotate"),

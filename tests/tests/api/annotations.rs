@@ -221,3 +221,54 @@ fn what_was_accepted_becomes_a_dataset_that_training_reads() {
     assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
     assert!(folder.path().join("out/model.safetensors").is_file());
 }
+
+#[test]
+fn what_is_sent_twice_is_there_once() {
+    let place = place();
+    let (ada, item, shown) = place.annotator("ada");
+    let source = &shown["assessments"][0]["id"];
+    let annotations = format!("/api/v1/items/{item}/annotations");
+    let first = json!({ "text": words("poor", 2.0), "source": source, "base": 0 });
+    let thread = ada.post(&annotations, &first);
+    assert_eq!(thread.status, 201, "{}", thread.json());
+    // The answer got lost on the way, so the page sends it again.
+    let again = ada.post(&annotations, &first);
+    assert_eq!((again.status, &again.json()["version"]), (201, &json!(1)), "{}", again.json());
+    // Other words from the same beginning are a conflict still.
+    let other = ada.post(&annotations, &json!({ "text": words("bad", 2.0), "source": source, "base": 0 }));
+    assert_eq!((other.status, problem(&other).as_str()), (409, "conflict"));
+
+    let thread = format!("/api/v1/annotations/{}", text(&thread.json()["id"]));
+    let rhea = new_user(&place.server.client, &place.admin, "reviewer", "rhea");
+    let count = |kind: &str| rhea.get(&thread).json()[kind].as_array().map(Vec::len);
+    for _ in 0..2 {
+        assert_eq!(rhea.post(&format!("{thread}/comments"), &json!({ "comment": "Hm." })).status, 201);
+    }
+    assert_eq!(count("reviews"), Some(1));
+    let review = json!({ "version": 1, "verdict": "returned", "comment": "Look at the noise." });
+    for _ in 0..2 {
+        let sent = rhea.post(&format!("{thread}/reviews"), &review);
+        assert_eq!((sent.status, &sent.json()["state"]), (201, &json!("returned")), "{}", sent.json());
+    }
+    assert_eq!(count("reviews"), Some(2));
+    let fixed = json!({ "version": 1, "verdict": "fixed", "comment": "", "text": words("fair", 2.5) });
+    for _ in 0..2 {
+        let sent = rhea.post(&format!("{thread}/reviews"), &fixed);
+        assert_eq!((sent.status, &sent.json()["state"]), (201, &json!("accepted")), "{}", sent.json());
+    }
+    assert_eq!((count("reviews"), count("versions")), (Some(3), Some(2)));
+    let unlike = json!({ "version": 1, "verdict": "fixed", "comment": "", "text": words("good", 2.5) });
+    assert_eq!(rhea.post(&format!("{thread}/reviews"), &unlike).status, 409);
+
+    // A study, under its key.
+    let make = |key: &str, name: &str| {
+        let body = json!({ "name": name, "task": "acr", "overlap": 2 }).to_string();
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        place.admin.send("POST", "/api/v1/studies", &headers, body.as_bytes())
+    };
+    let (first, second) = (make("k1", "Twice"), make("k1", "Twice"));
+    assert_eq!((first.status, second.status), (201, 200));
+    assert_eq!(first.json()["id"], second.json()["id"]);
+    assert_ne!(make("k2", "Twice").json()["id"], first.json()["id"]);
+    assert_eq!(make("k1", "Another").status, 422);
+}

@@ -239,6 +239,7 @@ fn drafts_are_kept_and_two_tabs_do_not_overwrite_each_other() {
     assert_eq!(save(1, "two").json()["revision"], 2);
     let other_tab = save(1, "three");
     assert_eq!((other_tab.status, problem(&other_tab).as_str()), (409, "conflict"));
+    assert_eq!(client.get(&path).json()["body"]["flag"], "two");
     let large = save(2, &"x".repeat(80 << 10));
     assert_eq!(large.status, 413, "{}", large.json());
     // As a power cut would: what was saved is there afterwards.
@@ -249,6 +250,7 @@ fn drafts_are_kept_and_two_tabs_do_not_overwrite_each_other() {
     let draft = tasks(&server.client, &study, 1)["items"][0]["draft"].clone();
     assert_eq!((draft["revision"].as_u64(), &draft["body"]["flag"]), (Some(2), &json!("two")));
     assert_eq!(server.client.delete(&path).status, 204);
+    assert_eq!(server.client.get(&path).status, 404);
     assert!(tasks(&server.client, &study, 1)["items"][0]["draft"].is_null());
 }
 
