@@ -6,6 +6,7 @@ use qponder_shared::account::{
     NewLink, NewToken, OpenInvite, Session, SignIn, Token, User,
 };
 use qponder_shared::api::Page;
+use qponder_shared::operation::{Health, KindCount, Storage};
 use qponder_shared::{InviteId, TokenId, UserId};
 
 use crate::api::{Failure, NOTHING, delete, get, read, send, send_once};
@@ -101,9 +102,30 @@ pub async fn revoke_invite(id: InviteId) -> Result<(), Failure> {
     delete(&format!("/api/v1/invites/{id}")).await
 }
 
-/// One page of the audit log.
-pub async fn audit(cursor: Option<&str>) -> Result<Page<AuditEntry>, Failure> {
-    get(&paged("/api/v1/audit", cursor)).await
+/// One page of the audit log under filters, which are a query such as `noun=study`.
+pub async fn audit(filters: &str, cursor: Option<&str>) -> Result<Page<AuditEntry>, Failure> {
+    let filters = if filters.is_empty() { String::new() } else { format!("&{filters}") };
+    get(&format!("{}{filters}", paged("/api/v1/audit", cursor))).await
+}
+
+/// Where the bytes are.
+pub async fn storage() -> Result<Storage, Failure> {
+    get("/api/v1/storage").await
+}
+
+/// Begins to count the files.
+pub async fn count_files() -> Result<(), Failure> {
+    send(Request::post, "/api/v1/storage/count", NOTHING).await.map(drop)
+}
+
+/// Removes the files that nothing names.
+pub async fn remove_orphans() -> Result<KindCount, Failure> {
+    read(send(Request::delete, "/api/v1/storage/orphans", NOTHING).await?).await
+}
+
+/// How every part of the server is.
+pub async fn health() -> Result<Health, Failure> {
+    get("/api/v1/health").await
 }
 
 fn paged(url: &str, cursor: Option<&str>) -> String {

@@ -14,11 +14,13 @@ use crate::pages::audit::AuditPage;
 use crate::pages::compare::ComparePage;
 use crate::pages::compare_image::CompareImagePage;
 use crate::pages::gallery::GalleryPage;
+use crate::pages::health::HealthPage;
 use crate::pages::image::ImagePage;
 use crate::pages::review::ReviewPage;
 use crate::pages::side_by_side::SideBySidePage;
 use crate::pages::sign_in::SignInPage;
 use crate::pages::statistics::StatisticsPage;
+use crate::pages::storage::StoragePage;
 use crate::pages::studies::StudiesPage;
 use crate::pages::study::StudyPage;
 use crate::pages::transfers::TransfersPage;
@@ -110,7 +112,11 @@ enum Who {
 
 fn show(app: State, route: Route) -> AnyView {
     match route {
-        Route::Users | Route::Audit if !app.session.may_untracked(Scope::Admin) => refuse(app, Scope::Admin),
+        Route::Users | Route::Audit | Route::Storage | Route::Health
+            if !app.session.may_untracked(Scope::Admin) =>
+        {
+            refuse(app, Scope::Admin)
+        }
         Route::Review(_) | Route::Statistics(_) | Route::Transfers
             if !app.session.may_untracked(Scope::Review) =>
         {
@@ -131,6 +137,8 @@ fn show(app: State, route: Route) -> AnyView {
         Route::Account => view! { <AccountPage/> }.into_any(),
         Route::Users => view! { <UsersPage/> }.into_any(),
         Route::Audit => view! { <AuditPage/> }.into_any(),
+        Route::Storage => view! { <StoragePage/> }.into_any(),
+        Route::Health => view! { <HealthPage/> }.into_any(),
         Route::Unknown => view! { <UnknownPage what="page"/> }.into_any(),
     }
 }

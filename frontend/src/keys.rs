@@ -121,6 +121,8 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
                 Route::Account
                 | Route::Users
                 | Route::Audit
+                | Route::Storage
+                | Route::Health
                 | Route::Studies
                 | Route::Compare
                 | Route::Review(_)

@@ -5,9 +5,9 @@ use qponder_shared::api::Page;
 use qponder_shared::study::dataset::{CreateDataset, Dataset};
 use qponder_shared::study::statistics::StudyStatistics;
 use qponder_shared::study::{
-    AddItems, AddMember, Added, ChangeStudy, Comment, CreateAnnotation, CreateReview, CreateStudy,
-    CreateVote, Draft, Given, Item, Member, QueueSort, Reveal, SaveDraft, Study, Tasks, Thread, ThreadState,
-    ThreadSummary, VoteReceipt,
+    AddItems, AddMember, Added, ChangeItem, ChangeStudy, Comment, CreateAnnotation, CreateReview,
+    CreateStudy, CreateVote, Draft, Given, Item, Member, QueueSort, Reveal, SaveDraft, Study, Tasks, Thread,
+    ThreadState, ThreadSummary, VoteReceipt,
 };
 use qponder_shared::{ItemId, StudyId, ThreadId, UserId};
 
@@ -75,6 +75,11 @@ pub async fn items(id: StudyId, cursor: Option<&str>) -> Result<Page<Item>, Fail
 /// Adds images to a study.
 pub async fn add_items(id: StudyId, body: &AddItems) -> Result<Added, Failure> {
     read(send(Request::post, &format!("{STUDIES}/{id}/items"), Some(body)).await?).await
+}
+
+/// Changes what an item is for.
+pub async fn change_item(id: ItemId, body: &ChangeItem) -> Result<Item, Failure> {
+    read(send(Request::patch, &format!("/api/v1/items/{id}"), Some(body)).await?).await
 }
 
 /// What comes next.

@@ -4,12 +4,14 @@ mod accounts;
 mod api;
 mod cli;
 mod decoding;
+mod file_count;
 mod inference;
 mod logging;
 mod metrics;
 mod postgres;
 mod store;
 mod transfers;
+mod uptime;
 
 use std::process::ExitCode;
 

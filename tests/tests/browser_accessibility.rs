@@ -100,6 +100,11 @@ fn browser_nothing_on_any_page_keeps_people_out() {
         &found.expect("a study of each task").1
     };
     let review = annotate(admin, study("reasoning"));
+    let export = json!({ "source": { "votes": { "study": study("acr") } }, "format": "csv" });
+    assert_eq!(admin.transferred(&admin.post("/api/v1/exports", &export))["state"], "done");
+    let labels = json!({ "content": { "labels": { "name": "Mine", "layout": "csv" } } });
+    let refused = admin.import(&labels, "labels.csv", b"image,mos\nnowhere.png,3\n");
+    assert_eq!(admin.transferred(&refused)["state"], "failed");
     let _ = vote(admin, study("acr"));
     let (first, second) = (&place.images[0], &place.images[1]);
 
@@ -119,6 +124,7 @@ fn browser_nothing_on_any_page_keeps_people_out() {
         (format!("studies/{}/annotate", study("reasoning")), "The whole image"),
         ("review".to_owned(), "Of reasoning"),
         (review, "wrote version 1"),
+        ("transfers".to_owned(), "nowhere.png"),
         ("users".to_owned(), "grace@example.org"),
         ("account".to_owned(), "a test"),
         ("audit".to_owned(), "study.create"),

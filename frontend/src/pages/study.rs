@@ -107,6 +107,9 @@ fn Loaded(id: StudyId, study: RwSignal<Option<Study>>, load: Callback<()>) -> im
                     <a class="button" href=Route::Statistics(id).path() on:click=follow_link(app, Route::Statistics(id))>"Statistics"</a>
                     <OpenClose id study/>
                 </Show>
+                <Show when=move || app.session.may(Scope::Admin)>
+                    <a class="button" href=format!("/audit?object={id}")>"History"</a>
+                </Show>
             </div>
             <div class="work-progress">
                 <progress aria-label="Votes" max=move || counts().needed.max(1).to_string() prop:value=move || counts().votes as f64></progress>

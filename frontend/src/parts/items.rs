@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use qponder_shared::api::Image;
+use qponder_shared::study::dataset::Dataset;
 use qponder_shared::study::{AddItems, Item, ItemKind, Preference, Study, StudyTask};
-use qponder_shared::{ImageId, Level, Score, StudyId};
+use qponder_shared::{DatasetId, ImageId, Level, Score, StudyId};
 use web_sys::{HtmlInputElement, HtmlSelectElement};
 
 use crate::api::{self, Sort};
 use crate::format::{plural, plural_of};
+use crate::parts::item_editor::ItemEditor;
 use crate::state::App;
 use crate::studies;
 
@@ -37,6 +39,18 @@ pub fn Items(id: StudyId, study: RwSignal<Option<Study>>, changed: Callback<()>)
         });
     };
     load(None);
+    let edited = RwSignal::new(None::<Item>);
+    let changed_one = Callback::new(move |one: Option<Item>| {
+        edited.set(None);
+        if let Some(one) = one {
+            items.update(|items| {
+                if let Some(place) = items.iter_mut().find(|item| item.id == one.id) {
+                    *place = one;
+                }
+            });
+            changed.run(());
+        }
+    });
     let added = Callback::new(move |()| {
         load(None);
         changed.run(());
@@ -47,17 +61,21 @@ pub fn Items(id: StudyId, study: RwSignal<Option<Study>>, changed: Callback<()>)
             <h2 id="items">"Images"</h2>
             <Show when=move || items.with(Vec::is_empty)><p class="muted">"There are none yet. Add some below."</p></Show>
             <ul class="strip">
-                <For each=move || items.get() key=|item| (item.id, item.answered, item.kind.name()) let:item>
+                <For each=move || items.get() key=|item| (item.id, item.answered, item.kind.name(), item.repeated) let:item>
                     <li>
+                      <button type="button" title="Change what it is for"
+                        on:click={ let item = item.clone(); move |_| edited.set(Some(item.clone())) }>
                         {item.images.iter().map(|image| view! { <img src=api::thumbnail_url(*image) alt="" loading="lazy"/> }).collect_view()}
                         <span class="strip-name" title=item.name.clone()>{item.name.clone()}</span>
                         <span class="muted">{format!("{}{}{}",
                             plural_of(item.answered as usize, "person", "people"),
                             if item.kind == ItemKind::Rated { String::new() } else { format!(" · {}", item.kind.name()) },
                             if item.repeated { " · twice" } else { "" })}</span>
+                      </button>
                     </li>
                 </For>
             </ul>
+            {move || edited.get().map(|item| view! { <ItemEditor item task done=changed_one/> })}
             <Show when=move || next.with(Option::is_some)>
                 <button class="button more" on:click=move |_| load(next.get_untracked())>"Show more"</button>
             </Show>
@@ -80,6 +98,13 @@ fn Picker(id: StudyId, task: StudyTask, added: Callback<()>) -> impl IntoView {
     let preferred = RwSignal::new(None::<Preference>);
     let repeated = RwSignal::new(false);
     let is_busy = RwSignal::new(false);
+    let (datasets, dataset) = (RwSignal::new(Vec::<Dataset>::new()), RwSignal::new(None::<DatasetId>));
+    spawn_local(async move {
+        match studies::datasets().await {
+            Ok(page) => drop(datasets.try_set(page.items)),
+            Err(failure) => app.report(&failure),
+        }
+    });
     let load = move || {
         spawn_local(async move {
             match api::images(Sort::Newest, next.get_untracked().as_deref()).await {
@@ -95,6 +120,7 @@ fn Picker(id: StudyId, task: StudyTask, added: Callback<()>) -> impl IntoView {
     let add = move |_| {
         let is_expected = kind.get_untracked() != ItemKind::Rated;
         let body = AddItems {
+            dataset: dataset.get_untracked(),
             images: images.with_untracked(|images| {
                 let picked = picked.get_untracked();
                 images.iter().map(|image| image.id).filter(|id| picked.contains(id)).collect()
@@ -112,7 +138,7 @@ fn Picker(id: StudyId, task: StudyTask, added: Callback<()>) -> impl IntoView {
         if is_busy.get_untracked() {
             return;
         }
-        if body.images.is_empty() {
+        if body.images.is_empty() && body.dataset.is_none() {
             return app.toasts.say("Pick at least one image.");
         }
         is_busy.set(true);
@@ -169,6 +195,16 @@ fn Picker(id: StudyId, task: StudyTask, added: Callback<()>) -> impl IntoView {
                     } else {
                         Level::ALL.map(|level| view! { <option value=level.word()>{level.word()}</option> }).into_any()
                     }}
+                </select>
+            </div>
+            <div class="field" hidden=move || datasets.with(Vec::is_empty)>
+                <label for="item-dataset">"All images of a dataset"</label>
+                <select id="item-dataset"
+                    on:change=move |event| dataset.set(event_target::<HtmlSelectElement>(&event).value().parse().ok())>
+                    <option value="">"none"</option>
+                    {move || datasets.get().into_iter().map(|one| view! {
+                        <option value=one.id.to_string()>{format!("{}, version {}", one.name, one.version)}</option>
+                    }).collect_view()}
                 </select>
             </div>
             <label class="check">

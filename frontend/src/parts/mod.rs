@@ -21,6 +21,7 @@ pub mod history;
 pub mod icon;
 pub mod import_form;
 pub mod invites;
+pub mod item_editor;
 pub mod items;
 pub mod level_buttons;
 pub mod level_chip;

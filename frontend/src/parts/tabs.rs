@@ -6,7 +6,7 @@ use qponder_shared::Scope;
 use crate::route::{Route, follow_link};
 use crate::state::App;
 
-/// Account, and for administrators users and the audit log.
+/// Account, and for administrators users, the audit log, storage and health.
 #[component]
 pub fn Tabs() -> impl IntoView {
     let app = App::get();
@@ -20,6 +20,8 @@ pub fn Tabs() -> impl IntoView {
             <Show when=move || app.session.may(Scope::Admin)>
                 {tab(Route::Users, "Users")}
                 {tab(Route::Audit, "Audit log")}
+                {tab(Route::Storage, "Storage")}
+                {tab(Route::Health, "Health")}
             </Show>
         </nav>
     }

@@ -47,6 +47,10 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/invites", Needs(Scope::Admin)),
     ("DELETE", "/api/v1/invites/{id}", Needs(Scope::Admin)),
     ("GET", "/api/v1/audit", Needs(Scope::Admin)),
+    ("GET", "/api/v1/storage", Needs(Scope::Admin)),
+    ("POST", "/api/v1/storage/count", Needs(Scope::Admin)),
+    ("DELETE", "/api/v1/storage/orphans", Needs(Scope::Admin)),
+    ("GET", "/api/v1/health", Needs(Scope::Admin)),
     // Images and assessments.
     ("GET", "/api/v1/info", Needs(Scope::Read)),
     ("GET", "/api/v1/images", Needs(Scope::Read)),

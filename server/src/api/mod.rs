@@ -19,6 +19,7 @@ mod images;
 mod info;
 mod invites;
 mod labels;
+mod operation;
 mod problem;
 mod public_url;
 mod request_log;
@@ -51,11 +52,13 @@ use utoipa_axum::routes;
 use crate::accounts::limits::Limits;
 use crate::accounts::passwords::Passwords;
 use crate::decoding::Decoder;
+use crate::file_count::Files;
 use crate::inference::Inference;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::store::objects::Objects;
 use crate::transfers::Transfers;
+use crate::uptime::Uptime;
 use gate::Gate;
 pub use invites::LINK_PATH;
 use problem::ApiError;
@@ -86,6 +89,10 @@ pub struct App {
     pub limits: Arc<Limits>,
     /// Imports and exports.
     pub transfers: Transfers,
+    /// The files of the object store.
+    pub files: Files,
+    /// Since when, and where.
+    pub uptime: Uptime,
 }
 
 /// Who is answered, and how people reach the server.
@@ -118,6 +125,8 @@ part!(metrics: Arc<Metrics>);
 part!(passwords: Passwords);
 part!(limits: Arc<Limits>);
 part!(transfers: Transfers);
+part!(files: Files);
+part!(uptime: Uptime);
 
 impl FromRef<App> for Shelf {
     fn from_ref(app: &App) -> Self {
@@ -149,6 +158,10 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(invites::open))
         .routes(routes!(invites::accept))
         .routes(routes!(audit::list))
+        .routes(routes!(operation::storage))
+        .routes(routes!(operation::count_files))
+        .routes(routes!(operation::remove_orphans))
+        .routes(routes!(operation::health))
         .layer(DefaultBodyLimit::max(MAX_ACCOUNT_BYTES));
     let imports = OpenApiRouter::new()
         .routes(routes!(transfers::import))

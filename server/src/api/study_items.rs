@@ -18,6 +18,8 @@ use crate::store::study_items::AddedItems;
 pub const MAX_REQUEST_BYTES: usize = 1 << 20;
 /// Items that one request adds at most.
 const MOST_ADDED: usize = 10_000;
+/// The same where a dataset names them.
+const MOST_OF_DATASET: usize = 1_000_000;
 
 /// Which page of items.
 #[derive(serde::Deserialize, utoipa::IntoParams)]
@@ -52,11 +54,11 @@ pub async fn list(
 /// Add images to a study, at any time: to be rated, for training, or as gold.
 ///
 /// In a study of pairs every pair of `images`, and those of `pairs`. What the study has already stays as
-/// it is.
+/// it is. `dataset` adds all images of a version of a dataset.
 #[utoipa::path(post, path = "/studies/{id}/items", tag = "studies", params(("id" = StudyId, Path)),
     request_body = AddItems, responses(
     (status = OK, body = Added),
-    (status = NOT_FOUND, description = "There is no such study, or no such image.", body = Problem,
+    (status = NOT_FOUND, description = "There is no such study, image or dataset.", body = Problem,
         content_type = "application/problem+json"),
     (status = UNPROCESSABLE_ENTITY, description = "They cannot be items of this study.", body = Problem,
         content_type = "application/problem+json"),
@@ -65,10 +67,18 @@ pub async fn add(
     State(store): State<Store>,
     caller: Caller,
     Path(id): Path<StudyId>,
-    Json(body): Json<AddItems>,
+    Json(mut body): Json<AddItems>,
 ) -> Result<axum::Json<Added>, ApiError> {
     check::number("tolerance", body.tolerance, 0.0, 4.0)?;
     let study = find(&store, id, &caller).await?;
+    let mut most = MOST_ADDED;
+    if let Some(dataset) = body.dataset {
+        if store.dataset(dataset).await?.is_none() {
+            return Err(ApiError::not_found("dataset", dataset));
+        }
+        body.images.extend(store.dataset_images(dataset).await?);
+        most = MOST_OF_DATASET;
+    }
     let items = match study.task {
         StudyTask::Pairs => pairs(&body)?,
         _ if !body.pairs.is_empty() => {
@@ -76,8 +86,8 @@ pub async fn add(
         }
         _ => body.images.iter().map(|image| (*image, None)).collect(),
     };
-    if items.is_empty() || items.len() > MOST_ADDED {
-        let detail = format!("these are {} items; add 1 to {MOST_ADDED} at a time", items.len());
+    if items.is_empty() || items.len() > most {
+        let detail = format!("these are {} items; add 1 to {most} at a time", items.len());
         return Err(ApiError::unprocessable(detail));
     }
     match store.add_items(id, &items, &body, &caller.by).await? {

@@ -24,6 +24,7 @@ use crate::accounts::limits::Limits;
 use crate::accounts::passwords::Passwords;
 use crate::api::{self, App, Exposure, PublicUrl, Reach, Shelf};
 use crate::decoding::Decoder;
+use crate::file_count::Files;
 use crate::inference::{self, Roster, Surroundings};
 use crate::logging::{self, LogFormat};
 use crate::metrics::Metrics;
@@ -31,6 +32,7 @@ use crate::postgres::Cluster;
 use crate::store::objects::Objects;
 use crate::store::{self, Store};
 use crate::transfers;
+use crate::uptime::Uptime;
 
 /// Arguments of `qponder serve`.
 #[derive(Args)]
@@ -127,14 +129,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let web_dir = args.web_dir.clone().unwrap_or_else(|| places::find("target/web"));
-    let setup = Setup {
-        listener,
-        reach,
-        roster,
-        objects: data_dir.join("objects"),
-        transfers: data_dir.join("transfers"),
-        web_dir,
-    };
+    let setup = Setup { listener, reach, roster, data_dir, web_dir };
     let served = runtime.block_on(async {
         let options = match cluster {
             Some(_) => {
@@ -185,8 +180,7 @@ struct Setup {
     listener: TcpListener,
     reach: Reach,
     roster: Roster,
-    objects: PathBuf,
-    transfers: PathBuf,
+    data_dir: PathBuf,
     web_dir: PathBuf,
 }
 
@@ -194,7 +188,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     // Before anything is said: whoever reads the address may stop the server at once.
     let mut signals = Signals::listen()?;
     let (store, _claim) = Store::open(options).await?;
-    let objects = Objects::open(&setup.objects)?;
+    let objects = Objects::open(&setup.data_dir.join("objects"))?;
     let (decoder, metrics) = (Decoder::new(), Arc::new(Metrics::default()));
     let around = Surroundings { store: &store, objects: &objects, decoder: &decoder, metrics: &metrics };
     let (inference, running) = inference::start(setup.roster, &around)?;
@@ -209,7 +203,8 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
         decoder: decoder.clone(),
         metrics: Arc::clone(&metrics),
     };
-    let (transfers, transferring) = transfers::start(shelf, setup.transfers).await?;
+    let (transfers, transferring) = transfers::start(shelf, setup.data_dir.join("transfers")).await?;
+    let files = Files::new(store.clone(), objects.clone());
     let app = App {
         store: store.clone(),
         objects,
@@ -219,6 +214,8 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
         passwords,
         limits,
         transfers,
+        files,
+        uptime: Uptime::new(&setup.data_dir),
     };
     let router = api::router(app, setup.reach, &setup.web_dir);
     let router = router.into_make_service_with_connect_info::<SocketAddr>();

@@ -218,6 +218,11 @@ impl Inference {
         }
     }
 
+    /// How many assessments wait in a model's queue.
+    pub fn waiting(&self, lane: usize) -> usize {
+        self.queues.get(lane).map_or(0, |queue| QUEUE - queue.capacity())
+    }
+
     /// The feed of an unfinished assessment.
     pub fn feed(&self, id: AssessmentId) -> Option<Arc<Feed>> {
         self.feeds.get(id)

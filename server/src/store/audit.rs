@@ -4,7 +4,7 @@
 use qponder_shared::account::AuditEntry;
 use qponder_shared::{AuditId, UserId};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::images::rfc3339;
@@ -92,31 +92,63 @@ pub(super) async fn note(
 }
 
 impl Store {
-    /// One page of the log, newest first: `limit` lines at most, before `before`, of one object where one
-    /// is named.
+    /// Notes that files without a row were removed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_removed_files(&self, files: u64, bytes: u64, by: &By) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let detail = format!("{files} files, {bytes} bytes");
+        note(&mut connection, by, Change { action: "storage.remove_orphans", object: None, detail: &detail })
+            .await
+    }
+}
+
+/// Which lines of the log.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Of this object alone.
+    pub object: Option<Uuid>,
+    /// By this actor alone.
+    pub actor: Option<String>,
+    /// Actions of this noun alone, such as `study`.
+    pub noun: Option<String>,
+    /// Not before, in milliseconds since 1970.
+    pub since: Option<u64>,
+    /// Before, in milliseconds since 1970.
+    pub until: Option<u64>,
+}
+
+impl Store {
+    /// One page of the log, newest first: `limit` lines at most, before `before`. Each filter is an index.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn audit(
         &self,
-        object: Option<Uuid>,
+        filter: &AuditFilter,
         before: Option<AuditId>,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, StoreError> {
-        let before = before.map_or(Uuid::max(), |id| id.0);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = match object {
-            None => sqlx::query("select * from audit_log where id < $1 order by id desc limit $2"),
-            Some(_) => {
-                sqlx::query("select * from audit_log where id < $1 and object = $3 order by id desc limit $2")
-            }
-        };
-        let rows = rows.bind(before).bind(limit);
-        let rows = match object {
-            None => rows,
-            Some(object) => rows.bind(object),
-        };
-        rows.fetch_all(&self.pool).await?.iter().map(read).collect()
+        // Ids begin with their time, so a time is a range of ids.
+        let at = |ms: u64| Uuid::from_u128(u128::from(ms) << 80);
+        let until = filter.until.map_or(Uuid::max(), at);
+        let mut query = QueryBuilder::new("select * from audit_log where id < ");
+        query.push_bind(before.map_or(Uuid::max(), |id| id.0).min(until));
+        if let Some(since) = filter.since {
+            query.push(" and id >= ").push_bind(at(since));
+        }
+        if let Some(object) = filter.object {
+            query.push(" and object = ").push_bind(object);
+        }
+        if let Some(actor) = &filter.actor {
+            query.push(" and actor = ").push_bind(actor);
+        }
+        if let Some(noun) = &filter.noun {
+            query.push(" and split_part(action, '.', 1) = ").push_bind(noun);
+        }
+        query.push(" order by id desc limit ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        query.build().fetch_all(&self.pool).await?.iter().map(read).collect()
     }
 }
 

@@ -140,6 +140,20 @@ impl Store {
         row.map(|row| read(&row)).transpose()
     }
 
+    /// The images of a dataset, each once, in its order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn dataset_images(&self, id: DatasetId) -> Result<Vec<ImageId>, StoreError> {
+        let images: Vec<Uuid> = sqlx::query_scalar(
+            "select image_id from dataset_items where dataset_id = $1 group by image_id order by min(position)",
+        )
+        .bind(id.0)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(images.into_iter().map(ImageId).collect())
+    }
+
     /// Lines of a dataset after a position, `limit` at most.
     ///
     /// # Errors

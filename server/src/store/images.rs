@@ -303,7 +303,7 @@ pub(super) fn read(row: &PgRow) -> Result<Image, StoreError> {
 }
 
 /// A time as the wire has it.
-pub(super) fn rfc3339(time: OffsetDateTime) -> String {
+pub fn rfc3339(time: OffsetDateTime) -> String {
     // Only years outside 0 to 9999 cannot be written so.
     time.format(&Rfc3339).unwrap_or_else(|_| time.unix_timestamp().to_string())
 }

@@ -15,6 +15,7 @@ pub mod labels;
 pub mod lookup;
 mod migrations;
 pub mod objects;
+pub mod operation;
 pub mod pairs;
 pub mod readings;
 pub mod sessions;

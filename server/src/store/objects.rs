@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
@@ -41,7 +42,11 @@ pub struct Objects {
 }
 
 impl Kind {
-    fn folder(self) -> &'static str {
+    /// All of them.
+    pub const ALL: [Kind; 4] = [Kind::Original, Kind::Thumbnail, Kind::Rendering, Kind::Export];
+
+    /// Its folder, which is also what people call it.
+    pub fn folder(self) -> &'static str {
         match self {
             Kind::Original => "originals",
             Kind::Thumbnail => "thumbnails",
@@ -105,6 +110,25 @@ impl Objects {
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Names and sizes of all objects of a kind, as they are found.
+    pub fn list(&self, kind: Kind) -> impl Stream<Item = Result<(String, u64), ObjectError>> {
+        self.store.list(Some(&Key::from(kind.folder()))).map(|found| {
+            let found = found?;
+            Ok((found.location.filename().unwrap_or_default().to_owned(), found.size))
+        })
+    }
+
+    /// Writes a small object and deletes it, to see that both can be done.
+    ///
+    /// # Errors
+    /// When one of them cannot.
+    pub async fn probe(&self) -> Result<(), ObjectError> {
+        let probe = Key::from_iter(["probe", "health"]);
+        self.store.put(&probe, Bytes::from_static(b"probe").into()).await?;
+        self.store.delete(&probe).await?;
+        Ok(())
     }
 
     /// Deletes an object; one that is not there is deleted already.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Preference;
-use crate::{ImageId, ItemId, Score, StudyId, UserId};
+use crate::{DatasetId, ImageId, ItemId, Score, StudyId, UserId};
 
 /// What people are asked to do in a study.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -213,6 +213,9 @@ pub struct AddItems {
     /// One item an image; in a study of pairs every pair of them.
     #[serde(default)]
     pub images: Vec<ImageId>,
+    /// The same for all images of this version of a dataset.
+    #[serde(default)]
+    pub dataset: Option<DatasetId>,
     /// These pairs, in a study of pairs.
     #[serde(default)]
     pub pairs: Vec<[ImageId; 2]>,

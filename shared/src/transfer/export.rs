@@ -6,7 +6,7 @@ use crate::api::Mode;
 use crate::manifest::Split;
 use crate::study::ItemKind;
 use crate::subjective::Screening;
-use crate::{DatasetId, StudyId, SubjectId};
+use crate::{DatasetId, StudyId, SubjectId, day};
 
 /// Body of `POST /api/v1/exports`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -258,7 +258,7 @@ impl CreateExport {
             ExportSource::Dataset { .. } => return Ok(()),
         };
         for day in [since, until].into_iter().flatten() {
-            if !is_day(day) {
+            if day::start(day).is_none() {
                 return Err(format!("{day:?} is no day; write it as 2026-03-01"));
             }
         }
@@ -269,29 +269,6 @@ impl CreateExport {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether a text is a day such as `2026-03-01` that a calendar has.
-fn is_day(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let is_shaped = bytes.len() == 10
-        && bytes.iter().enumerate().all(|(at, byte)| match at {
-            4 | 7 => *byte == b'-',
-            _ => byte.is_ascii_digit(),
-        });
-    let number = |range: std::ops::Range<usize>| text.get(range).and_then(|part| part.parse::<u32>().ok());
-    let (Some(year), Some(month), Some(day)) = (number(0..4), number(5..7), number(8..10)) else {
-        return false;
-    };
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 if is_leap => 29,
-        2 => 28,
-        _ => 0,
-    };
-    is_shaped && year > 0 && (1..=days).contains(&day)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod hostile_accounts;
 mod images;
 mod lifecycle;
 mod models;
+mod operation;
 mod studies;
 mod tokens;
 mod transfers;

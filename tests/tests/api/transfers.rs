@@ -175,6 +175,10 @@ fn labels_come_in_with_their_images_and_go_out_in_every_format() {
         datasets["items"].as_array().expect("datasets").iter().map(|one| &one["version"]).collect();
     assert_eq!(versions, [2, 1]);
     let dataset = text(&datasets["items"][0]["id"]);
+    // A study of its images.
+    let study = make_study(client, "Of a dataset", "acr");
+    let added = client.post(&format!("/api/v1/studies/{study}/items"), &json!({ "dataset": dataset }));
+    assert_eq!((added.status, &added.json()["added"]), (200, &json!(3)), "{}", added.json());
     let images = client.get("/api/v1/images").json();
     let labels = images["items"][0]["labels"].as_array().expect("labels").len();
     assert_eq!(labels, 1, "{images}");
