@@ -10,15 +10,41 @@ pub fn bytes(bytes: f64) -> String {
         format!("{bytes:.0} B")
     } else if bytes < 1e6 {
         format!("{:.0} kB", bytes / 1e3)
-    } else {
+    } else if bytes < 1e9 {
         format!("{:.1} MB", bytes / 1e6)
+    } else if bytes < 1e12 {
+        format!("{:.1} GB", bytes / 1e9)
+    } else {
+        format!("{:.1} TB", bytes / 1e12)
     }
 }
 
-/// `240 ms`, `3.2 s`.
+/// `240 ms`, `3.2 s`, `12 min`, `3 h 20 min`, `5 days`.
 #[must_use]
 pub fn duration(ms: u64) -> String {
-    if ms < 1000 { format!("{ms} ms") } else { format!("{:.1} s", ms as f64 / 1000.0) }
+    let minutes = ms / 60_000;
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..120_000 => format!("{:.1} s", ms as f64 / 1000.0),
+        120_000..7_200_000 => format!("{minutes} min"),
+        7_200_000..172_800_000 => format!("{} h {} min", minutes / 60, minutes % 60),
+        _ => plural(usize::try_from(minutes / 1440).unwrap_or(usize::MAX), "day"),
+    }
+}
+
+/// A whole number with its digits in groups: `1 234 567`.
+#[must_use]
+pub fn whole(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            // Narrow, and no place for a line to end.
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// `3.8 M`, of a model's parameters.

@@ -32,8 +32,8 @@ pub struct Disk {
 pub struct TableSize {
     pub name: String,
     pub bytes: u64,
-    /// Rows, about: Postgres' own estimate.
-    pub rows: u64,
+    /// Rows, about: Postgres' own estimate, once it has one.
+    pub rows: Option<u64>,
 }
 
 /// The files of the object store, counted.

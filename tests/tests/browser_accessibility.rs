@@ -128,6 +128,8 @@ fn browser_nothing_on_any_page_keeps_people_out() {
         ("users".to_owned(), "grace@example.org"),
         ("account".to_owned(), "a test"),
         ("audit".to_owned(), "study.create"),
+        ("storage".to_owned(), "Size with indexes"),
+        ("health".to_owned(), "PostgreSQL"),
         ("nowhere".to_owned(), "There is no such page"),
     ];
     for (path, expected) in pages {

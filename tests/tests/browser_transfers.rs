@@ -51,10 +51,10 @@ fn browser_data_comes_in_goes_out_and_problems_are_told() {
     browser.click("Data");
     browser.shows("Nothing was imported or exported yet.");
     // Without a file it says what is missing.
+    browser.fill("import-name", "Mine");
     browser.click("Import");
     browser.shows("Choose a file.");
     browser.pick_in("import-file", &good_path);
-    browser.fill("import-name", "Mine");
     browser.click("Import");
     waits_for_first(&browser, "done");
     let imported = first(&browser);

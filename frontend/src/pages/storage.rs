@@ -120,7 +120,7 @@ fn Tables(storage: Storage) -> impl IntoView {
             <tr>
                 <td><code>{table.name}</code></td>
                 <td class="tabular">{format::bytes(table.bytes as f64)}</td>
-                <td class="tabular">{format::count(table.rows)}</td>
+                <td class="tabular">{table.rows.map_or_else(|| "–".to_owned(), format::whole)}</td>
             </tr>
         }
     });
@@ -146,7 +146,7 @@ fn Files(files: FileCount) -> impl IntoView {
         view! {
             <tr>
                 <td>{format::capitalised(&kind.kind)}</td>
-                <td class="tabular">{format::count(kind.files)}</td>
+                <td class="tabular">{format::whole(kind.files)}</td>
                 <td class="tabular">{format::bytes(kind.bytes as f64)}</td>
             </tr>
         }
@@ -161,7 +161,7 @@ fn Files(files: FileCount) -> impl IntoView {
                 {rows.collect_view()}
                 <tr>
                     <td>"Files that nothing names"</td>
-                    <td class="tabular">{format::count(orphans.files)}</td>
+                    <td class="tabular">{format::whole(orphans.files)}</td>
                     <td class="tabular">{format::bytes(orphans.bytes as f64)}</td>
                 </tr>
             </tbody>

@@ -167,7 +167,7 @@ fn progress(one: &Transfer) -> impl IntoView + use<> {
     let label = match (one.state, one.total) {
         (TransferState::Queued, _) => "Waiting".to_owned(),
         (_, 0) => "Reading".to_owned(),
-        (_, total) => format!("{} of {}", format::count(one.done), format::count(total)),
+        (_, total) => format!("{} of {}", format::whole(one.done), format::whole(total)),
     };
     // Without a value the bar says that it is not known how long it takes.
     let share = one.share().map(|share| share.to_string());

@@ -56,7 +56,7 @@ impl Store {
     pub async fn table_sizes(&self) -> Result<Vec<TableSize>, StoreError> {
         let rows = sqlx::query(
             "select relname::text as name, pg_total_relation_size(oid) as bytes, \
-             greatest(reltuples, 0)::bigint as rows from pg_class \
+             case when reltuples >= 0 then reltuples::bigint end as rows from pg_class \
              where relkind = 'r' and relnamespace = 'public'::regnamespace order by bytes desc, name",
         )
         .fetch_all(&self.pool)
@@ -66,7 +66,7 @@ impl Store {
                 Ok(TableSize {
                     name: row.try_get("name")?,
                     bytes: row.try_get::<i64, _>("bytes")?.unsigned_abs(),
-                    rows: row.try_get::<i64, _>("rows")?.unsigned_abs(),
+                    rows: row.try_get::<Option<i64>, _>("rows")?.map(i64::unsigned_abs),
                 })
             })
             .collect()

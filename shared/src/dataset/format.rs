@@ -77,7 +77,7 @@ impl Format {
     pub fn layout(self) -> &'static str {
         match self {
             Format::Csv => {
-                "any table with the columns image and mos, perhaps std and split; 1 to 5 without --range"
+                "any table with the columns image and mos, perhaps std and split; 1 to 5 unless a range is given"
             }
             Format::Koniq10k => {
                 "koniq10k_distributions_sets.csv (official split) or koniq10k_scores_and_distributions.csv"
@@ -88,10 +88,10 @@ impl Format {
             Format::Csiq => "sheet all_by_image of csiq.DMOS.xlsx, columns image to dmos, saved as CSV",
             Format::Agiqa3k => "data.csv",
             Format::Pipal => "a label file, or the folder of all (Train_Label)",
-            Format::Pyiqa => "a meta_info_*.csv; needs --direction",
+            Format::Pyiqa => "a meta_info_*.csv; needs a direction",
             Format::Deqa => "a list of objects with image and gt_score_norm",
             Format::QInsight => "the same files as deqa",
-            Format::QAlign => "a list of objects with image or img_path and gt_score; needs --direction",
+            Format::QAlign => "a list of objects with image or img_path and gt_score; needs a direction",
             Format::VisualQualityText => "lines `reference image mos std`",
             Format::VisualQualityJsonl => "RL-*_scoring.jsonl",
         }
