@@ -20,9 +20,12 @@ pub struct Archive {
     files: Vec<String>,
 }
 
+/// Where the bytes of each file lie, and how many there are.
+type Places = HashMap<String, (u64, u64)>;
+
 enum Kind {
     Zip(Box<ZipArchive<File>>),
-    Tar { file: File, places: HashMap<String, (u64, u64)> },
+    Tar { file: File, places: Places },
     Bare(File),
 }
 
@@ -105,7 +108,7 @@ impl Archive {
 }
 
 /// Names of the regular files of a tar archive, and where their bytes lie.
-fn tar_places(file: &File) -> io::Result<(Vec<String>, HashMap<String, (u64, u64)>)> {
+fn tar_places(file: &File) -> io::Result<(Vec<String>, Places)> {
     let (mut names, mut places) = (Vec::new(), HashMap::new());
     let mut archive = tar::Archive::new(file.try_clone()?);
     for entry in archive.entries_with_seek()? {

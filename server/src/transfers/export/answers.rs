@@ -56,7 +56,7 @@ pub fn write(
         ExportFormat::MsSwift => Writer::Values(Values::lines(out)),
         ExportFormat::LlamaFactory => Writer::Values(Values::array(out)),
         ExportFormat::Csv | ExportFormat::Manifest | ExportFormat::Deqa => {
-            Writer::Sheet(Sheet::new(out, &COLUMNS)?)
+            Writer::Sheet(Box::new(Sheet::new(out, &COLUMNS)?))
         }
     };
     let store = work.shelf.store.clone();
@@ -82,7 +82,7 @@ pub fn write(
 }
 
 enum Writer<W: Write> {
-    Sheet(Sheet<W>),
+    Sheet(Box<Sheet<W>>),
     Values(Values<W>),
 }
 
