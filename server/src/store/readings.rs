@@ -52,7 +52,7 @@ impl Store {
 }
 
 /// Notes a finished answer as its model's reading of the image, unless it is no readable one in reason mode or a
-/// newer one is noted already; and its pairs with the readings of other models.
+/// newer one is noted already; and its pairs with the readings of other models, as far as these are read.
 pub(super) async fn note_reading(
     connection: &mut PgConnection,
     image: ImageId,
@@ -85,6 +85,7 @@ pub(super) async fn note_reading(
          from readings one join readings other on other.image_id = one.image_id \
          and one.model collate \"C\" < other.model collate \"C\" \
          where one.image_id = $1 and (one.model = $2 or other.model = $2) \
+         and one.levels is not null and other.levels is not null \
          on conflict (first, second, image_id) do update \
          set first_score = excluded.first_score, second_score = excluded.second_score",
     )
