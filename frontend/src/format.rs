@@ -38,7 +38,7 @@ pub fn whole(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             // Narrow, and no place for a line to end.
             text.push('\u{202f}');
         }
