@@ -4,6 +4,7 @@
 pub mod axe;
 pub mod browser;
 pub mod client;
+pub mod crowd;
 pub mod database;
 pub mod devtools;
 pub mod faults;

@@ -49,15 +49,15 @@ macro_rules! select_study {
     ($rest:literal) => {
         concat!(
             "select studies.*, \
-             (select count(*) from study_items where study_id = studies.id) as items, \
-             (select count(*) from study_members where study_id = studies.id) as members, \
-             (select count(*) from assignments join study_items on study_items.id = item_id \
-              where assignments.study_id = studies.id and done_at is not null and kind <> 'training') as votes, \
-             (select coalesce(sum((case when repeated then 2 else 1 end) * (case kind when 'rated' then overlap \
-              when 'gold' then greatest(1, (select count(*) from study_members where study_id = studies.id)) \
-              else 0 end)), 0)::bigint from study_items where study_id = studies.id) as needed, \
+             item_counts.items, item_counts.needed, member_counts.members, \
+             (select coalesce(sum(votes), 0)::bigint from study_rater_counts where study_id = studies.id) as votes, \
              exists (select from study_members where study_id = studies.id and user_id = $1) as is_member \
-             from studies ",
+             from studies cross join lateral \
+             (select count(*) as members from study_members where study_id = studies.id) member_counts \
+             cross join lateral (select coalesce(sum(items), 0)::bigint as items, \
+              coalesce(sum(items * (case when repeated then 2 else 1 end) * (case kind when 'rated' then overlap \
+              when 'gold' then greatest(1, members) else 0 end)), 0)::bigint as needed \
+              from study_item_counts where study_id = studies.id) item_counts ",
             $rest
         )
     };
@@ -203,10 +203,12 @@ impl Store {
     pub async fn members(&self, id: StudyId) -> Result<Vec<Member>, StoreError> {
         let rows = sqlx::query(
             "select users.id, users.name, users.email, \
-             (select count(*) from assignments where study_id = $1 and subject_id = users.id and done_at is not null) \
-             as done, \
-             (select max(created_at) from votes where study_id = $1 and subject_id = users.id) as last_vote_at \
-             from study_members join users on users.id = user_id where study_id = $1 order by added_at, users.id",
+             coalesce(counts.votes + counts.training, 0) as done, \
+             (select created_at from votes where study_id = $1 and subject_id = users.id order by id desc limit 1) \
+             as last_vote_at \
+             from study_members members join users on users.id = user_id \
+             left join study_rater_counts counts on counts.study_id = $1 and subject_id = users.id \
+             where members.study_id = $1 order by added_at, users.id",
         )
         .bind(id.0)
         .fetch_all(&self.pool)

@@ -22,9 +22,7 @@ pub enum AddedItems {
 macro_rules! select_item {
     ($rest:literal) => {
         concat!(
-            "select study_items.*, images.name, (select count(*) from assignments \
-             where item_id = study_items.id and repeat = 0 and done_at is not null) as answered \
-             from study_items join images on images.id = image_id ",
+            "select study_items.*, images.name from study_items join images on images.id = image_id ",
             $rest
         )
     };
@@ -122,6 +120,13 @@ impl Store {
         by: &By,
     ) -> Result<Option<Item>, StoreError> {
         let mut transaction = self.pool.begin().await?;
+        // Whether the item is full then depends on the study's overlap.
+        sqlx::query(
+            "select from studies where id = (select study_id from study_items where id = $1) for share",
+        )
+        .bind(id.0)
+        .execute(&mut *transaction)
+        .await?;
         let study: Option<Uuid> = sqlx::query_scalar(
             "update study_items set kind = coalesce($2, kind), expected = coalesce($3, expected), \
              expected_preference = coalesce($4, expected_preference), tolerance = coalesce($5, tolerance), \
@@ -167,6 +172,6 @@ fn read(row: &PgRow) -> Result<Item, StoreError> {
             .and_then(Preference::of_sign),
         tolerance: row.try_get("tolerance")?,
         repeated: row.try_get("repeated")?,
-        answered: u32::try_from(row.try_get::<i64, _>("answered")?).unwrap_or(u32::MAX),
+        answered: row.try_get::<i32, _>("raters")?.unsigned_abs(),
     })
 }

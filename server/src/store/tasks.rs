@@ -5,11 +5,12 @@
 //! goes to as many people as the study asks for; gold goes to everybody. Items that are repeated come a
 //! second time after some others.
 
-use qponder_shared::study::{Draft, Progress, Task, TaskImage};
+use qponder_shared::study::{Draft, Progress, StudyTask, Task, TaskImage};
 use qponder_shared::{ImageId, ItemId, StudyId, SubjectId};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
+use uuid::Uuid;
 
 use super::audit::By;
 use super::images::rfc3339;
@@ -20,6 +21,8 @@ use super::{Store, StoreError, subjects, threads};
 const GAP: i32 = 8;
 /// Items handed out at a time. More would keep them from others who are faster.
 const BATCH: i64 = 10;
+/// Free items among which the next ones are chosen. Reading them is most of what a hand-out costs.
+const WINDOW: usize = 512;
 
 /// The columns that [`read_task_row`] wants, and where they come from. `$2` is the subject.
 macro_rules! select_task {
@@ -66,7 +69,7 @@ impl Store {
                 hand_out(&mut transaction, study, subject, 0).await?;
             }
         }
-        let returned = threads::returned_to(&mut transaction, study, subject).await?;
+        let returned = threads::returned_to(&mut transaction, study, subject, wanted).await?;
         let mut tasks = Vec::new();
         for thread in returned {
             let row = sqlx::query(select_task!(
@@ -80,23 +83,10 @@ impl Store {
                 tasks.push(Task { returned: Some(thread), is_rated: true, ..read_task_row(&row)? });
             }
         }
-        // Rated, and left before the correction: the page was closed, or the model had not answered yet.
-        let rows = sqlx::query(select_task!(
-            "where assignments.study_id = $1 and assignments.subject_id = $2 and done_at is not null \
-             and assignments.repeat = 0 and studies.task = 'reasoning' and items.kind <> 'training' \
-             and not exists (select from annotation_threads threads where threads.item_id = items.id \
-             and threads.subject_id = $2) \
-             and exists (select from votes where votes.item_id = items.id and votes.subject_id = $2 \
-             and skipped is null) \
-             and exists (select from readings where readings.image_id = items.image_id) order by position limit $3"
-        ))
-        .bind(study.0)
-        .bind(subject.0)
-        .bind(wanted)
-        .fetch_all(&mut *transaction)
-        .await?;
-        for row in &rows {
-            tasks.push(Task { is_rated: true, ..read_task_row(row)? });
+        if is_reasoning(&mut transaction, study).await? {
+            for row in &uncorrected(&mut transaction, study, subject, wanted).await? {
+                tasks.push(Task { is_rated: true, ..read_task_row(row)? });
+            }
         }
         let rows = sqlx::query(select_task!(
             "where assignments.study_id = $1 and assignments.subject_id = $2 and done_at is null \
@@ -121,20 +111,28 @@ impl Store {
     /// When the database fails.
     pub async fn progress(&self, study: StudyId, by: &By) -> Result<Progress, StoreError> {
         let subject = subjects::of(by);
+        // What is left: items that are not full, without those that they have and those that others are rating;
+        // what they have in hand; second times to come.
         let row = sqlx::query(
-            "select (select count(*) from assignments where study_id = $1 and subject_id = $2 \
-             and done_at is not null) as done, \
-             (select count(*) from assignments where study_id = $1 and subject_id = $2 and done_at is null) \
-             + (select coalesce(sum(case when repeated and kind <> 'training' then 2 else 1 end), 0) from study_items items \
-                join studies on studies.id = items.study_id \
-                where items.study_id = $1 and not exists (select from assignments where item_id = items.id \
-                and subject_id = $2) and (kind <> 'rated' or (select count(*) from assignments \
-                where item_id = items.id and repeat = 0 and (done_at is not null \
-                or assigned_at > now() - interval '1 day')) < overlap)) \
-             + (select count(*) from assignments first join study_items items on items.id = item_id \
-                where first.study_id = $1 and subject_id = $2 and repeat = 0 and repeated \
-                and kind <> 'training' and not exists (select from assignments again \
-                where again.item_id = first.item_id and again.subject_id = $2 and again.repeat = 1)) as left_over, \
+            "select coalesce((select votes + training from study_rater_counts \
+              where study_id = $1 and subject_id = $2), 0) as done, \
+             ((select coalesce(sum(items * (case when repeated and kind <> 'training' then 2 else 1 end)), 0) \
+                from study_item_counts where study_id = $1 and not is_full) \
+             - (select coalesce(sum((select case when repeated and kind <> 'training' then 2 else 1 end \
+                from study_items where id = item_id and not is_full)), 0) \
+                from assignments where study_id = $1 and subject_id = $2 and repeat = 0) \
+             - (select coalesce(sum((select case when repeated then 2 else 1 end from study_items \
+                where id = item_id and kind = 'rated' and not is_full \
+                and raters + people >= (select overlap from studies where id = $1))), 0) from \
+                (select item_id, count(*) as people from assignments where study_id = $1 and repeat = 0 \
+                 and done_at is null and assigned_at > now() - interval '1 day' group by item_id) held \
+                where not exists (select from assignments mine where mine.item_id = held.item_id and subject_id = $2)) \
+             + (select count(*) from assignments where study_id = $1 and subject_id = $2 and done_at is null) \
+             + (select count(*) from assignments first where study_id = $1 and subject_id = $2 and repeat = 0 \
+                and exists (select from study_item_counts where study_id = $1 and repeated and items > 0) \
+                and (select repeated and kind <> 'training' from study_items where id = item_id) \
+                and not exists (select from assignments again where again.item_id = first.item_id \
+                and again.subject_id = $2 and again.repeat = 1)))::bigint as left_over, \
              (select count(*) from annotation_threads where study_id = $1 and subject_id = $2 \
               and state = 'returned') as returned",
         )
@@ -148,8 +146,61 @@ impl Store {
     }
 }
 
+async fn is_reasoning(connection: &mut PgConnection, study: StudyId) -> Result<bool, StoreError> {
+    let task: Option<String> = sqlx::query_scalar("select task from studies where id = $1")
+        .bind(study.0)
+        .fetch_optional(connection)
+        .await?;
+    Ok(task.map(read_task).transpose()? == Some(StudyTask::Reasoning))
+}
+
+/// What somebody rated and left before the correction: the page was closed, or the model had not answered yet.
+async fn uncorrected(
+    connection: &mut PgConnection,
+    study: StudyId,
+    subject: SubjectId,
+    limit: i64,
+) -> Result<Vec<PgRow>, StoreError> {
+    let rows = sqlx::query(select_task!(
+        "where assignments.study_id = $1 and assignments.subject_id = $2 and done_at is not null \
+         and assignments.repeat = 0 and items.kind <> 'training' \
+         and not exists (select from annotation_threads threads where threads.item_id = items.id \
+         and threads.subject_id = $2) \
+         and exists (select from votes where votes.item_id = items.id and votes.subject_id = $2 and skipped is null) \
+         and exists (select from readings where readings.image_id = items.image_id) order by position limit $3"
+    ));
+    Ok(rows.bind(study.0).bind(subject.0).bind(limit).fetch_all(connection).await?)
+}
+
+/// A statement for items of a kind that somebody does not have, from a place on (`>=`) or up to one (`<`).
+///
+/// `$1` is the study, `$2` the subject, `$3` the place, `$4` how many, and `$5` the study's overlap.
+macro_rules! select_free {
+    ($which:literal, $side:literal) => {
+        concat!(
+            "select id from study_items items where study_id = $1 and place ",
+            $side,
+            " $3 and ",
+            $which,
+            " and not exists (select from assignments where item_id = items.id and subject_id = $2) \
+             and (kind <> 'rated' or raters + (select count(*) from assignments where item_id = items.id \
+             and repeat = 0 and done_at is null and assigned_at > now() - interval '1 day') < $5) \
+             order by place limit $4"
+        )
+    };
+}
+
+const TO_LEARN: [&str; 2] = [select_free!("kind = 'training'", ">="), select_free!("kind = 'training'", "<")];
+const TO_RATE: [&str; 2] = [
+    select_free!("not is_full and kind <> 'training'", ">="),
+    select_free!("not is_full and kind <> 'training'", "<"),
+];
+
 /// Assigns the next items to somebody; returns how many. Hand-outs of one study wait for each other, so
 /// that no item goes to more people than it should. What nobody answered within a day is free again.
+///
+/// They are chosen among [`WINDOW`] free items from a place on that follows from the seed, the person and how
+/// much they have: all of them where there are no more, so that the order is any order with equal chance.
 async fn hand_out(
     connection: &mut PgConnection,
     study: StudyId,
@@ -160,33 +211,63 @@ async fn hand_out(
         .bind(study.0)
         .execute(&mut *connection)
         .await?;
-    let handed = sqlx::query(
-        "with mine as materialized ( \
-             select item_id, repeat, position, done_at from assignments where study_id = $1 and subject_id = $2 \
-         ), last as (select coalesce(max(position), 0) as position from mine), \
-         free as ( \
-             select items.id as item_id, 0::smallint as repeat, kind <> 'training' as is_later, \
-             hashtextextended(items.id::text || $2::text, seed) as place \
-             from study_items items join studies on studies.id = items.study_id \
-             where items.study_id = $1 and studies.status = 'open' \
-             and not exists (select from mine where mine.item_id = items.id) \
-             and (kind <> 'rated' or (select count(*) from assignments where item_id = items.id and repeat = 0 \
-                  and (done_at is not null or assigned_at > now() - interval '1 day')) < overlap) \
-             union all \
-             select items.id, 1::smallint, true, hashtextextended(items.id::text || $2::text, seed + 1) \
-             from mine join study_items items on items.id = mine.item_id \
-             join studies on studies.id = items.study_id, last \
-             where repeated and kind <> 'training' and studies.status = 'open' and repeat = 0 \
-             and done_at is not null and last.position - mine.position >= $3 \
-             and not exists (select from mine again where again.item_id = items.id and again.repeat = 1) \
-         ), chosen as (select * from free order by is_later, place limit $4) \
-         insert into assignments (study_id, item_id, subject_id, repeat, position) \
-         select $1, item_id, $2, repeat, last.position + row_number() over (order by is_later, place) \
-         from chosen, last",
+    let row = sqlx::query(
+        "select seed, overlap, position, hashtextextended($2::text, seed + position) as place \
+         from studies, (select coalesce(max(position), 0) as position from assignments \
+         where study_id = $1 and subject_id = $2) last where id = $1 and status = 'open'",
     )
     .bind(study.0)
     .bind(subject.0)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(0) };
+    let (seed, position): (i64, i32) = (row.try_get("seed")?, row.try_get("position")?);
+    let mut free = Vec::new();
+    for (statements, is_later) in [(TO_LEARN, false), (TO_RATE, true)] {
+        let mut items: Vec<Uuid> = Vec::new();
+        // Places are a ring: after the last comes the first.
+        for statement in statements {
+            let found = sqlx::query_scalar(statement)
+                .bind(study.0)
+                .bind(subject.0)
+                .bind(row.try_get::<i64, _>("place")?)
+                .bind(i64::try_from(WINDOW.saturating_sub(items.len())).unwrap_or(i64::MAX))
+                .bind(row.try_get::<i32, _>("overlap")?)
+                .fetch_all(&mut *connection)
+                .await?;
+            items.extend::<Vec<Uuid>>(found);
+        }
+        free.extend(items.into_iter().map(|item| (item, 0, is_later)));
+    }
+    let again = sqlx::query_scalar(
+        "select item_id from assignments first where study_id = $1 and subject_id = $2 and repeat = 0 \
+         and done_at is not null and $3 - position >= $4 \
+         and exists (select from study_item_counts where study_id = $1 and repeated and items > 0) \
+         and (select repeated and kind <> 'training' from study_items where id = item_id) \
+         and not exists (select from assignments again where again.item_id = first.item_id \
+         and again.subject_id = $2 and again.repeat = 1)",
+    )
+    .bind(study.0)
+    .bind(subject.0)
+    .bind(position)
     .bind(gap)
+    .fetch_all(&mut *connection)
+    .await?;
+    free.extend(again.into_iter().map(|item: Uuid| (item, 1_i16, true)));
+    let handed = sqlx::query(
+        "insert into assignments (study_id, item_id, subject_id, repeat, position) \
+         select $1, item, $2, repeat, $3 + row_number() over (order by is_later, place) from \
+         (select item, repeat, is_later, hashtextextended(item::text || $2::text, $4 + repeat) as place \
+          from unnest($5::uuid[], $6::int2[], $7::bool[]) as free (item, repeat, is_later) \
+          order by is_later, place limit $8) chosen",
+    )
+    .bind(study.0)
+    .bind(subject.0)
+    .bind(position)
+    .bind(seed)
+    .bind(free.iter().map(|free| free.0).collect::<Vec<_>>())
+    .bind(free.iter().map(|free| free.1).collect::<Vec<_>>())
+    .bind(free.iter().map(|free| free.2).collect::<Vec<_>>())
     .bind(BATCH)
     .execute(connection)
     .await?;
@@ -196,7 +277,7 @@ async fn hand_out(
 /// A row with the columns of [`select_task`].
 pub(super) fn read_task_row(row: &PgRow) -> Result<Task, StoreError> {
     let image = |id: &str, width: &str, height: &str| {
-        let id: Option<uuid::Uuid> = row.try_get(id)?;
+        let id: Option<Uuid> = row.try_get(id)?;
         let Some(id) = id else { return Ok(None) };
         Ok::<_, StoreError>(Some(TaskImage {
             id: ImageId(id),

@@ -24,14 +24,47 @@ pub fn after(order: QueueSort, thread: &ThreadSummary) -> Cursor<QueueSort> {
 
 /// `$1` is the subject that looks.
 macro_rules! select_thread {
-    ($rest:literal) => {
+    ($($rest:literal),+) => {
         concat!(
             "select threads.*, studies.name as study_name, images.name as image_name, \
              subjects.name as author, threads.subject_id = $1 as is_own \
              from annotation_threads threads join studies on studies.id = threads.study_id \
              join images on images.id = threads.image_id join subjects on subjects.id = threads.subject_id ",
-            $rest
+            $($rest),+
         )
+    };
+}
+
+/// A page of the review queue. `$2` is the state, `$3` and `$4` are the position before, `$5` is how many.
+macro_rules! select_queue {
+    ($study:literal, $rest:literal) => {
+        select_thread!("where state = $2 ", $study, $rest)
+    };
+}
+
+macro_rules! by_disagreement {
+    ($study:literal) => {
+        select_queue!(
+            $study,
+            "and (coalesce(disagreement, -1), threads.id) < ($3, $4) \
+             order by coalesce(disagreement, -1) desc, threads.id desc limit $5"
+        )
+    };
+}
+
+macro_rules! by_confidence {
+    ($study:literal) => {
+        select_queue!(
+            $study,
+            "and (coalesce(confidence, 2), threads.id) > ($3, $4) \
+             order by coalesce(confidence, 2), threads.id limit $5"
+        )
+    };
+}
+
+macro_rules! by_age {
+    ($study:literal) => {
+        select_queue!($study, "and $3::float8 is not null and threads.id > $4 order by threads.id limit $5")
     };
 }
 
@@ -54,31 +87,26 @@ impl Store {
             QueueSort::Confidence | QueueSort::Age => (f64::NEG_INFINITY, Uuid::nil()),
         };
         let (key, id) = cursor.map_or(start, |cursor| (cursor.key, cursor.id));
-        let query = match sort {
-            QueueSort::Disagreement => sqlx::query(select_thread!(
-                "where state = $2 and ($3::uuid is null or study_id = $3) \
-                 and (coalesce(disagreement, -1), threads.id) < ($4, $5) \
-                 order by coalesce(disagreement, -1) desc, threads.id desc limit $6"
-            )),
-            QueueSort::Confidence => sqlx::query(select_thread!(
-                "where state = $2 and ($3::uuid is null or study_id = $3) \
-                 and (coalesce(confidence, 2), threads.id) > ($4, $5) \
-                 order by coalesce(confidence, 2), threads.id limit $6"
-            )),
-            QueueSort::Age => sqlx::query(select_thread!(
-                "where state = $2 and ($3::uuid is null or study_id = $3) \
-                 and $4::float8 is not null and threads.id > $5 order by threads.id limit $6"
-            )),
+        // Two statements for each order: one that served both, with and without a study, could not count on
+        // either's index.
+        let statement = match (sort, study.is_some()) {
+            (QueueSort::Disagreement, false) => by_disagreement!(""),
+            (QueueSort::Disagreement, true) => by_disagreement!("and study_id = $6 "),
+            (QueueSort::Confidence, false) => by_confidence!(""),
+            (QueueSort::Confidence, true) => by_confidence!("and study_id = $6 "),
+            (QueueSort::Age, false) => by_age!(""),
+            (QueueSort::Age, true) => by_age!("and study_id = $6 "),
         };
-        let rows = query
+        let mut query = sqlx::query(statement)
             .bind(subjects::of(by).0)
             .bind(state.name())
-            .bind(study.map(|study| study.0))
             .bind(key)
             .bind(id)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
-            .await?;
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        if let Some(study) = study {
+            query = query.bind(study.0);
+        }
+        let rows = query.fetch_all(&self.pool).await?;
         rows.iter().map(read).collect()
     }
 
@@ -155,13 +183,15 @@ pub(super) async fn returned_to(
     connection: &mut PgConnection,
     study: StudyId,
     subject: SubjectId,
+    limit: i64,
 ) -> Result<Vec<ThreadSummary>, StoreError> {
     let rows = sqlx::query(select_thread!(
         "where threads.study_id = $2 and threads.subject_id = $1 and state = 'returned' \
-         order by threads.updated_at limit 20"
+         order by threads.updated_at limit $3"
     ))
     .bind(subject.0)
     .bind(study.0)
+    .bind(limit)
     .fetch_all(connection)
     .await?;
     rows.iter().map(read).collect()

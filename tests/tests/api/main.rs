@@ -15,6 +15,7 @@ mod images;
 mod lifecycle;
 mod models;
 mod operation;
+mod plans;
 mod studies;
 mod tokens;
 mod transfers;

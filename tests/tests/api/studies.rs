@@ -1,6 +1,7 @@
 //! Studies: who is given what to rate, what becomes of votes and drafts, and who may see what.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use qponder_tests::client::{Client, text};
 use qponder_tests::database;
@@ -63,6 +64,33 @@ fn rate_all(client: &Client, study: &str, mut rate: impl FnMut(&Value) -> f64) -
     }
 }
 
+/// The counts that are kept, against what counting gives.
+#[track_caller]
+fn check_counts(data: &Path) {
+    for (kept, counted) in [
+        (
+            "select study_id, kind, repeated, is_full, items from study_item_counts where items <> 0",
+            "select study_id, kind, repeated, is_full, count(*) from study_items group by 1, 2, 3, 4",
+        ),
+        (
+            "select study_id, subject_id, votes, training from study_rater_counts where votes + training <> 0",
+            "select assignments.study_id, subject_id, count(*) filter (where kind <> 'training'), \
+             count(*) filter (where kind = 'training') from assignments join study_items on study_items.id = item_id \
+             where done_at is not null group by 1, 2",
+        ),
+        (
+            "select id, raters::bigint, is_full from study_items",
+            "select items.id, done, kind = 'rated' and done >= overlap from study_items items \
+             join studies on studies.id = study_id, lateral (select count(*) as done from assignments \
+             where item_id = items.id and repeat = 0 and done_at is not null) rated",
+        ),
+    ] {
+        let apart = format!("({kept} except {counted}) union all ({counted} except {kept})");
+        let apart = database::query(data, &format!("select coalesce(json_agg(t), '[]') from ({apart}) t"));
+        assert_eq!(apart, json!([]), "{kept}");
+    }
+}
+
 #[test]
 fn everybody_gets_their_own_order_and_each_item_enough_people() {
     let data = data_dir();
@@ -106,6 +134,7 @@ fn everybody_gets_their_own_order_and_each_item_enough_people() {
     let detail = admin.get("/api/v1/audit?limit=200").json();
     let actions = crate::column(&detail["items"], "action");
     assert_eq!(actions.iter().filter(|action| *action == "vote.cast").count(), 24);
+    check_counts(data.path());
 }
 
 #[test]
@@ -156,6 +185,66 @@ fn training_comes_first_gold_goes_to_all_and_repeats_come_later() {
     assert_eq!((changed.status, &changed.json()["kind"]), (200, &json!("gold")));
     assert_eq!(client.send_json("PATCH", &path, &json!({ "tolerance": 9.0 })).status, 422);
     assert_eq!(rate_all(client, &study, |_| 4.0), [late]);
+    check_counts(data.path());
+}
+
+#[test]
+fn counts_follow_every_change_of_a_study() {
+    let data = data_dir();
+    let (server, link) = Server::start_new_with_accounts(data.path(), &[]);
+    let admin = first_admin(&server.client, &link);
+    let images = add_images(&admin, 12);
+    let study = make_study(&admin, &json!({ "name": "Changing", "task": "acr", "overlap": 1 }));
+    let path = format!("/api/v1/studies/{study}");
+    add_items(&admin, &study, &json!({ "images": images[..10], "repeated": true }));
+    let item = |kind: &str| {
+        let items = admin.get(&format!("{path}/items?limit=200")).json();
+        let items = items["items"].as_array().expect("items").clone();
+        let rated = items.into_iter().find(|item| item["kind"] == kind && item["answered"] == 1);
+        format!("/api/v1/items/{}", text(&rated.expect("an item that somebody rated")["id"]))
+    };
+    let change = |path: &str, body: &Value| {
+        let changed = admin.send_json("PATCH", path, body);
+        assert_eq!(changed.status, 200, "{}", changed.json());
+        check_counts(data.path());
+        changed.json()
+    };
+    let [ada, grace] = ["ada", "grace"].map(|name| new_user(&server.client, &admin, "annotator", name));
+    for name in ["ada", "grace"] {
+        let body = json!({ "email": format!("{name}@example.org") });
+        assert_eq!(admin.post(&format!("{path}/members"), &body).status, 201);
+    }
+    // With one person an item it is full after each vote.
+    assert_eq!(rate_all(&ada, &study, |_| 3.0).len(), 20);
+    check_counts(data.path());
+    assert_eq!(tasks(&grace, &study, 3)["progress"], json!({ "done": 0, "total": 0, "returned": 0 }));
+    // With two there is room again, and gold and training have it always.
+    let revision = change(&path, &json!({ "revision": 1, "overlap": 2 }))["revision"].clone();
+    assert_eq!(tasks(&grace, &study, 3)["progress"]["total"], 20);
+    change(&item("rated"), &json!({ "kind": "training", "expected": 3.0 }));
+    assert_eq!(admin.get(&path).json()["counts"]["votes"], 18, "training does not count");
+    change(&item("rated"), &json!({ "kind": "gold", "expected": 3.0, "repeated": false }));
+    change(&path, &json!({ "revision": revision, "overlap": 1 }));
+    change(&item("training"), &json!({ "kind": "rated" }));
+    // Two at once, on the last items that have room.
+    add_items(&admin, &study, &json!({ "images": images[10..] }));
+    check_counts(data.path());
+    std::thread::scope(|scope| {
+        for person in [&ada, &grace] {
+            scope.spawn(|| rate_all(person, &study, |_| 4.0));
+        }
+    });
+    check_counts(data.path());
+    let items = admin.get(&format!("{path}/items?limit=200")).json();
+    let raters: Vec<_> =
+        items["items"].as_array().expect("items").iter().map(|item| item["answered"].as_u64()).collect();
+    assert_eq!(raters[10..], [Some(1), Some(1)], "one person each");
+    // Who is taken out leaves what they rated.
+    let members = admin.get(&format!("{path}/members")).json();
+    let grace = members.as_array().and_then(|all| all.iter().find(|one| one["email"] == "grace@example.org"));
+    let grace = text(&grace.expect("a member")["user"]);
+    assert_eq!(admin.delete(&format!("{path}/members/{grace}")).status, 204);
+    check_counts(data.path());
 }
 
 #[test]
