@@ -21,15 +21,23 @@ create table study_item_counts (
     primary key (study_id, kind, repeated, is_full)
 );
 
--- How much each person rated, second times counted. One row a person, so that people who rate at the same time
--- do not wait for each other.
+-- How far each person is. One row a person, so that people who rate at the same time do not wait for each other.
 create table study_rater_counts (
     study_id       uuid not null references studies (id),
     subject_id     uuid not null references subjects (id),
+    -- What they rated, second times counted: training, and everything else.
     votes          bigint not null,
     training       bigint not null,
+    -- What the items that they have and that are not full add to what is left, see item_weight.
+    with_room      bigint not null,
+    -- Items that they have once and are to get twice.
+    to_repeat      bigint not null,
     primary key (study_id, subject_id)
 );
+
+-- How often an item comes to one person.
+create function item_weight(kind text, repeated boolean) returns integer immutable language sql as
+    $$ select case when repeated and kind <> 'training' then 2 else 1 end $$;
 
 update study_items set raters = done.raters
 from (select item_id, count(*) as raters from assignments where repeat = 0 and done_at is not null group by item_id) done
@@ -42,9 +50,11 @@ insert into study_item_counts
 select study_id, kind, repeated, is_full, count(*) from study_items group by 1, 2, 3, 4;
 
 insert into study_rater_counts
-select assignments.study_id, subject_id, count(*) filter (where kind <> 'training'),
-       count(*) filter (where kind = 'training')
-from assignments join study_items on study_items.id = item_id where done_at is not null group by 1, 2;
+select assignments.study_id, subject_id, count(done_at) filter (where kind <> 'training'),
+       count(done_at) filter (where kind = 'training'),
+       coalesce(sum(item_weight(kind, repeated)) filter (where repeat = 0 and not is_full), 0),
+       sum((item_weight(kind, repeated) - 1) * (1 - 2 * repeat))
+from assignments join study_items on study_items.id = item_id group by 1, 2;
 
 -- Whether an item is full follows from its other columns.
 create function fill_study_item() returns trigger language plpgsql as $$
@@ -87,14 +97,21 @@ begin
         union all select study_id, kind, repeated, is_full, -1 from removed
     ) changes group by 1, 2, 3, 4 having sum(change) <> 0 order by 1, 2, 3, 4
     on conflict (study_id, kind, repeated, is_full) do update set items = counts.items + excluded.items;
-    -- What was rated as training is no training any more, or the other way round.
+    -- And what that changes for those who have the items.
     insert into study_rater_counts as counts
-    select assignments.study_id, subject_id, sum(case added.kind when 'training' then -1 else 1 end),
-           sum(case added.kind when 'training' then 1 else -1 end)
-    from added join removed on removed.id = added.id and (removed.kind = 'training') <> (added.kind = 'training')
-    join assignments on item_id = added.id and done_at is not null group by 1, 2 order by 1, 2
+    select assignments.study_id, subject_id,
+           sum(case when done_at is null then 0 else (removed.kind = 'training')::int - (added.kind = 'training')::int end),
+           sum(case when done_at is null then 0 else (added.kind = 'training')::int - (removed.kind = 'training')::int end),
+           sum(case when repeat = 0 then
+               item_weight(added.kind, added.repeated) * (not added.is_full)::int
+               - item_weight(removed.kind, removed.repeated) * (not removed.is_full)::int else 0 end),
+           sum((item_weight(added.kind, added.repeated) - item_weight(removed.kind, removed.repeated)) * (1 - 2 * repeat))
+    from added join removed on removed.id = added.id
+    and (removed.kind, removed.repeated, removed.is_full) <> (added.kind, added.repeated, added.is_full)
+    join assignments on item_id = added.id group by 1, 2 order by 1, 2
     on conflict (study_id, subject_id) do update
-    set votes = counts.votes + excluded.votes, training = counts.training + excluded.training;
+    set votes = counts.votes + excluded.votes, training = counts.training + excluded.training,
+        with_room = counts.with_room + excluded.with_room, to_repeat = counts.to_repeat + excluded.to_repeat;
     return null;
 end
 $$;
@@ -107,23 +124,35 @@ create trigger study_items_count_changed after update on study_items
 create function count_rating() returns trigger language plpgsql as $$
 declare
     rating assignments := coalesce(new, old);
-    change integer := (case when new.done_at is null then 0 else 1 end) - (case when old.done_at is null then 0 else 1 end);
-    is_training boolean;
+    -- By how much there is more of it than before, and more of it done.
+    there integer := (tg_op <> 'DELETE')::int - (tg_op <> 'INSERT')::int;
+    done integer := (case when new.done_at is null then 0 else 1 end) - (case when old.done_at is null then 0 else 1 end);
+    item study_items;
 begin
-    if change = 0 then
-        return null;
+    if there <> 0 then
+        -- Locked: whoever fills the item meanwhile waits, or is waited for.
+        select * into item from study_items where id = rating.item_id for share;
+        insert into study_rater_counts as counts
+        values (rating.study_id, rating.subject_id, 0, 0,
+                case when rating.repeat = 0 and not item.is_full
+                     then there * item_weight(item.kind, item.repeated) else 0 end,
+                there * (item_weight(item.kind, item.repeated) - 1) * (1 - 2 * rating.repeat))
+        on conflict (study_id, subject_id) do update
+        set with_room = counts.with_room + excluded.with_room, to_repeat = counts.to_repeat + excluded.to_repeat;
     end if;
-    -- Whoever changes the overlap waits, or is waited for: what is full is decided with one of the two.
-    perform from studies where id = rating.study_id for share;
-    if rating.repeat = 0 then
-        update study_items set raters = raters + change where id = rating.item_id;
+    if done <> 0 then
+        -- The same for whoever changes the overlap: what is full is decided with one of the two.
+        perform from studies where id = rating.study_id for share;
+        if rating.repeat = 0 then
+            update study_items set raters = raters + done where id = rating.item_id;
+        end if;
+        select * into item from study_items where id = rating.item_id;
+        insert into study_rater_counts as counts
+        values (rating.study_id, rating.subject_id, case item.kind when 'training' then 0 else done end,
+                case item.kind when 'training' then done else 0 end, 0, 0)
+        on conflict (study_id, subject_id) do update
+        set votes = counts.votes + excluded.votes, training = counts.training + excluded.training;
     end if;
-    select kind = 'training' into is_training from study_items where id = rating.item_id;
-    insert into study_rater_counts as counts
-    values (rating.study_id, rating.subject_id, case when is_training then 0 else change end,
-            case when is_training then change else 0 end)
-    on conflict (study_id, subject_id) do update
-    set votes = counts.votes + excluded.votes, training = counts.training + excluded.training;
     return null;
 end
 $$;

@@ -233,6 +233,8 @@ update study_items set is_full = true where kind = 'rated' and raters >= 3;
 insert into study_item_counts
 select study_id, kind, repeated, is_full, count(*) from study_items group by 1, 2, 3, 4;
 insert into study_rater_counts
-select assignments.study_id, subject_id, count(*) filter (where kind <> 'training'),
-       count(*) filter (where kind = 'training')
-from assignments join study_items on study_items.id = item_id where done_at is not null group by 1, 2";
+select assignments.study_id, subject_id, count(done_at) filter (where kind <> 'training'),
+       count(done_at) filter (where kind = 'training'),
+       coalesce(sum(item_weight(kind, repeated)) filter (where repeat = 0 and not is_full), 0),
+       sum((item_weight(kind, repeated) - 1) * (1 - 2 * repeat))
+from assignments join study_items on study_items.id = item_id group by 1, 2";

@@ -38,7 +38,8 @@ Tasks:
       Formatting, lints, documentation, licences, advisories, unused dependencies, or only those
       whose names contain NAME
   bench [NAME]
-      Measure our commands against their peers, or only the parts whose names contain NAME
+      Measure our commands against their peers, or only the parts whose names contain NAME;
+      `bench lists` measures the pages of every list at a million images
   train-nano [--dry-run]
       Train a model like the shipped one from nothing, from photographs to GRPO
   train-toy [--dry-run]

@@ -17,6 +17,7 @@ pub fn ItemEditor(item: Item, task: StudyTask, done: Callback<Option<Item>>) -> 
     let kind = RwSignal::new(item.kind);
     let expected = RwSignal::new(item.expected.map(Score::level));
     let preferred = RwSignal::new(item.expected_preference);
+    let before = (item.expected.map(Score::level), item.expected_preference);
     let tolerance = RwSignal::new(item.tolerance.to_string());
     let repeated = RwSignal::new(item.repeated);
     let (error, is_busy) = (RwSignal::new(None), RwSignal::new(false));
@@ -29,8 +30,11 @@ pub fn ItemEditor(item: Item, task: StudyTask, done: Callback<Option<Item>>) -> 
         error.set(None);
         let body = ChangeItem {
             kind: Some(kind.get_untracked()),
-            expected: expected.get_untracked().and_then(|level| Score::clamped(level.value())),
-            expected_preference: preferred.get_untracked(),
+            // A level is coarser than a score: what nobody touched stays as it was to the last digit.
+            expected: Some(expected.get_untracked())
+                .filter(|level| *level != before.0)
+                .map(|level| level.and_then(|level| Score::clamped(level.value()))),
+            expected_preference: Some(preferred.get_untracked()).filter(|preferred| *preferred != before.1),
             tolerance: Some(tolerance),
             repeated: Some(repeated.get_untracked()),
         };

@@ -128,16 +128,18 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         let study: Option<Uuid> = sqlx::query_scalar(
-            "update study_items set kind = coalesce($2, kind), expected = coalesce($3, expected), \
-             expected_preference = coalesce($4, expected_preference), tolerance = coalesce($5, tolerance), \
+            "update study_items set kind = coalesce($2, kind), expected = case when $7 then $3 else expected end, \
+             expected_preference = case when $8 then $4 else expected_preference end, tolerance = coalesce($5, tolerance), \
              repeated = coalesce($6, repeated) where id = $1 returning study_id",
         )
         .bind(id.0)
         .bind(change.kind.map(ItemKind::name))
-        .bind(change.expected.map(Score::get))
-        .bind(change.expected_preference.map(Preference::sign))
+        .bind(change.expected.flatten().map(Score::get))
+        .bind(change.expected_preference.flatten().map(Preference::sign))
         .bind(change.tolerance)
         .bind(change.repeated)
+        .bind(change.expected.is_some())
+        .bind(change.expected_preference.is_some())
         .fetch_optional(&mut *transaction)
         .await?;
         if study.is_none() {

@@ -114,27 +114,20 @@ impl Store {
         // What is left: items that are not full, without those that they have and those that others are rating;
         // what they have in hand; second times to come.
         let row = sqlx::query(
-            "select coalesce((select votes + training from study_rater_counts \
-              where study_id = $1 and subject_id = $2), 0) as done, \
-             ((select coalesce(sum(items * (case when repeated and kind <> 'training' then 2 else 1 end)), 0) \
-                from study_item_counts where study_id = $1 and not is_full) \
-             - (select coalesce(sum((select case when repeated and kind <> 'training' then 2 else 1 end \
-                from study_items where id = item_id and not is_full)), 0) \
-                from assignments where study_id = $1 and subject_id = $2 and repeat = 0) \
-             - (select coalesce(sum((select case when repeated then 2 else 1 end from study_items \
-                where id = item_id and kind = 'rated' and not is_full \
-                and raters + people >= (select overlap from studies where id = $1))), 0) from \
+            "select coalesce(votes + training, 0) as done, \
+             ((select coalesce(sum(items * item_weight(kind, repeated)), 0) from study_item_counts \
+                where study_id = $1 and not is_full) \
+             - coalesce(with_room, 0) \
+             - (select coalesce(sum((select item_weight(kind, repeated) from study_items \
+                where id = item_id and kind = 'rated' and not is_full and raters + people >= overlap)), 0) from \
                 (select item_id, count(*) as people from assignments where study_id = $1 and repeat = 0 \
                  and done_at is null and assigned_at > now() - interval '1 day' group by item_id) held \
                 where not exists (select from assignments mine where mine.item_id = held.item_id and subject_id = $2)) \
              + (select count(*) from assignments where study_id = $1 and subject_id = $2 and done_at is null) \
-             + (select count(*) from assignments first where study_id = $1 and subject_id = $2 and repeat = 0 \
-                and exists (select from study_item_counts where study_id = $1 and repeated and items > 0) \
-                and (select repeated and kind <> 'training' from study_items where id = item_id) \
-                and not exists (select from assignments again where again.item_id = first.item_id \
-                and again.subject_id = $2 and again.repeat = 1)))::bigint as left_over, \
+             + coalesce(to_repeat, 0))::bigint as left_over, \
              (select count(*) from annotation_threads where study_id = $1 and subject_id = $2 \
-              and state = 'returned') as returned",
+              and state = 'returned') as returned \
+             from studies left join study_rater_counts on study_id = id and subject_id = $2 where id = $1",
         )
         .bind(study.0)
         .bind(subject.0)
@@ -222,6 +215,7 @@ async fn hand_out(
     .await?;
     let Some(row) = row else { return Ok(0) };
     let (seed, position): (i64, i32) = (row.try_get("seed")?, row.try_get("position")?);
+    let place: i64 = row.try_get("place")?;
     let mut free = Vec::new();
     for (statements, is_later) in [(TO_LEARN, false), (TO_RATE, true)] {
         let mut items: Vec<Uuid> = Vec::new();
@@ -230,7 +224,7 @@ async fn hand_out(
             let found = sqlx::query_scalar(statement)
                 .bind(study.0)
                 .bind(subject.0)
-                .bind(row.try_get::<i64, _>("place")?)
+                .bind(place)
                 .bind(i64::try_from(WINDOW.saturating_sub(items.len())).unwrap_or(i64::MAX))
                 .bind(row.try_get::<i32, _>("overlap")?)
                 .fetch_all(&mut *connection)
@@ -239,18 +233,22 @@ async fn hand_out(
         }
         free.extend(items.into_iter().map(|item| (item, 0, is_later)));
     }
+    // Of what they had once, second times too: of a part again, unless nothing else is left.
+    let due = position - gap;
+    let span = WINDOW as i32;
+    let from = if gap > 0 && due > span { (place.unsigned_abs() % (due - span) as u64) as i32 } else { 0 };
     let again = sqlx::query_scalar(
         "select item_id from assignments first where study_id = $1 and subject_id = $2 and repeat = 0 \
-         and done_at is not null and $3 - position >= $4 \
-         and exists (select from study_item_counts where study_id = $1 and repeated and items > 0) \
-         and (select repeated and kind <> 'training' from study_items where id = item_id) \
+         and done_at is not null and position > $3 and position <= $4 \
+         and exists (select from study_rater_counts where study_id = $1 and subject_id = $2 and to_repeat > 0) \
+         and (select item_weight(kind, repeated) from study_items where id = item_id) = 2 \
          and not exists (select from assignments again where again.item_id = first.item_id \
          and again.subject_id = $2 and again.repeat = 1)",
     )
     .bind(study.0)
     .bind(subject.0)
-    .bind(position)
-    .bind(gap)
+    .bind(from)
+    .bind(if from > 0 { from + span } else { due })
     .fetch_all(&mut *connection)
     .await?;
     free.extend(again.into_iter().map(|item: Uuid| (item, 1_i16, true)));

@@ -244,16 +244,26 @@ pub struct Added {
     pub present: u64,
 }
 
-/// Body of `PATCH /api/v1/items/{id}`. What is left out stays as it is.
+/// Body of `PATCH /api/v1/items/{id}`. What is left out stays as it is; an expected answer that is `null` is taken
+/// back.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ChangeItem {
     pub kind: Option<ItemKind>,
-    pub expected: Option<Score>,
-    pub expected_preference: Option<Preference>,
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Score>))]
+    pub expected: Option<Option<Score>>,
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Preference>))]
+    pub expected_preference: Option<Option<Preference>>,
     pub tolerance: Option<f64>,
     pub repeated: Option<bool>,
+}
+
+/// A member that is there, be it `null`.
+fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(source: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(source).map(Some)
 }
 
 /// Somebody who takes part in a study.

@@ -73,10 +73,18 @@ fn check_counts(data: &Path) {
             "select study_id, kind, repeated, is_full, count(*) from study_items group by 1, 2, 3, 4",
         ),
         (
-            "select study_id, subject_id, votes, training from study_rater_counts where votes + training <> 0",
-            "select assignments.study_id, subject_id, count(*) filter (where kind <> 'training'), \
-             count(*) filter (where kind = 'training') from assignments join study_items on study_items.id = item_id \
-             where done_at is not null group by 1, 2",
+            "select * from study_rater_counts where (votes, training, with_room, to_repeat) <> (0, 0, 0, 0)",
+            "select * from (select first.study_id, first.subject_id, \
+             coalesce(sum(done) filter (where kind <> 'training'), 0) as votes, \
+             coalesce(sum(done) filter (where kind = 'training'), 0) as training, \
+             coalesce(sum(1 + twice) filter (where not is_full), 0) as with_room, \
+             coalesce(sum(twice) filter (where again.item_id is null), 0) as to_repeat \
+             from assignments first join study_items on study_items.id = item_id left join assignments again \
+             on again.item_id = first.item_id and again.subject_id = first.subject_id and again.repeat = 1, \
+             lateral (select (repeated and kind <> 'training')::int as twice, \
+             (first.done_at is not null)::int + (again.done_at is not null)::int as done) each \
+             where first.repeat = 0 group by 1, 2) counted \
+             where (votes, training, with_room, to_repeat) <> (0, 0, 0, 0)",
         ),
         (
             "select id, raters::bigint, is_full from study_items",
@@ -184,6 +192,12 @@ fn training_comes_first_gold_goes_to_all_and_repeats_come_later() {
         client.send_json("PATCH", &path, &json!({ "repeated": true, "kind": "gold", "expected": 4.0 }));
     assert_eq!((changed.status, &changed.json()["kind"]), (200, &json!("gold")));
     assert_eq!(client.send_json("PATCH", &path, &json!({ "tolerance": 9.0 })).status, 422);
+    // What is left out stays, and what is null is taken back.
+    assert_eq!(client.send_json("PATCH", &path, &json!({ "tolerance": 0.5 })).json()["expected"], 4.0);
+    assert_eq!(
+        client.send_json("PATCH", &path, &json!({ "expected": null })).json()["expected"],
+        Value::Null
+    );
     assert_eq!(rate_all(client, &study, |_| 4.0), [late]);
     check_counts(data.path());
 }
@@ -244,6 +258,34 @@ fn counts_follow_every_change_of_a_study() {
     let grace = members.as_array().and_then(|all| all.iter().find(|one| one["email"] == "grace@example.org"));
     let grace = text(&grace.expect("a member")["user"]);
     assert_eq!(admin.delete(&format!("{path}/members/{grace}")).status, 204);
+    check_counts(data.path());
+}
+
+#[test]
+fn counts_of_an_earlier_version_are_made_at_the_start() {
+    let data = data_dir();
+    let server = Server::start(data.path());
+    let images = add_images(&server.client, 4);
+    let study = make_study(&server.client, &json!({ "name": "Old", "task": "acr", "overlap": 1 }));
+    add_items(&server.client, &study, &json!({ "images": images[..3], "repeated": true }));
+    add_items(&server.client, &study, &json!({ "images": images[3..], "kind": "training", "expected": 2.0 }));
+    let given = tasks(&server.client, &study, 3);
+    for task in given["items"].as_array().expect("tasks") {
+        let vote = vote_on(task, score(3.0), &text(&task["item"]));
+        assert_eq!(server.client.post(&format!("/api/v1/studies/{study}/votes"), &vote).status, 201);
+    }
+    // As before the migration.
+    let back = "drop table study_item_counts, study_rater_counts; \
+                drop function count_rating, count_added_items, count_changed_items, refill_study, fill_study_item, item_weight cascade; \
+                alter table study_items drop column place, drop column raters, drop column is_full; \
+                drop index threads_of_study_by_disagreement, threads_of_study_by_confidence, threads_of_study_by_age; \
+                delete from _sqlx_migrations where version = 8";
+    database::run(data.path(), back).expect("the schema of before");
+    assert!(server.stop().success());
+    let server = Server::start(data.path());
+    check_counts(data.path());
+    assert_eq!(tasks(&server.client, &study, 3)["progress"], json!({ "done": 3, "total": 7, "returned": 0 }));
+    assert_eq!(rate_all(&server.client, &study, |_| 3.0).len(), 4);
     check_counts(data.path());
 }
 

@@ -4,6 +4,7 @@
 //! one after the other, never together, with equal numbers of threads. Nothing here is an assertion:
 //! a slow machine gives a slow table.
 
+mod lists;
 mod parts;
 pub mod python;
 mod table;
@@ -43,6 +44,9 @@ impl Options {
 /// Measures every part and writes the table.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::ensure(&[setup::FOR_UP], false)?;
+    if options.filter.as_deref() == Some("lists") {
+        return lists::run(workspace);
+    }
     let mut cargo = process::cargo(workspace.root());
     process::run(cargo.arg("build").args(up::SELECTION).args(["--example", "bench"]))?;
     let work = parts::prepare(workspace)?;

@@ -45,12 +45,7 @@ impl Row {
 /// The whole document.
 pub fn render(workspace: &Workspace, rows: &[Row]) -> Result<String> {
     let mut text = String::from("# First light: our commands against their peers\n\n");
-    let date = process::read(Command::new("date").args(["--utc", "+%F"]))?;
-    let commit = process::read(
-        Command::new("git").args(["rev-parse", "--short", "HEAD"]).current_dir(workspace.root()),
-    );
-    let commit = commit.map_or(String::new(), |commit| format!(", commit {commit}"));
-    writeln!(text, "Measured by `cargo xtask bench` on {date}{commit}; {}.", hardware())?;
+    writeln!(text, "{}", provenance(workspace, "cargo xtask bench")?)?;
     writeln!(text, "Both sides run in the same run, one after the other, with the same number of threads.")?;
     writeln!(text, "Ratios above 1 mean that ours is faster, or needs less.\n")?;
     writeln!(text, "| work | rate | ours | peer | ratio | aim |\n|---|---|---:|---:|---:|---:|")?;
@@ -68,6 +63,16 @@ pub fn render(workspace: &Workspace, rows: &[Row]) -> Result<String> {
         writeln!(text, "\nPeers: {}.", peers.join("; "))?;
     }
     Ok(text)
+}
+
+/// When, of what and where something was measured.
+pub fn provenance(workspace: &Workspace, command: &str) -> Result<String> {
+    let date = process::read(Command::new("date").args(["--utc", "+%F"]))?;
+    let commit = process::read(
+        Command::new("git").args(["rev-parse", "--short", "HEAD"]).current_dir(workspace.root()),
+    );
+    let commit = commit.map_or(String::new(), |commit| format!(", commit {commit}"));
+    Ok(format!("Measured by `{command}` on {date}{commit}; {}.", hardware()))
 }
 
 /// Three significant figures, as much as such a measurement bears.
