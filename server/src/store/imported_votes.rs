@@ -119,7 +119,7 @@ async fn items(
         "select study_items.id from unnest($1::uuid[], $2::uuid[]) with ordinality as t(first, other, place) \
          join study_items on study_id = $3 and image_id = first \
          and coalesce(other_image_id, '00000000-0000-0000-0000-000000000000') \
-         = coalesce(other, '00000000-0000-0000-0000-000000000000') order by place",
+         = coalesce(other, '00000000-0000-0000-0000-000000000000') order by t.place",
     )
     .bind(&first)
     .bind(&other)

@@ -89,7 +89,11 @@ fn every_list_comes_from_an_index() {
     show("its members", &ask(&format!("{study}/members")));
     show("the next tasks, handed out", &ask(&format!("{study}/tasks?limit=3")));
     show("the next tasks, handed out before", &ask(&format!("{study}/tasks?limit=3")));
-    insta::assert_snapshot!("plans", text);
+    // Other versions of Postgres may choose among indexes differently; that they read little is checked above.
+    let version = database::query(data.path(), "select current_setting('server_version_num')::int / 10000");
+    if version == 15 {
+        insta::assert_snapshot!("plans", text);
+    }
 }
 
 fn log(data: &Path) -> String {
