@@ -103,8 +103,8 @@ fn rate(client: &Client, study: &str) -> (Vec<Duration>, Vec<Duration>) {
     (tasks, votes)
 }
 
-fn times(mut request: impl FnMut(usize) -> Duration) -> Vec<Duration> {
-    (0..REQUESTS).map(|number| request(number)).collect()
+fn times(request: impl FnMut(usize) -> Duration) -> Vec<Duration> {
+    (0..REQUESTS).map(request).collect()
 }
 
 fn get(client: &Client, path: &str) -> (Duration, Value) {
