@@ -6,6 +6,7 @@ mod cli;
 mod decoding;
 mod file_count;
 mod inference;
+mod jobs;
 mod logging;
 mod metrics;
 mod postgres;

@@ -103,3 +103,11 @@ id! {
     /// An import or an export.
     TransferId
 }
+id! {
+    /// A training that a worker does.
+    JobId
+}
+id! {
+    /// A process that does jobs.
+    WorkerId
+}

@@ -14,6 +14,7 @@ pub mod day;
 pub mod distortion;
 pub mod grammar;
 pub mod ids;
+pub mod job;
 pub mod manifest;
 pub mod operation;
 pub mod prompt;
@@ -31,7 +32,7 @@ pub use account::{Role, Scope};
 pub use attribute::Attribute;
 pub use distortion::{Distortion, DistortionGroup, DistortionKind, Severity};
 pub use ids::{
-    AnnotationId, AssessmentId, AuditId, DatasetId, ImageId, InviteId, ItemId, ReviewId, SessionId, StudyId,
-    SubjectId, ThreadId, TokenId, TransferId, UserId, VoteId,
+    AnnotationId, AssessmentId, AuditId, DatasetId, ImageId, InviteId, ItemId, JobId, ReviewId, SessionId,
+    StudyId, SubjectId, ThreadId, TokenId, TransferId, UserId, VoteId, WorkerId,
 };
 pub use score::{Level, Score};

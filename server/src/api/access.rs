@@ -106,6 +106,17 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/comparison", Needs(Scope::Assess)),
     ("GET", "/api/v1/comparison/statistics", Needs(Scope::Assess)),
     ("GET", "/api/v1/comparison/models", Needs(Scope::Assess)),
+    // Training.
+    ("GET", "/api/v1/jobs", Needs(Scope::Train)),
+    ("POST", "/api/v1/jobs", Needs(Scope::Train)),
+    ("GET", "/api/v1/jobs/{id}", Needs(Scope::Train)),
+    ("DELETE", "/api/v1/jobs/{id}", Needs(Scope::Train)),
+    ("POST", "/api/v1/jobs/{id}/retry", Needs(Scope::Train)),
+    ("GET", "/api/v1/jobs/{id}/attempts", Needs(Scope::Train)),
+    ("GET", "/api/v1/jobs/{id}/metrics", Needs(Scope::Train)),
+    ("GET", "/api/v1/jobs/{id}/log", Needs(Scope::Train)),
+    ("GET", "/api/v1/jobs/{id}/events", Needs(Scope::Train)),
+    ("GET", "/api/v1/workers", Needs(Scope::Train)),
     // The OpenAI dialect.
     ("GET", "/v1/models", Needs(Scope::Read)),
     ("POST", "/v1/chat/completions", Needs(Scope::Assess)),

@@ -18,6 +18,8 @@ mod gate;
 mod images;
 mod info;
 mod invites;
+mod job_events;
+mod jobs;
 mod labels;
 mod operation;
 mod problem;
@@ -54,6 +56,7 @@ use crate::accounts::passwords::Passwords;
 use crate::decoding::Decoder;
 use crate::file_count::Files;
 use crate::inference::Inference;
+use crate::jobs::JobNews;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::store::objects::Objects;
@@ -89,6 +92,8 @@ pub struct App {
     pub limits: Arc<Limits>,
     /// Imports and exports.
     pub transfers: Transfers,
+    /// News of jobs.
+    pub job_news: JobNews,
     /// The files of the object store.
     pub files: Files,
     /// Since when, and where.
@@ -125,6 +130,7 @@ part!(metrics: Arc<Metrics>);
 part!(passwords: Passwords);
 part!(limits: Arc<Limits>);
 part!(transfers: Transfers);
+part!(job_news: JobNews);
 part!(files: Files);
 part!(uptime: Uptime);
 
@@ -212,6 +218,14 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(transfers::list))
         .routes(routes!(transfers::read, transfers::cancel))
         .routes(routes!(transfers::file))
+        .routes(routes!(jobs::list, jobs::create))
+        .routes(routes!(jobs::read, jobs::cancel))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(jobs::attempts))
+        .routes(routes!(jobs::metrics))
+        .routes(routes!(jobs::log))
+        .routes(routes!(job_events::events))
+        .routes(routes!(jobs::workers))
         .routes(routes!(labels::set))
         .routes(routes!(compare::of_image))
         .routes(routes!(compare::list))

@@ -27,6 +27,9 @@ pub struct GrpoArgs {
     /// Where to train: cpu, or cuda:N where this program was built for CUDA.
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Place,
+    /// Print what happens as JSON, an object a line, for programs.
+    #[arg(long)]
+    events: bool,
 }
 
 /// Trains, with a progress bar on a terminal and plain lines elsewhere.
@@ -39,7 +42,7 @@ pub fn run(args: &GrpoArgs) -> anyhow::Result<()> {
     let recipe = GrpoRecipe::parse(&text).with_context(|| shown.to_string())?;
     println!("{}", describe_memory(&Estimate::grpo(&recipe)?));
     let stop = stop_on_signal()?;
-    watch(recipe.train.steps, |progress| grpo(&recipe, args.device, &stop, progress))?;
+    watch(recipe.train.steps, args.events, |progress| grpo(&recipe, args.device, &stop, progress))?;
     println!("trained model in {}", recipe.out);
     Ok(())
 }

@@ -14,6 +14,7 @@ mod serve;
 mod sft;
 mod training;
 mod user;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Serve the page and the API.
     Serve(serve::ServeArgs),
+    /// Do training jobs beside a server.
+    Worker(worker::WorkerArgs),
     /// List the users of a server, or make a link for a new password.
     User(user::UserArgs),
     /// Assess image files.
@@ -62,6 +65,7 @@ enum Command {
 pub fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Worker(args) => worker::run(&args).map(|()| ExitCode::SUCCESS),
         Command::User(args) => user::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Assess(args) => assess::run(&args),
         Command::Degrade(args) => degrade::run(&args).map(|()| ExitCode::SUCCESS),

@@ -20,12 +20,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::places;
+use super::worker::{host_name, models};
 use crate::accounts::limits::Limits;
 use crate::accounts::passwords::Passwords;
 use crate::api::{self, App, Exposure, PublicUrl, Reach, Shelf};
 use crate::decoding::Decoder;
 use crate::file_count::Files;
 use crate::inference::{self, Roster, Surroundings};
+use crate::jobs::{JobNews, Places, Worker, WorkerSettings};
 use crate::logging::{self, LogFormat};
 use crate::metrics::Metrics;
 use crate::postgres::Cluster;
@@ -92,13 +94,16 @@ pub struct ServeArgs {
     /// may be given several times.
     #[arg(long, value_name = "ADDRESS", env = "QPONDER_TRUSTED_PROXY", value_delimiter = ',')]
     trusted_proxy: Vec<IpAddr>,
+    /// Do no jobs; `qponder worker` does them.
+    #[arg(long, env = "QPONDER_NO_WORKER")]
+    no_worker: bool,
     /// How log lines look.
     #[arg(long, value_enum, default_value = "text", env = "QPONDER_LOG_FORMAT")]
     log_format: LogFormat,
 }
 
 /// How long running answers and open connections may take to end when the server stops.
-const GRACE: Duration = Duration::from_secs(10);
+pub const GRACE: Duration = Duration::from_secs(10);
 
 /// Name of the database on the embedded cluster.
 pub const DATABASE: &str = "qponder";
@@ -129,7 +134,8 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let web_dir = args.web_dir.clone().unwrap_or_else(|| places::find("target/web"));
-    let setup = Setup { listener, reach, roster, data_dir, web_dir };
+    let worker = (!args.no_worker).then(|| (models(&args.model), args.device.to_string()));
+    let setup = Setup { listener, reach, roster, data_dir, web_dir, worker };
     let served = runtime.block_on(async {
         let options = match cluster {
             Some(_) => {
@@ -182,6 +188,8 @@ struct Setup {
     roster: Roster,
     data_dir: PathBuf,
     web_dir: PathBuf,
+    /// The models that jobs may start from, and where to train.
+    worker: Option<(Vec<PathBuf>, String)>,
 }
 
 async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
@@ -205,6 +213,17 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     };
     let (transfers, transferring) = transfers::start(shelf, setup.data_dir.join("transfers")).await?;
     let files = Files::new(store.clone(), objects.clone());
+    let (job_news, listening) = JobNews::start(store.clone());
+    let worker = setup.worker.map(|(models, device)| {
+        Worker::start(WorkerSettings {
+            store: store.clone(),
+            objects: objects.clone(),
+            places: Places::new(&models, setup.data_dir.join("jobs")),
+            name: host_name(),
+            device,
+            news: job_news.clone(),
+        })
+    });
     let app = App {
         store: store.clone(),
         objects,
@@ -214,6 +233,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
         passwords,
         limits,
         transfers,
+        job_news,
         files,
         uptime: Uptime::new(&setup.data_dir),
     };
@@ -246,6 +266,10 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     resuming.abort();
     reading.abort();
     transferring.stop(GRACE).await;
+    if let Some(worker) = worker {
+        worker.stop(GRACE).await;
+    }
+    listening.abort();
     running.stop(GRACE).await;
     match tokio::time::timeout(GRACE, server).await {
         Ok(ended) => ended??,
@@ -270,17 +294,19 @@ async fn read_earlier(store: Store) {
 }
 
 /// The signals that end the server.
-struct Signals {
+pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    /// Begins to listen.
+    pub fn listen() -> std::io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -23,6 +23,9 @@ pub struct SftArgs {
     /// Where to train: cpu, or cuda:N where this program was built for CUDA.
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Place,
+    /// Print what happens as JSON, an object a line, for programs.
+    #[arg(long)]
+    events: bool,
 }
 
 /// Trains, with a progress bar on a terminal and plain lines elsewhere.
@@ -35,7 +38,7 @@ pub fn run(args: &SftArgs) -> anyhow::Result<()> {
     let recipe = SftRecipe::parse(&text).with_context(|| shown.to_string())?;
     println!("{}", describe_memory(&Estimate::sft(&recipe)?));
     let stop = stop_on_signal()?;
-    watch(recipe.train.steps, |progress| sft(&recipe, args.device, &stop, progress))?;
+    watch(recipe.train.steps, args.events, |progress| sft(&recipe, args.device, &stop, progress))?;
     println!("trained model in {}", recipe.out);
     Ok(())
 }

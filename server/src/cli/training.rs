@@ -1,16 +1,25 @@
 //! What the training commands share: progress on a terminal or in lines, and stopping in good order.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use qponder_pipeline::train::{Estimate, Progress, TrainError, ValidationReport};
 
-/// Runs a training of `steps` steps and shows how it goes.
+/// Runs a training of `steps` steps and shows how it goes: to people, or as events to programs.
 pub fn watch(
     steps: usize,
+    as_events: bool,
     training: impl FnOnce(&mut dyn FnMut(&Progress)) -> Result<(), TrainError>,
 ) -> Result<(), TrainError> {
+    if as_events {
+        return training(&mut |event| {
+            // Whoever read it may be gone; the training is not.
+            let line = serde_json::to_string(event).unwrap_or_default();
+            let _ = writeln!(std::io::stdout().lock(), "{line}");
+        });
+    }
     let bar = ProgressBar::new(steps as u64);
     let template = "{bar:30} step {pos} of {len}, {msg}, {eta} left";
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));

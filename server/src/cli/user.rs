@@ -63,7 +63,7 @@ pub fn run(args: &UserArgs) -> anyhow::Result<()> {
     let (options, _cluster) = connect(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let store = Store::beside(options);
+        let store = Store::beside(options, 1);
         match &args.command {
             UserCommand::List => list(&store).await,
             UserCommand::ResetLink { email, public_url } => reset_link(&store, email, public_url).await,

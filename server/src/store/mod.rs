@@ -11,7 +11,10 @@ pub mod drafts;
 pub mod images;
 pub mod imported_votes;
 pub mod invites;
+pub mod job_records;
+pub mod jobs;
 pub mod labels;
+pub mod leases;
 pub mod lookup;
 mod migrations;
 pub mod objects;
@@ -119,9 +122,9 @@ impl Store {
     }
 
     /// Connects beside a server that may be running: claims nothing, and leaves the schema as it is.
-    pub fn beside(options: PgConnectOptions) -> Self {
+    pub fn beside(options: PgConnectOptions, connections: u32) -> Self {
         let options = options.application_name("qponder").disable_statement_logging();
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
+        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(CONNECT_TIMEOUT);
         Self { pool: pool.connect_lazy_with(options) }
     }
 

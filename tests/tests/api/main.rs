@@ -12,6 +12,7 @@ mod contract;
 mod exporting;
 mod hostile_accounts;
 mod images;
+mod jobs;
 mod lifecycle;
 mod models;
 mod operation;

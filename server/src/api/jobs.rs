@@ -1,0 +1,247 @@
+//! Training jobs: queue, look at, cancel, try again.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use qponder_shared::JobId;
+use qponder_shared::api::{Page, Problem};
+use qponder_shared::job::{
+    Attempt, Base, CreateJob, Job, JobRecipe, JobState, LogLine, MAX_NEEDS, MAX_RECIPE, MetricsSoFar, Worker,
+};
+use qponder_shared::study::check;
+
+use super::assessments::idempotency_key;
+use super::extract::{Json, Path, Query};
+use super::gate::Caller;
+use super::images::check_limit;
+use super::problem::ApiError;
+use crate::store::Store;
+use crate::store::jobs::{ChangedJob, MadeJob};
+
+/// Most points of one line of a chart.
+const MOST_POINTS: u32 = 5000;
+/// Most lines of a log on a page.
+const MOST_LINES: u32 = 1000;
+
+/// Which page of jobs.
+#[derive(serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListJobs {
+    /// Only jobs in this state.
+    #[param(inline)]
+    state: Option<JobState>,
+    /// `next` of the page before; from the newest without it.
+    cursor: Option<JobId>,
+    /// Jobs on the page, 1 to 200.
+    #[param(default = 50, minimum = 1, maximum = 200)]
+    limit: Option<usize>,
+}
+
+/// How fine the numbers are.
+#[derive(serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReadMetrics {
+    /// Steps at most, 1 to 5000: of longer jobs some steps stand for all.
+    #[param(default = 1000, minimum = 1, maximum = 5000)]
+    points: Option<u32>,
+}
+
+/// Which part of a log.
+#[derive(serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReadLog {
+    /// Lines after this place; from the beginning without it.
+    #[serde(default)]
+    after: u64,
+    /// Lines at most, 1 to 1000.
+    #[param(default = 500, minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// List jobs, newest first.
+#[utoipa::path(get, path = "/jobs", tag = "training", params(ListJobs), responses(
+    (status = OK, body = Page<Job>),
+))]
+pub async fn list(
+    State(store): State<Store>,
+    Query(query): Query<ListJobs>,
+) -> Result<axum::Json<Page<Job>>, ApiError> {
+    let limit = check_limit(query.limit)?;
+    let items = store.jobs(query.state, query.cursor, limit + 1).await?;
+    Ok(axum::Json(Page::cut(items, limit, |last| last.id.to_string())))
+}
+
+/// Queue a job.
+///
+/// The recipe is checked before anything is queued. With an `Idempotency-Key` a repeated request gives the first
+/// one's job.
+#[utoipa::path(post, path = "/jobs", tag = "training", params(
+    ("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, 1 to 200 characters."),
+), request_body = CreateJob, responses(
+    (status = CREATED, description = "`Location` names it.", body = Job),
+    (status = OK, description = "The same request came before; this is what it made.", body = Job),
+    (status = NOT_FOUND, description = "There is no such dataset or job.", body = Problem,
+        content_type = "application/problem+json"),
+    (status = UNPROCESSABLE_ENTITY, description = "The recipe cannot be used, or the key belongs to another request.",
+        body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn create(
+    State(store): State<Store>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(body): Json<CreateJob>,
+) -> Result<Response, ApiError> {
+    let name = check::text("the name", &body.name, 1, check::MAX_NAME)?;
+    if body.recipe.len() > MAX_RECIPE {
+        return Err(ApiError::unprocessable(format!("the recipe has more than {MAX_RECIPE} bytes")));
+    }
+    check::number("priority", f64::from(body.priority), -100.0, 100.0)?;
+    let recipe = JobRecipe::parse(body.kind, &body.recipe)
+        .map_err(|error| ApiError::unprocessable(format!("the recipe: {error}")))?;
+    let mut needs = body.needs.clone();
+    if let Base::Job(id) = recipe.base {
+        needs.push(id);
+    }
+    needs.sort_unstable();
+    needs.dedup();
+    if needs.len() > MAX_NEEDS {
+        return Err(ApiError::unprocessable(format!(
+            "it needs {} jobs; {MAX_NEEDS} is the most",
+            needs.len()
+        )));
+    }
+    for id in &recipe.datasets {
+        store.dataset(*id).await?.ok_or_else(|| ApiError::not_found("dataset", id))?;
+    }
+    let key = idempotency_key(&headers)?;
+    let new = CreateJob { name, ..body };
+    let (status, job) = match store.add_job(&new, &needs, key, &caller.by).await? {
+        MadeJob::New(job) => (StatusCode::CREATED, job),
+        MadeJob::Repeated(job) => (StatusCode::OK, job),
+        MadeJob::KeyTaken => {
+            return Err(ApiError::unprocessable("this Idempotency-Key was used for another request"));
+        }
+        MadeJob::NoJob(id) => return Err(ApiError::not_found("job", id)),
+    };
+    let location = format!("/api/v1/jobs/{}", job.id);
+    Ok((status, [(header::LOCATION, location)], axum::Json(*job)).into_response())
+}
+
+/// Read a job.
+#[utoipa::path(get, path = "/jobs/{id}", tag = "training", params(("id" = JobId, Path)), responses(
+    (status = OK, body = Job),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn read(State(store): State<Store>, Path(id): Path<JobId>) -> Result<axum::Json<Job>, ApiError> {
+    Ok(axum::Json(find(&store, id).await?))
+}
+
+/// Cancel a job.
+///
+/// One that runs writes a checkpoint first; it is cancelled once it has ended.
+#[utoipa::path(delete, path = "/jobs/{id}", tag = "training", params(("id" = JobId, Path)), responses(
+    (status = OK, body = Job),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    (status = CONFLICT, description = "It has ended already.", body = Problem,
+        content_type = "application/problem+json"),
+))]
+pub async fn cancel(
+    State(store): State<Store>,
+    caller: Caller,
+    Path(id): Path<JobId>,
+) -> Result<axum::Json<Job>, ApiError> {
+    changed(store.cancel_job(id, &caller.by).await?, id, "it has ended already")
+}
+
+/// Try a job again that failed or was cancelled. It goes on from its newest checkpoint.
+#[utoipa::path(post, path = "/jobs/{id}/retry", tag = "training", params(("id" = JobId, Path)), responses(
+    (status = OK, body = Job),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    (status = CONFLICT, description = "It has not failed and was not cancelled.", body = Problem,
+        content_type = "application/problem+json"),
+))]
+pub async fn retry(
+    State(store): State<Store>,
+    caller: Caller,
+    Path(id): Path<JobId>,
+) -> Result<axum::Json<Job>, ApiError> {
+    changed(store.retry_job(id, &caller.by).await?, id, "only what failed or was cancelled is tried again")
+}
+
+/// List the attempts at a job, oldest first.
+#[utoipa::path(get, path = "/jobs/{id}/attempts", tag = "training", params(("id" = JobId, Path)), responses(
+    (status = OK, body = Vec<Attempt>),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn attempts(
+    State(store): State<Store>,
+    Path(id): Path<JobId>,
+) -> Result<axum::Json<Vec<Attempt>>, ApiError> {
+    find(&store, id).await?;
+    Ok(axum::Json(store.attempts(id).await?))
+}
+
+/// Read the numbers of a job.
+#[utoipa::path(get, path = "/jobs/{id}/metrics", tag = "training", params(("id" = JobId, Path), ReadMetrics),
+    responses(
+    (status = OK, body = MetricsSoFar),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn metrics(
+    State(store): State<Store>,
+    Path(id): Path<JobId>,
+    Query(query): Query<ReadMetrics>,
+) -> Result<axum::Json<MetricsSoFar>, ApiError> {
+    let points = query.points.unwrap_or(1000);
+    if !(1..=MOST_POINTS).contains(&points) {
+        let detail = format!("points is {points}; it must be between 1 and {MOST_POINTS}");
+        return Err(ApiError::unprocessable(detail));
+    }
+    find(&store, id).await?;
+    let (metrics, place) = store.metrics(id, points).await?;
+    Ok(axum::Json(MetricsSoFar { metrics, place }))
+}
+
+/// Read the log of a job.
+#[utoipa::path(get, path = "/jobs/{id}/log", tag = "training", params(("id" = JobId, Path), ReadLog), responses(
+    (status = OK, body = Vec<LogLine>),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn log(
+    State(store): State<Store>,
+    Path(id): Path<JobId>,
+    Query(query): Query<ReadLog>,
+) -> Result<axum::Json<Vec<LogLine>>, ApiError> {
+    let limit = query.limit.unwrap_or(500);
+    if !(1..=MOST_LINES).contains(&limit) {
+        let detail = format!("limit is {limit}; it must be between 1 and {MOST_LINES}");
+        return Err(ApiError::unprocessable(detail));
+    }
+    find(&store, id).await?;
+    Ok(axum::Json(store.log_after(id, query.after, i64::from(limit)).await?))
+}
+
+/// List the workers that are there.
+#[utoipa::path(get, path = "/workers", tag = "training", responses((status = OK, body = Vec<Worker>)))]
+pub async fn workers(State(store): State<Store>) -> Result<axum::Json<Vec<Worker>>, ApiError> {
+    Ok(axum::Json(store.workers().await?))
+}
+
+/// The job, or that there is none.
+pub async fn find(store: &Store, id: JobId) -> Result<Job, ApiError> {
+    store.job(id).await?.ok_or_else(|| ApiError::not_found("job", id))
+}
+
+fn changed(changed: ChangedJob, id: JobId, why: &str) -> Result<axum::Json<Job>, ApiError> {
+    match changed {
+        ChangedJob::Job(job) => Ok(axum::Json(*job)),
+        ChangedJob::NoJob => Err(ApiError::not_found("job", id)),
+        ChangedJob::Refused(state) => {
+            let detail = format!("the job is {}: {why}", state.name());
+            Err(ApiError::new(StatusCode::CONFLICT, "job-state", "Job in another state", detail))
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `qponder worker`: does jobs beside a server.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use qponder_pipeline::device::Place;
+
+use super::places;
+use super::serve::{DATABASE, GRACE, Signals};
+use crate::jobs::{JobNews, Places, Worker, WorkerSettings};
+use crate::logging::{self, LogFormat};
+use crate::postgres;
+use crate::store::objects::Objects;
+use crate::store::{self, Store};
+
+/// Connections to the database: one that listens, and one that writes.
+const CONNECTIONS: u32 = 3;
+
+/// Do training jobs beside a running server, one at a time.
+///
+/// It needs the server's database and its data directory, where images, checkpoints and models lie. SIGTERM and
+/// Ctrl-C write a checkpoint and give the job back; whoever takes it up goes on from there.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  qponder worker                                    beside a server on this machine
+  qponder worker --device cuda:0 --name big --model ~/Qwen2.5-VL-3B-Instruct
+  qponder worker --data-dir /mnt/qponder --database-url postgres://me@db/qponder")]
+pub struct WorkerArgs {
+    /// The server's data directory.
+    #[arg(long, value_name = "DIR", default_value = "data", env = "QPONDER_DATA_DIR")]
+    data_dir: PathBuf,
+    /// The server's Postgres, where it is not the embedded one.
+    #[arg(long, value_name = "URL", env = "QPONDER_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// A checkpoint directory that jobs may start from, by the directory's name [default: models/nano]. May be
+    /// given several times.
+    #[arg(long, value_name = "DIR", env = "QPONDER_MODEL")]
+    model: Vec<PathBuf>,
+    /// Where to train: cpu, or cuda:N where this program was built for CUDA.
+    #[arg(long, value_name = "DEVICE", default_value_t, env = "QPONDER_DEVICE")]
+    device: Place,
+    /// What people call it [default: the machine's name].
+    #[arg(long)]
+    name: Option<String>,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value = "text", env = "QPONDER_LOG_FORMAT")]
+    log_format: LogFormat,
+}
+
+/// Works until a signal ends it.
+///
+/// # Errors
+/// When the database or the data directory cannot be had.
+pub fn run(args: &WorkerArgs) -> anyhow::Result<()> {
+    logging::start(args.log_format);
+    let named = || format!("data directory {}", args.data_dir.display());
+    let data_dir = args.data_dir.canonicalize().with_context(named)?;
+    let options = match &args.database_url {
+        Some(url) => store::parse_url(url).context("--database-url")?,
+        None => postgres::options_of_running(&data_dir)?.database(DATABASE),
+    };
+    let models = models(&args.model);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let store = Store::beside(options, CONNECTIONS);
+        store.ping().await?;
+        let (news, listening) = JobNews::start(store.clone());
+        let name = args.name.clone().unwrap_or_else(host_name);
+        tracing::info!(name, device = %args.device, "waiting for jobs");
+        let worker = Worker::start(WorkerSettings {
+            store: store.clone(),
+            objects: Objects::open(&data_dir.join("objects"))?,
+            places: Places::new(&models, data_dir.join("jobs")),
+            name,
+            device: args.device.to_string(),
+            news,
+        });
+        signals.next().await;
+        tracing::info!("stopping; a second signal stops at once");
+        tokio::spawn(async move {
+            signals.next().await;
+            std::process::exit(130);
+        });
+        worker.stop(GRACE).await;
+        listening.abort();
+        store.close().await;
+        Ok(())
+    })
+}
+
+/// The directories of models, or the one that ships with Q-Ponder.
+pub fn models(named: &[PathBuf]) -> Vec<PathBuf> {
+    if named.is_empty() { vec![places::model(None)] } else { named.to_vec() }
+}
+
+/// What this machine is called.
+pub fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "worker".to_owned() } else { name }
+}

@@ -1,0 +1,275 @@
+//! One attempt at a job: from its claim to its end.
+
+use std::io;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use qponder_shared::WorkerId;
+use qponder_shared::job::{LogLevel, MetricPart, Metrics};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::child::{Child, Word, describe};
+use super::inputs::{Places, Unready};
+use super::worker::stopped;
+use crate::store::Store;
+use crate::store::leases::{End, Happenings, Lease, Renewed};
+use crate::store::objects::Objects;
+
+/// How often what happened is written down.
+const RECORDED_EVERY: Duration = Duration::from_millis(500);
+/// How often the lease is renewed.
+const RENEWED_EVERY: Duration = Duration::from_secs(2);
+/// How long a lease holds without being renewed.
+pub const LEASE: Duration = Duration::from_secs(15);
+/// After how long without a renewal the child is killed: before anybody else can claim the job.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
+/// How long a child may take to write a checkpoint and end.
+const GRACE: Duration = Duration::from_secs(60);
+/// Most lines that are kept while the database is away.
+const MAX_LINES: usize = 10_000;
+
+/// What an attempt works with.
+pub struct Around {
+    pub store: Store,
+    pub objects: Objects,
+    pub places: Places,
+    pub worker: WorkerId,
+    pub device: String,
+}
+
+/// What is meant to become of the child.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    GoOn,
+    Cancel,
+    /// The worker stops.
+    Release,
+    /// The job is in other hands.
+    Abandon,
+}
+
+/// Works on a job until it ends, is cancelled, is lost, or `stop` says that the worker stops.
+pub async fn run(around: &Around, lease: Lease, mut stop: watch::Receiver<bool>) {
+    let (what, renewed) = (Happenings::default(), Instant::now());
+    let mut holder = Holder { around, lease: lease.clone(), what, renewed, last_error: None };
+    let prepared = tokio::select! {
+        prepared = around.places.prepare(&lease, &around.store, &around.objects) => prepared,
+        // Large datasets take longer than a lease.
+        wish = holder.keep(&mut stop) => {
+            let end = if wish == Wish::Cancel { End::Cancelled } else { End::Released };
+            return holder.end(&end).await;
+        }
+    };
+    let recipe = match prepared {
+        Ok(recipe) => recipe,
+        Err(Unready::Missing(error)) => return holder.end(&End::Hopeless(error)).await,
+        Err(Unready::Failed(error)) => return holder.end(&End::Failed(error)).await,
+    };
+    let mut child = match Child::start(holder.lease.kind, &recipe, &around.device) {
+        Ok(child) => child,
+        Err(error) => {
+            let error = format!("the training could not be started: {error}");
+            return holder.end(&End::Failed(error)).await;
+        }
+    };
+    let (ended, wish) = follow(&mut child, &mut holder, &mut stop).await;
+    let end = match (&ended, wish) {
+        (_, Wish::Abandon) => End::Released,
+        // It may have come to its end before it heard.
+        (Ok(status), _) if status.success() => End::Done,
+        (_, Wish::Cancel) => End::Cancelled,
+        (_, Wish::Release) => End::Released,
+        (Ok(status), Wish::GoOn) => End::Failed(describe(*status, holder.last_error.as_deref())),
+        (Err(error), Wish::GoOn) => End::Failed(format!("nobody knows how the training ended: {error}")),
+    };
+    holder.end(&end).await;
+}
+
+/// Follows a child to its end: how it ended, and what was meant to become of it.
+async fn follow(
+    child: &mut Child,
+    holder: &mut Holder<'_>,
+    stop: &mut watch::Receiver<bool>,
+) -> (io::Result<ExitStatus>, Wish) {
+    let [mut recording, mut renewing] = [RECORDED_EVERY, RENEWED_EVERY].map(|period| {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    });
+    let (mut wish, mut asked) = (Wish::GoOn, None::<Instant>);
+    loop {
+        let wanted = tokio::select! {
+            word = child.next() => {
+                match word {
+                    Word::Ended(ended) => return (ended, wish),
+                    Word::Line(line) => holder.hear(line),
+                    Word::Error(line) => holder.hear_error(line),
+                }
+                Wish::GoOn
+            }
+            _ = recording.tick() => if holder.record().await { Wish::GoOn } else { Wish::Abandon },
+            _ = renewing.tick() => holder.renew().await,
+            () = stopped(stop), if wish == Wish::GoOn => Wish::Release,
+        };
+        if wanted == Wish::Abandon {
+            // What was trained since the last checkpoint is trained again.
+            child.kill();
+            wish = Wish::Abandon;
+        } else if wanted != Wish::GoOn && wish == Wish::GoOn {
+            child.stop();
+            (wish, asked) = (wanted, Some(Instant::now()));
+        } else if asked.is_some_and(|asked| asked.elapsed() > GRACE) {
+            child.kill();
+        }
+    }
+}
+
+/// Who holds the lease, and what is still to be written down.
+struct Holder<'a> {
+    around: &'a Around,
+    lease: Lease,
+    what: Happenings,
+    renewed: Instant,
+    last_error: Option<String>,
+}
+
+impl Holder<'_> {
+    /// Keeps the lease until something else is wanted than to go on.
+    async fn keep(&mut self, stop: &mut watch::Receiver<bool>) -> Wish {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(RENEWED_EVERY) => {}
+                () = stopped(stop) => return Wish::Release,
+            }
+            match self.renew().await {
+                Wish::GoOn => {}
+                wish => return wish,
+            }
+        }
+    }
+
+    /// Renews the lease; what is wanted now.
+    async fn renew(&mut self) -> Wish {
+        match self.around.store.renew(&self.lease, self.around.worker, LEASE).await {
+            Ok(renewed) => {
+                self.renewed = Instant::now();
+                match renewed {
+                    Renewed::Held => Wish::GoOn,
+                    Renewed::Cancelling => Wish::Cancel,
+                    Renewed::Lost => Wish::Abandon,
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, job = %self.lease.job, "a lease could not be renewed");
+                if self.renewed.elapsed() > GIVEN_UP_AFTER { Wish::Abandon } else { Wish::GoOn }
+            }
+        }
+    }
+
+    /// Takes in a line of the child's output.
+    fn hear(&mut self, line: String) {
+        match serde_json::from_str(&line) {
+            Ok(Value::Object(event)) => self.note(event),
+            _ => self.line(LogLevel::Info, line),
+        }
+    }
+
+    fn hear_error(&mut self, line: String) {
+        self.last_error = Some(line.clone());
+        self.line(LogLevel::Error, line);
+    }
+
+    fn line(&mut self, level: LogLevel, line: String) {
+        if self.what.lines.len() < MAX_LINES {
+            self.what.lines.push((level, line));
+        }
+    }
+
+    /// Takes in an event.
+    fn note(&mut self, event: serde_json::Map<String, Value>) {
+        let number = |name: &str| event.get(name).and_then(Value::as_u64);
+        let step = number("step").unwrap_or_default();
+        let numbers = || {
+            let numbers = event.iter().filter(|(name, _)| *name != "step");
+            numbers.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect()
+        };
+        match event.get("event").and_then(Value::as_str) {
+            Some("started") => {
+                self.what.begun = number("steps").map(|steps| (steps, step));
+                let of = |name: &str| number(name).unwrap_or_default();
+                let from = if step > 0 { format!(", going on after step {step}") } else { String::new() };
+                let line = format!(
+                    "{} steps, {} of {} parameters, {} images, {} for validation{from}",
+                    of("steps"),
+                    of("trained"),
+                    of("parameters"),
+                    of("images"),
+                    of("validation_images")
+                );
+                self.line(LogLevel::Info, line);
+            }
+            Some("step" | "policy") => {
+                self.what.step = Some(step);
+                self.what.metrics.push(Metrics { part: MetricPart::Train, step, numbers: numbers() });
+            }
+            Some("validated") => {
+                self.what.metrics.push(Metrics { part: MetricPart::Validation, step, numbers: numbers() });
+            }
+            Some("saved") => {
+                self.what.saved = Some(step);
+                self.line(LogLevel::Info, format!("checkpoint after step {step}"));
+            }
+            Some("damaged") => {
+                let error = event.get("error").and_then(Value::as_str).unwrap_or_default();
+                self.line(LogLevel::Warning, format!("{error}; going on from the checkpoint before it"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes down what happened; whether the job is still ours. While the database is away it is kept.
+    async fn record(&mut self) -> bool {
+        if self.what.is_empty() {
+            return true;
+        }
+        match self.around.store.record(&self.lease, &self.what).await {
+            Ok(held) => {
+                self.what = Happenings::default();
+                held
+            }
+            Err(error) => {
+                tracing::warn!(%error, job = %self.lease.job, "what a job did could not be written down yet");
+                true
+            }
+        }
+    }
+
+    /// Ends the attempt. The database may be away for a while; what was done must not be lost by that.
+    async fn end(mut self, end: &End) {
+        if let End::Failed(error) | End::Hopeless(error) = end {
+            self.line(LogLevel::Error, error.clone());
+        }
+        let begun = Instant::now();
+        loop {
+            let held = self.record().await;
+            let ended = if held { self.around.store.end_attempt(&self.lease, end).await } else { Ok(false) };
+            match ended {
+                Ok(true) => {
+                    return tracing::info!(job = %self.lease.job, attempt = self.lease.attempt, ?end, "a job's attempt ended");
+                }
+                Ok(false) => {
+                    return tracing::warn!(job = %self.lease.job, attempt = self.lease.attempt, "the job is in other hands");
+                }
+                Err(error) if begun.elapsed() > GRACE => {
+                    return tracing::error!(%error, job = %self.lease.job, "the end of a job's attempt could not be written down");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, job = %self.lease.job, "the end of a job's attempt waits for the database")
+                }
+            }
+            tokio::time::sleep(RENEWED_EVERY).await;
+        }
+    }
+}

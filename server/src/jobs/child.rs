@@ -1,0 +1,130 @@
+//! The process that trains.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child as Process, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use qponder_shared::job::JobKind;
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use tokio::sync::mpsc;
+
+/// Longest line that is read, in bytes.
+const MAX_LINE: u64 = 1 << 20;
+
+/// What a child says.
+#[derive(Debug)]
+pub enum Word {
+    /// A line of its standard output: an event, or words.
+    Line(String),
+    /// A line of its errors.
+    Error(String),
+    /// How it ended. Nothing comes after it.
+    Ended(io::Result<ExitStatus>),
+}
+
+/// A handle on a running child. The child is killed when its worker ends, however that ends.
+pub struct Child {
+    process: Arc<Mutex<Option<Pid>>>,
+    words: mpsc::UnboundedReceiver<Word>,
+}
+
+impl Child {
+    /// Starts the training of a recipe.
+    pub fn start(kind: JobKind, recipe: &Path, device: &str) -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(kind.name()).arg("--recipe").arg(recipe).args(["--device", device, "--events"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Ctrl-C in a terminal reaches the worker alone, which then stops its child in good order.
+        command.process_group(0);
+        // SAFETY: between fork and exec only one system call is made, nothing is allocated or locked.
+        unsafe {
+            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+        }
+        let (sender, words) = mpsc::unbounded_channel();
+        let process = Arc::new(Mutex::new(None));
+        let (shared, begun) = (Arc::clone(&process), std::sync::mpsc::sync_channel(1));
+        // The kernel kills the child when the *thread* that started it ends, so that thread waits for it.
+        std::thread::Builder::new().name("training".into()).spawn(move || {
+            let started = command.spawn();
+            let child = match started {
+                Ok(child) => child,
+                Err(error) => return drop(begun.0.send(Err(error))),
+            };
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Pid::from_child(&child));
+            let _ = begun.0.send(Ok(()));
+            let ended = watch(child, &sender);
+            // From here on the number may be another process's.
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            let _ = sender.send(Word::Ended(ended));
+        })?;
+        begun.1.recv().map_err(|_| io::Error::other("the thread ended"))??;
+        Ok(Self { process, words })
+    }
+
+    /// The next word.
+    pub async fn next(&mut self) -> Word {
+        match self.words.recv().await {
+            Some(word) => word,
+            None => Word::Ended(Err(io::Error::other("nobody waits for the child"))),
+        }
+    }
+
+    /// Asks it to write a checkpoint and end.
+    pub fn stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends it at once.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Held while the signal is sent: the process is not waited for meanwhile, so its number is its own.
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pid) = *process {
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Passes on what a child says until it ends.
+fn watch(mut child: Process, sender: &mpsc::UnboundedSender<Word>) -> io::Result<ExitStatus> {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        if let Some(stderr) = stderr {
+            scope.spawn(|| lines(stderr, |line| drop(sender.send(Word::Error(line)))));
+        }
+        if let Some(stdout) = stdout {
+            lines(stdout, |line| drop(sender.send(Word::Line(line))));
+        }
+    });
+    child.wait()
+}
+
+fn lines(source: impl Read, mut each: impl FnMut(String)) {
+    let mut source = BufReader::new(source);
+    let mut line = Vec::new();
+    while matches!(source.by_ref().take(MAX_LINE).read_until(b'\n', &mut line), Ok(length) if length > 0) {
+        each(String::from_utf8_lossy(&line).trim_end().to_owned());
+        line.clear();
+    }
+}
+
+/// In words how a process ended that nobody asked to end.
+pub fn describe(status: ExitStatus, last_error: Option<&str>) -> String {
+    match (status.signal(), last_error) {
+        (Some(9), _) => "the training was killed; the machine may have run out of memory".to_owned(),
+        (Some(signal), _) => format!("the training was ended by signal {signal}; the log may say why"),
+        (None, Some(error)) => error.trim_start_matches("qponder: ").to_owned(),
+        (None, None) => format!("the training ended with {status} and said nothing"),
+    }
+}

@@ -1,0 +1,344 @@
+//! Jobs as people see them: made, listed, cancelled, tried again. What workers do is in `leases`.
+
+use qponder_shared::job::{Attempt, AttemptOutcome, CreateJob, Job, JobKind, JobState, Worker};
+use qponder_shared::{JobId, WorkerId};
+use sqlx::postgres::{PgListener, PgRow};
+use sqlx::{PgConnection, Row};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::audit::{By, Change, note};
+use super::images::rfc3339;
+use super::{Store, StoreError};
+
+/// The channel on which jobs that changed are named.
+const CHANNEL: &str = "jobs";
+
+/// What became of the wish for a job.
+pub enum MadeJob {
+    /// It is there.
+    New(Box<Job>),
+    /// The same request came before; this is what it made.
+    Repeated(Box<Job>),
+    /// The key came before with another request.
+    KeyTaken,
+    /// There is no such job, which this one needs.
+    NoJob(JobId),
+}
+
+/// What became of the wish to change a job.
+pub enum ChangedJob {
+    /// This is how it is now.
+    Job(Box<Job>),
+    /// It is in a state in which that cannot be.
+    Refused(JobState),
+    /// There is no such job.
+    NoJob,
+}
+
+macro_rules! select_job {
+    ($rest:literal) => {
+        concat!(
+            "select jobs.*, workers.name as worker, \
+             array(select needs_id from job_needs where job_id = jobs.id order by needs_id) as needs \
+             from jobs left join workers on workers.id = worker_id and state = 'running' ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// Makes a job. It waits for the jobs that it needs, as far as they are not done.
+    ///
+    /// # Errors
+    /// When the database fails; then there is none.
+    pub async fn add_job(
+        &self,
+        new: &CreateJob,
+        needs: &[JobId],
+        key: Option<&str>,
+        by: &By,
+    ) -> Result<MadeJob, StoreError> {
+        // Keys of two people never meet.
+        let key = key.map(|key| format!("{}:{key}", by.name));
+        let needs: Vec<Uuid> = needs.iter().map(|id| id.0).collect();
+        let mut transaction = self.pool.begin().await?;
+        // Locked, so that none of them ends between this look at them and the new job.
+        let known: Vec<(Uuid, String)> =
+            sqlx::query_as("select id, state from jobs where id = any($1) order by id for share")
+                .bind(&needs)
+                .fetch_all(&mut *transaction)
+                .await?;
+        if let Some(missing) = needs.iter().find(|id| known.iter().all(|(known, _)| known != *id)) {
+            return Ok(MadeJob::NoJob(JobId(*missing)));
+        }
+        let is_ready = known.iter().all(|(_, state)| state == JobState::Done.name());
+        let state = if is_ready { JobState::Queued } else { JobState::Waiting };
+        let id = JobId::new();
+        let added = sqlx::query(
+            "insert into jobs (id, kind, name, recipe, state, priority, created_by, idempotency_key) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (idempotency_key) do nothing",
+        )
+        .bind(id.0)
+        .bind(new.kind.name())
+        .bind(&new.name)
+        .bind(&new.recipe)
+        .bind(state.name())
+        .bind(new.priority)
+        .bind(&by.name)
+        .bind(&key)
+        .execute(&mut *transaction)
+        .await?;
+        if added.rows_affected() == 0 {
+            let row = sqlx::query(select_job!("where idempotency_key = $1"))
+                .bind(&key)
+                .fetch_one(&mut *transaction)
+                .await?;
+            let earlier = read(&row)?;
+            let is_same =
+                earlier.kind == new.kind && earlier.name == new.name && earlier.recipe == new.recipe;
+            return Ok(if is_same { MadeJob::Repeated(Box::new(earlier)) } else { MadeJob::KeyTaken });
+        }
+        sqlx::query("insert into job_needs (job_id, needs_id) select $1, unnest($2::uuid[])")
+            .bind(id.0)
+            .bind(&needs)
+            .execute(&mut *transaction)
+            .await?;
+        note(&mut transaction, by, Change { action: "job.create", object: Some(id.0), detail: &new.name })
+            .await?;
+        announce(&mut transaction, id).await?;
+        let job = find(&mut transaction, id).await?.ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
+        transaction.commit().await?;
+        Ok(MadeJob::New(Box::new(job)))
+    }
+
+    /// A job.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        find(&mut connection, id).await
+    }
+
+    /// One page of jobs, newest first, of one state where it is named: `limit` at most, before `before`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn jobs(
+        &self,
+        state: Option<JobState>,
+        before: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<Job>, StoreError> {
+        let before = before.map_or(Uuid::max(), |id| id.0);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = match state {
+            Some(state) => {
+                sqlx::query(select_job!("where state = $3 and jobs.id < $1 order by jobs.id desc limit $2"))
+                    .bind(before)
+                    .bind(limit)
+                    .bind(state.name())
+                    .fetch_all(&self.pool)
+                    .await?
+            }
+            None => {
+                sqlx::query(select_job!("where jobs.id < $1 order by jobs.id desc limit $2"))
+                    .bind(before)
+                    .bind(limit)
+                    .fetch_all(&self.pool)
+                    .await?
+            }
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Cancels a job. One that runs is asked to end.
+    ///
+    /// # Errors
+    /// When the database fails; then it goes on.
+    pub async fn cancel_job(&self, id: JobId, by: &By) -> Result<ChangedJob, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let name: Option<String> = sqlx::query_scalar(
+            "update jobs set is_cancelling = state = 'running', \
+             state = case state when 'running' then state else 'cancelled' end, \
+             finished_at = case state when 'running' then finished_at else now() end \
+             where id = $1 and state in ('waiting', 'queued', 'running') and not is_cancelling returning name",
+        )
+        .bind(id.0)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if let Some(name) = &name {
+            note(&mut transaction, by, Change { action: "job.cancel", object: Some(id.0), detail: name })
+                .await?;
+            announce(&mut transaction, id).await?;
+        }
+        let job = find(&mut transaction, id).await?;
+        transaction.commit().await?;
+        Ok(match job {
+            None => ChangedJob::NoJob,
+            Some(job) if name.is_some() || job.is_cancelling => ChangedJob::Job(Box::new(job)),
+            Some(job) => ChangedJob::Refused(job.state),
+        })
+    }
+
+    /// Queues a job again that failed or was cancelled. It goes on from its newest checkpoint.
+    ///
+    /// # Errors
+    /// When the database fails; then it stays as it is.
+    pub async fn retry_job(&self, id: JobId, by: &By) -> Result<ChangedJob, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let name: Option<String> = sqlx::query_scalar(
+            "update jobs set state = case when exists (select from job_needs join jobs needed on needed.id = needs_id \
+             where job_id = jobs.id and needed.state <> 'done') then 'waiting' else 'queued' end, \
+             failures = 0, run_after = now(), finished_at = null, is_cancelling = false \
+             where id = $1 and state in ('failed', 'cancelled') returning name",
+        )
+        .bind(id.0)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if let Some(name) = &name {
+            note(&mut transaction, by, Change { action: "job.retry", object: Some(id.0), detail: name })
+                .await?;
+            announce(&mut transaction, id).await?;
+        }
+        let job = find(&mut transaction, id).await?;
+        transaction.commit().await?;
+        Ok(match job {
+            None => ChangedJob::NoJob,
+            Some(job) if name.is_some() => ChangedJob::Job(Box::new(job)),
+            Some(job) => ChangedJob::Refused(job.state),
+        })
+    }
+
+    /// The attempts of a job, in their order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn attempts(&self, id: JobId) -> Result<Vec<Attempt>, StoreError> {
+        let rows = sqlx::query(
+            "select job_attempts.*, workers.name as worker, workers.device from job_attempts \
+             join workers on workers.id = worker_id where job_id = $1 order by attempt",
+        )
+        .bind(id.0)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(read_attempt).collect()
+    }
+
+    /// The workers that were heard of in the last minute.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn workers(&self) -> Result<Vec<Worker>, StoreError> {
+        let rows = sqlx::query(
+            "select workers.*, (select jobs.id from jobs where worker_id = workers.id and state = 'running' limit 1) \
+             as job from workers where seen_at > now() - interval '1 minute' order by id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Worker {
+                    id: WorkerId(row.try_get("id")?),
+                    name: row.try_get("name")?,
+                    device: row.try_get("device")?,
+                    version: row.try_get("version")?,
+                    started_at: rfc3339(row.try_get("started_at")?),
+                    seen_at: rfc3339(row.try_get("seen_at")?),
+                    job: row.try_get::<Option<Uuid>, _>("job")?.map(JobId),
+                })
+            })
+            .collect()
+    }
+
+    /// Listens for jobs that change.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn listen_for_jobs(&self) -> Result<JobListener, StoreError> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(JobListener { listener })
+    }
+}
+
+/// Hears of jobs that change.
+pub struct JobListener {
+    listener: PgListener,
+}
+
+impl JobListener {
+    /// The next job that changed; `None` when the connection was lost meanwhile and any may have.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn next(&mut self) -> Result<Option<JobId>, StoreError> {
+        let heard = self.listener.try_recv().await?;
+        Ok(heard.and_then(|heard| heard.payload().parse().ok()))
+    }
+}
+
+/// Tells whoever listens that a job changed, once the transaction stands.
+pub(super) async fn announce(connection: &mut PgConnection, id: JobId) -> Result<(), StoreError> {
+    sqlx::query("select pg_notify($1, $2::text)").bind(CHANNEL).bind(id.0).execute(connection).await?;
+    Ok(())
+}
+
+async fn find(connection: &mut PgConnection, id: JobId) -> Result<Option<Job>, StoreError> {
+    let row = sqlx::query(select_job!("where jobs.id = $1")).bind(id.0).fetch_optional(connection).await?;
+    row.map(|row| read(&row)).transpose()
+}
+
+pub(super) fn read(row: &PgRow) -> Result<Job, StoreError> {
+    let number = |name: &str| Ok::<_, StoreError>(row.try_get::<i64, _>(name)?.unsigned_abs());
+    let small = |name: &str| Ok::<_, StoreError>(row.try_get::<i32, _>(name)?.unsigned_abs());
+    let (kind, state): (String, String) = (row.try_get("kind")?, row.try_get("state")?);
+    let state =
+        JobState::of_name(&state).ok_or(StoreError::Unreadable { what: "jobs.state", value: state })?;
+    let run_after: OffsetDateTime = row.try_get("run_after")?;
+    let is_put_off = state == JobState::Queued && run_after > OffsetDateTime::now_utc();
+    Ok(Job {
+        id: JobId(row.try_get("id")?),
+        kind: JobKind::of_name(&kind).ok_or(StoreError::Unreadable { what: "jobs.kind", value: kind })?,
+        name: row.try_get("name")?,
+        recipe: row.try_get("recipe")?,
+        state,
+        needs: row.try_get::<Vec<Uuid>, _>("needs")?.into_iter().map(JobId).collect(),
+        priority: row.try_get("priority")?,
+        attempt: small("attempt")?,
+        failures: small("failures")?,
+        step: number("step")?,
+        steps: number("steps")?,
+        worker: row.try_get("worker")?,
+        is_cancelling: row.try_get("is_cancelling")?,
+        error: row.try_get("error")?,
+        run_after: is_put_off.then(|| rfc3339(run_after)),
+        created_by: row.try_get("created_by")?,
+        created_at: rfc3339(row.try_get("created_at")?),
+        started_at: row.try_get::<Option<_>, _>("started_at")?.map(rfc3339),
+        finished_at: row.try_get::<Option<_>, _>("finished_at")?.map(rfc3339),
+    })
+}
+
+fn read_attempt(row: &PgRow) -> Result<Attempt, StoreError> {
+    let number = |name: &str| Ok::<_, StoreError>(row.try_get::<i64, _>(name)?.unsigned_abs());
+    let outcome = match row.try_get::<Option<String>, _>("outcome")? {
+        None => None,
+        Some(name) => Some(
+            AttemptOutcome::of_name(&name)
+                .ok_or(StoreError::Unreadable { what: "job_attempts.outcome", value: name })?,
+        ),
+    };
+    Ok(Attempt {
+        attempt: row.try_get::<i32, _>("attempt")?.unsigned_abs(),
+        worker: row.try_get("worker")?,
+        device: row.try_get("device")?,
+        first_step: number("first_step")?,
+        last_step: number("last_step")?,
+        started_at: rfc3339(row.try_get("started_at")?),
+        ended_at: row.try_get::<Option<_>, _>("ended_at")?.map(rfc3339),
+        outcome,
+        error: row.try_get("error")?,
+    })
+}

@@ -1,0 +1,249 @@
+//! Jobs: trainings that workers do, and what becomes of them.
+
+mod recipe;
+
+use std::collections::BTreeMap;
+
+pub use recipe::{Base, JobRecipe};
+use serde::{Deserialize, Serialize};
+
+use crate::{JobId, WorkerId};
+
+/// Longest recipe, in bytes.
+pub const MAX_RECIPE: usize = 64 << 10;
+/// Most jobs that one can need.
+pub const MAX_NEEDS: usize = 20;
+
+macro_rules! names {
+    ($type:ident: $($variant:ident $name:literal),+) => {
+        impl $type {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name in JSON and in the database.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+
+            /// The one of a name.
+            #[must_use]
+            pub fn of_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.name() == name)
+            }
+        }
+    };
+}
+
+/// What a job does. Its recipe is one of this kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum JobKind {
+    Sft,
+    Grpo,
+}
+
+names!(JobKind: Sft "sft", Grpo "grpo");
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// For the jobs that it needs.
+    Waiting,
+    Queued,
+    Running,
+    Done,
+    Failed,
+    Cancelled,
+}
+
+names!(JobState: Waiting "waiting", Queued "queued", Running "running", Done "done", Failed "failed", Cancelled "cancelled");
+
+impl JobState {
+    /// Whether nothing changes any more, unless somebody asks for it.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum AttemptOutcome {
+    Done,
+    Failed,
+    Cancelled,
+    /// The worker was stopped and gave the job back.
+    Released,
+    /// The worker was not heard of any more.
+    Lost,
+}
+
+names!(AttemptOutcome: Done "done", Failed "failed", Cancelled "cancelled", Released "released", Lost "lost");
+
+/// What numbers are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum MetricPart {
+    Train,
+    Validation,
+}
+
+names!(MetricPart: Train "train", Validation "validation");
+
+/// How much a line of a log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Info,
+    Warning,
+    Error,
+}
+
+names!(LogLevel: Info "info", Warning "warning", Error "error");
+
+/// Body of `POST /api/v1/jobs`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CreateJob {
+    pub kind: JobKind,
+    pub name: String,
+    /// A recipe in TOML, without `out`. `base` is `model:` and the name of a model, or `job:` and the id of the
+    /// job that trains it; manifests are `dataset:` and an id.
+    pub recipe: String,
+    /// Jobs that must be done before; that of `base` is always one of them.
+    #[serde(default)]
+    pub needs: Vec<JobId>,
+    /// -100 to 100; higher ones come first.
+    #[serde(default)]
+    pub priority: i16,
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Job {
+    pub id: JobId,
+    pub kind: JobKind,
+    pub name: String,
+    pub recipe: String,
+    pub state: JobState,
+    pub needs: Vec<JobId>,
+    pub priority: i16,
+    /// Times it was begun.
+    pub attempt: u32,
+    /// Times it failed in a row without a new checkpoint in between.
+    pub failures: u32,
+    /// Steps that are done.
+    pub step: u64,
+    /// Steps that there are; 0 until it is known.
+    pub steps: u64,
+    /// Name of the worker that has it.
+    pub worker: Option<String>,
+    /// Somebody wants it to end.
+    pub is_cancelling: bool,
+    /// Why it failed, or failed last.
+    pub error: Option<String>,
+    /// When it is tried again, after a failure.
+    pub run_after: Option<String>,
+    pub created_by: String,
+    pub created_at: String,
+    pub started_at: Option<String>,
+    pub finished_at: Option<String>,
+}
+
+/// One time that a job was begun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Attempt {
+    pub attempt: u32,
+    pub worker: String,
+    pub device: String,
+    /// The step after which it went on.
+    pub first_step: u64,
+    pub last_step: u64,
+    pub started_at: String,
+    pub ended_at: Option<String>,
+    pub outcome: Option<AttemptOutcome>,
+    pub error: Option<String>,
+}
+
+/// The numbers of one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Metrics {
+    pub part: MetricPart,
+    pub step: u64,
+    pub numbers: BTreeMap<String, f64>,
+}
+
+/// A line of a job's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LogLine {
+    /// Where it stands: later ones are higher.
+    pub place: u64,
+    pub attempt: u32,
+    pub level: LogLevel,
+    pub text: String,
+    pub at: String,
+}
+
+/// A worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Worker {
+    pub id: WorkerId,
+    pub name: String,
+    pub device: String,
+    pub version: String,
+    pub started_at: String,
+    pub seen_at: String,
+    /// The job that it has.
+    pub job: Option<JobId>,
+}
+
+/// The numbers of a job over all its steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MetricsSoFar {
+    pub metrics: Vec<Metrics>,
+    /// Where they end: later numbers come after it.
+    pub place: u64,
+}
+
+/// What the event stream of a job says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum JobEvent {
+    /// How the job is now.
+    Job { job: Box<Job> },
+    /// Numbers in the order in which they came. Those of a step take the place of all of its part from that step on:
+    /// a job that was interrupted makes some steps again.
+    Metrics { metrics: Vec<Metrics> },
+    /// Lines of its log.
+    Log { lines: Vec<LogLine> },
+}
+
+impl JobEvent {
+    /// The name of the event.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Job { .. } => "job",
+            Self::Metrics { .. } => "metrics",
+            Self::Log { .. } => "log",
+        }
+    }
+}

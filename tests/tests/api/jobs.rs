@@ -1,0 +1,356 @@
+//! Training jobs: queued, done by workers, interrupted in every way, and never lost.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use qponder_tests::client::{Client, text};
+use qponder_tests::database;
+use qponder_tests::server::{Server, binary, data_dir, root};
+use serde_json::{Value, json};
+
+use crate::{eventually, problem};
+
+/// Degraded photographs, uploaded as a dataset; its id.
+fn add_dataset(client: &Client, folder: &Path) -> String {
+    let set = folder.join("set");
+    let made = Command::new(binary())
+        .args(["degrade", "--per-image", "6", "--size", "112", "--seed", "4", "--input"])
+        .arg(root().join("tests/fixtures/photographs"))
+        .arg("--out")
+        .arg(&set)
+        .output()
+        .expect("it starts");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_dir_all(".", &set).expect("an archive");
+    let query = json!({ "content": { "manifest": { "name": "Degraded" } } });
+    let done = client.transferred(&client.import(&query, "set.tar", &tar.into_inner().expect("an archive")));
+    assert_eq!(done["state"], "done", "{done}");
+    text(&done["report"]["dataset"])
+}
+
+/// A recipe of so many steps on a dataset.
+fn recipe(base: &str, dataset: &str, steps: usize, batch: usize) -> String {
+    format!(
+        "base = \"{base}\"\n[data]\nmanifests = [\"dataset:{dataset}\"]\n[train]\nsteps = {steps}\nbatch = {batch}\n\
+         micro_batch = 4\nlearning_rate = 1e-4\nwarmup = 2\ncheckpoint_every = 2\nthreads = 1\n[validation]\nimages = 0\n"
+    )
+}
+
+fn queue(client: &Client, body: &Value) -> String {
+    let made = client.post("/api/v1/jobs", body);
+    assert_eq!(made.status, 201, "{}", made.json());
+    text(&made.json()["id"])
+}
+
+fn job(client: &Client, id: &str) -> Value {
+    let job = client.get(&format!("/api/v1/jobs/{id}"));
+    assert_eq!(job.status, 200, "{}", job.json());
+    job.json()
+}
+
+#[track_caller]
+fn wait_for_step(client: &Client, id: &str, step: u64) {
+    eventually(|| {
+        let job = job(client, id);
+        assert!(job["state"] == "running" || job["state"] == "queued", "{job}");
+        (job["state"] == "running" && job["step"].as_u64() >= Some(step)).then_some(())
+    });
+}
+
+#[track_caller]
+fn wait_for_state(client: &Client, id: &str, state: &str) -> Value {
+    eventually(|| Some(job(client, id)).filter(|job| job["state"] == state))
+}
+
+/// The process that trains a job, by the recipe on its command line.
+fn training(id: &str) -> Option<rustix::process::Pid> {
+    let is_its = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("--recipe") && line.contains(id)
+    };
+    let entries = std::fs::read_dir("/proc").expect("processes");
+    let mut pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.find(is_its).and_then(rustix::process::Pid::from_raw)
+}
+
+fn kill_training(id: &str) {
+    let pid = eventually(|| training(id));
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+}
+
+/// Steps of a job's numbers, as they stand.
+fn steps(client: &Client, id: &str) -> Vec<u64> {
+    let metrics = client.get(&format!("/api/v1/jobs/{id}/metrics")).json();
+    let rows = metrics["metrics"].as_array().expect("numbers").iter().filter(|row| row["part"] == "train");
+    rows.map(|row| row["step"].as_u64().expect("a step")).collect()
+}
+
+fn outcomes(client: &Client, id: &str) -> Vec<String> {
+    crate::column(&client.get(&format!("/api/v1/jobs/{id}/attempts")).json(), "outcome")
+}
+
+/// What a training gives that nobody interrupts, of the recipe that a worker wrote.
+fn uninterrupted(data: &Path, id: &str) -> Vec<u8> {
+    let folder = data.join("jobs").join(id);
+    let text = std::fs::read_to_string(folder.join("recipe.toml")).expect("the recipe");
+    let out = data.join("uninterrupted");
+    let text = text.replace(&format!("{}", folder.join("out").display()), &format!("{}", out.display()));
+    let path = data.join("uninterrupted.toml");
+    std::fs::write(&path, text).expect("written");
+    let done = Command::new(binary()).arg("sft").arg("--recipe").arg(&path).output().expect("it starts");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    std::fs::read(out.join("model.safetensors")).expect("a model")
+}
+
+fn trained(data: &Path, id: &str) -> Vec<u8> {
+    std::fs::read(data.join("jobs").join(id).join("out/model.safetensors")).expect("a model")
+}
+
+#[test]
+fn a_job_that_is_killed_again_and_again_ends_as_one_that_is_not() {
+    let data = data_dir();
+    let server = Server::start(data.path());
+    let dataset = add_dataset(&server.client, data.path());
+    let id = queue(
+        &server.client,
+        &json!({ "kind": "sft", "name": "Killed", "recipe": recipe("model:nano-rl", &dataset, 14, 16) }),
+    );
+    // The process that trains.
+    wait_for_step(&server.client, &id, 3);
+    kill_training(&id);
+    let failed = wait_for_state(&server.client, &id, "queued");
+    assert!(text(&failed["error"]).contains("killed"), "{failed}");
+    assert!(failed["run_after"].is_string(), "{failed}");
+    wait_for_step(&server.client, &id, 6);
+    // The server with its worker: the training dies with it, and the lease runs out.
+    server.kill();
+    let gone = Instant::now();
+    while training(&id).is_some() {
+        assert!(gone.elapsed() < Duration::from_secs(5), "the training outlived its worker");
+    }
+    let server = Server::start(data.path());
+    wait_for_step(&server.client, &id, 8);
+    // The database, in the middle of a step.
+    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity where pid <> pg_backend_pid() \
+               and application_name = 'qponder' and query not ilike '%advisory%'";
+    let _ = database::query(data.path(), cut);
+    let done = wait_for_state(&server.client, &id, "done");
+    assert_eq!((done["step"].as_u64(), done["steps"].as_u64()), (Some(14), Some(14)), "{done}");
+    assert_eq!(steps(&server.client, &id), (1..=14).collect::<Vec<_>>());
+    assert_eq!(outcomes(&server.client, &id), ["failed", "lost", "done"]);
+    assert!(trained(data.path(), &id) == uninterrupted(data.path(), &id), "the weights differ");
+}
+
+#[test]
+fn jobs_that_need_others_wait_for_them() {
+    let data = data_dir();
+    let server = Server::start(data.path());
+    let client = &server.client;
+    let dataset = add_dataset(client, data.path());
+    let first = json!({ "kind": "sft", "name": "First", "recipe": recipe("model:nano-rl", &dataset, 4, 4) });
+    let first = queue(client, &first);
+    let grpo = format!(
+        "base = \"job:{first}\"\n[data]\nmanifests = [\"dataset:{dataset}\"]\n[rollout]\ngroup = 2\nmax_new_tokens = 32\n\
+         [train]\nsteps = 2\nimages = 2\nwarmup = 1\ncheckpoint_every = 1\n[validation]\nimages = 0\nreasoning_images = 0\n"
+    );
+    let second = queue(client, &json!({ "kind": "grpo", "name": "Second", "recipe": grpo }));
+    let waiting = job(client, &second);
+    assert_eq!(waiting["needs"], json!([first]));
+    assert!(["waiting", "running"].contains(&waiting["state"].as_str().expect("a state")), "{waiting}");
+    // Whoever follows it hears of all of it: every number once, in order, and the end.
+    let events = client.events(&format!("/api/v1/jobs/{second}/events"), &[]);
+    let (mut seen, mut last) = (Vec::new(), Value::Null);
+    for event in events {
+        match event.name.as_str() {
+            "metrics" => seen.extend(event.data["metrics"].as_array().expect("numbers").clone()),
+            "job" => last = event.data["job"].clone(),
+            _ => {}
+        }
+    }
+    assert_eq!(last["state"], "done", "{last}");
+    let numbers: Vec<_> = seen.iter().map(|row| row["step"].as_u64()).collect();
+    assert_eq!(numbers, [Some(1), Some(2)]);
+    assert!(seen[0]["numbers"]["reward"].is_number(), "{}", seen[0]);
+    let log = client.get(&format!("/api/v1/jobs/{second}/log")).json();
+    let lines = crate::column(&log, "text");
+    assert!(lines.iter().any(|line| line.starts_with("2 steps, ")), "{lines:?}");
+    assert_eq!(job(client, &first)["state"], "done");
+    let workers = client.get("/api/v1/workers").json();
+    assert_eq!(workers.as_array().map(Vec::len), Some(1), "{workers}");
+}
+
+#[test]
+fn a_job_is_cancelled_in_the_middle_of_a_step_and_tried_again() {
+    let data = data_dir();
+    let server = Server::start(data.path());
+    let client = &server.client;
+    let dataset = add_dataset(client, data.path());
+    let body = json!({ "kind": "sft", "name": "Long", "recipe": recipe("model:nano-rl", &dataset, 500, 64) });
+    let id = queue(client, &body);
+    let behind = queue(client, &json!({ "kind": "sft", "name": "Behind", "recipe": body["recipe"] }));
+    wait_for_step(client, &id, 1);
+    let path = format!("/api/v1/jobs/{id}");
+    let asked = Instant::now();
+    assert_eq!(client.delete(&path).json()["is_cancelling"], true);
+    wait_for_state(client, &id, "cancelled");
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+    let again = client.delete(&path);
+    assert_eq!((again.status, problem(&again).as_str()), (409, "job-state"));
+    // One that waits in the queue is cancelled at once.
+    let cancelled = client.delete(&format!("/api/v1/jobs/{behind}"));
+    assert!(["cancelled", "running"].contains(&cancelled.json()["state"].as_str().expect("a state")));
+    wait_for_state(client, &behind, "cancelled");
+    let step = job(client, &id)["step"].as_u64().expect("a step");
+    assert!(step >= 1);
+    assert_eq!(client.post(&format!("{path}/retry"), &json!({})).json()["state"], "queued");
+    wait_for_step(client, &id, step + 1);
+    let attempts = client.get(&format!("{path}/attempts")).json();
+    assert!(attempts[1]["first_step"].as_u64() >= Some(step), "it goes on where it was: {attempts}");
+    assert_eq!(client.post(&format!("{path}/retry"), &json!({})).status, 409);
+}
+
+#[test]
+fn a_job_in_other_hands_is_left_alone() {
+    let data = data_dir();
+    let server = Server::start(data.path());
+    let dataset = add_dataset(&server.client, data.path());
+    let body =
+        json!({ "kind": "sft", "name": "Taken", "recipe": recipe("model:nano-rl", &dataset, 500, 16) });
+    let id = queue(&server.client, &body);
+    wait_for_step(&server.client, &id, 2);
+    // Another worker, of which this one does not know, claims it, as after a lease that ran out.
+    let taken = format!(
+        "with other as (insert into workers (id, name, device, version) values (gen_random_uuid(), 'other', 'cpu', '') \
+         returning id), attempt as (update jobs set attempt = attempt + 1, worker_id = other.id, \
+         lease_until = now() + interval '1 hour' from other where jobs.id = '{id}' returning jobs.id, attempt, other.id as who) \
+         insert into job_attempts (job_id, attempt, worker_id, first_step, last_step) \
+         select id, attempt, who, 0, 0 from attempt"
+    );
+    database::run(data.path(), &taken).expect("it is claimed");
+    let stale = Instant::now();
+    while training(&id).is_some() {
+        assert!(stale.elapsed() < Duration::from_secs(10), "a stale worker trains on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let written = format!("select count(*) from job_metrics where job_id = '{id}' and attempt = 2");
+    assert_eq!(database::query(data.path(), &written), 0);
+    let before = job(&server.client, &id);
+    assert_eq!((before["state"].as_str(), before["attempt"].as_u64()), (Some("running"), Some(2)));
+    // The other one is never heard of again.
+    let expired = format!("update jobs set lease_until = now() where id = '{id}'");
+    database::run(data.path(), &expired).expect("an update");
+    eventually(|| (job(&server.client, &id)["attempt"] == 3).then_some(()));
+}
+
+#[test]
+fn a_job_that_fails_at_the_same_step_is_given_up() {
+    let data = data_dir();
+    let server = Server::start(data.path());
+    let client = &server.client;
+    let dataset = add_dataset(client, data.path());
+    // What cannot be mended is not tried again.
+    let body = json!({ "kind": "sft", "name": "No model", "recipe": recipe("model:nope", &dataset, 4, 4) });
+    let failed = wait_for_state(client, &queue(client, &body), "failed");
+    assert!(
+        text(&failed["error"]).contains("nope") && text(&failed["error"]).contains("nano-rl"),
+        "{failed}"
+    );
+    assert_eq!(failed["attempt"], 1);
+
+    let recipe = recipe("model:nano-rl", &dataset, 500, 256);
+    let id = queue(client, &json!({ "kind": "sft", "name": "Killed", "recipe": recipe }));
+    for attempt in 1..=3 {
+        database::run(data.path(), &format!("update jobs set run_after = now() where id = '{id}'"))
+            .expect("an update");
+        eventually(|| (job(client, &id)["attempt"] == attempt).then_some(()));
+        kill_training(&id);
+        eventually(|| (job(client, &id)["state"] != "running").then_some(()));
+    }
+    let failed = job(client, &id);
+    assert_eq!(
+        (failed["state"].as_str(), failed["failures"].as_u64()),
+        (Some("failed"), Some(3)),
+        "{failed}"
+    );
+    assert_eq!(outcomes(client, &id), ["failed", "failed", "failed"]);
+}
+
+/// A worker beside a server, killed with the test.
+struct Worker(Child);
+
+impl Worker {
+    fn start(data: &Path) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["worker", "--name", "beside", "--data-dir"]).arg(data).env("RUST_LOG", "warn");
+        command.env("QPONDER_MODEL", root().join("models/nano")).stdin(Stdio::null());
+        Self(command.spawn().expect("it starts"))
+    }
+
+    fn stop(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        assert!(self.0.wait().expect("it ends").success());
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_worker_that_stops_gives_its_job_back() {
+    let data = data_dir();
+    let server = Server::start_with(data.path(), &["--no-worker"]);
+    let dataset = add_dataset(&server.client, data.path());
+    let body =
+        json!({ "kind": "sft", "name": "Passed on", "recipe": recipe("model:nano-rl", &dataset, 12, 16) });
+    let id = queue(&server.client, &body);
+    let worker = Worker::start(data.path());
+    wait_for_step(&server.client, &id, 3);
+    worker.stop();
+    let back = job(&server.client, &id);
+    assert_eq!((back["state"].as_str(), back["failures"].as_u64()), (Some("queued"), Some(0)), "{back}");
+    let step = back["step"].as_u64().expect("a step");
+    // Two workers, and one job: one of them has it.
+    let _workers = [Worker::start(data.path()), Worker::start(data.path())];
+    wait_for_state(&server.client, &id, "done");
+    let attempts = server.client.get(&format!("/api/v1/jobs/{id}/attempts")).json();
+    assert_eq!(outcomes(&server.client, &id), ["released", "done"]);
+    assert_eq!(attempts[1]["first_step"].as_u64(), Some(step), "nothing is trained twice: {attempts}");
+    assert!(trained(data.path(), &id) == uninterrupted(data.path(), &id), "the weights differ");
+}
+
+#[test]
+fn what_cannot_be_queued_is_refused_in_words() {
+    let data = data_dir();
+    let server = Server::start_with(data.path(), &["--no-worker"]);
+    let client = &server.client;
+    let nobody = "019c0000-0000-7000-8000-000000000000";
+    let good = recipe("model:nano-rl", nobody, 4, 4);
+    for (name, recipe, status, words) in [
+        ("", good.clone(), 422, "the name"),
+        ("a", good.clone(), 404, "dataset"),
+        ("a", good.replace("model:nano-rl", "/etc"), 422, "`model:`"),
+        (
+            "a",
+            good.replace("model:nano-rl", &format!("job:{nobody}")).replace("dataset:", "x"),
+            422,
+            "`dataset:`",
+        ),
+        ("a", format!("out = \"/etc\"\n{good}"), 422, "leave it out"),
+        ("a", good.replace("steps = 4", "steps = -1"), 422, "steps"),
+        ("a", "base = ".to_owned(), 422, "line 1"),
+    ] {
+        let answer = client.post("/api/v1/jobs", &json!({ "kind": "sft", "name": name, "recipe": recipe }));
+        assert_eq!(answer.status, status, "{}", answer.json());
+        assert!(text(&answer.json()["detail"]).contains(words), "{}", answer.json());
+    }
+    assert_eq!(client.get("/api/v1/jobs").json()["items"], json!([]));
+    assert_eq!(client.get(&format!("/api/v1/jobs/{nobody}/events")).status, 404);
+}
