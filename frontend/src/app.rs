@@ -16,6 +16,8 @@ use crate::pages::compare_image::CompareImagePage;
 use crate::pages::gallery::GalleryPage;
 use crate::pages::health::HealthPage;
 use crate::pages::image::ImagePage;
+use crate::pages::job::JobPage;
+use crate::pages::jobs::JobsPage;
 use crate::pages::review::ReviewPage;
 use crate::pages::side_by_side::SideBySidePage;
 use crate::pages::sign_in::SignInPage;
@@ -122,6 +124,9 @@ fn show(app: State, route: Route) -> AnyView {
         {
             refuse(app, Scope::Review)
         }
+        Route::Jobs | Route::Job(_) if !app.session.may_untracked(Scope::Train) => refuse(app, Scope::Train),
+        Route::Jobs => view! { <JobsPage/> }.into_any(),
+        Route::Job(id) => view! { <JobPage id/> }.into_any(),
         Route::Studies => view! { <StudiesPage/> }.into_any(),
         Route::Transfers => view! { <TransfersPage/> }.into_any(),
         Route::Study(id) => view! { <StudyPage id/> }.into_any(),

@@ -114,6 +114,10 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
                     route::go(app, Route::Study(study));
                     true
                 }
+                Route::Job(_) if key == "Escape" => {
+                    route::go(app, Route::Jobs);
+                    true
+                }
                 Route::Study(_) if key == "Escape" => {
                     route::go(app, Route::Studies);
                     true
@@ -127,6 +131,7 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
                 | Route::Compare
                 | Route::Review(_)
                 | Route::Transfers
+                | Route::Jobs
                     if key == "Escape" =>
                 {
                     route::go(app, Route::Gallery);

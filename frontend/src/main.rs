@@ -23,6 +23,7 @@ mod state;
 mod stream;
 mod studies;
 mod toasts;
+mod training;
 mod transferring;
 mod upload;
 

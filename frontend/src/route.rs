@@ -1,7 +1,7 @@
 //! Addresses: `/` is the gallery, `/images/{id}` one image; studies, reviews and accounts have their own.
 
 use leptos::prelude::*;
-use qponder_shared::{ImageId, StudyId, ThreadId};
+use qponder_shared::{ImageId, JobId, StudyId, ThreadId};
 use wasm_bindgen::JsValue;
 
 use crate::state::App;
@@ -21,6 +21,9 @@ pub enum Route {
     Studies,
     /// Imports and exports.
     Transfers,
+    /// Trainings.
+    Jobs,
+    Job(JobId),
     Study(StudyId),
     Annotate(StudyId),
     Statistics(StudyId),
@@ -53,6 +56,8 @@ impl Route {
             (Some("health"), None, _) => Route::Health,
             (Some("studies"), None, _) => Route::Studies,
             (Some("transfers"), None, _) => Route::Transfers,
+            (Some("training"), None, _) => Route::Jobs,
+            (Some("training"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Job),
             (Some("studies"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Study),
             (Some("studies"), Some(id), Some("annotate")) => {
                 id.parse().map_or(Route::Unknown, Route::Annotate)
@@ -86,6 +91,8 @@ impl Route {
             Route::Health => "/health".to_owned(),
             Route::Studies => "/studies".to_owned(),
             Route::Transfers => "/transfers".to_owned(),
+            Route::Jobs => "/training".to_owned(),
+            Route::Job(id) => format!("/training/{id}"),
             Route::Study(id) => format!("/studies/{id}"),
             Route::Annotate(id) => format!("/studies/{id}/annotate"),
             Route::Statistics(id) => format!("/studies/{id}/statistics"),

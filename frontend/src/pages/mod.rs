@@ -8,6 +8,8 @@ pub mod compare_image;
 pub mod gallery;
 pub mod health;
 pub mod image;
+pub mod job;
+pub mod jobs;
 pub mod review;
 pub mod side_by_side;
 pub mod sign_in;

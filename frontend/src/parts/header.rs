@@ -73,7 +73,7 @@ pub fn Header() -> impl IntoView {
     }
 }
 
-/// The ways to studies and to the review queue.
+/// The ways to studies, the review queue, data and trainings.
 #[component]
 fn Sections() -> impl IntoView {
     let app = App::get();
@@ -89,6 +89,9 @@ fn Sections() -> impl IntoView {
             <Show when=move || app.session.may(Scope::Review)>
                 {link(Route::Review(None), "Review", |route| matches!(route, Route::Review(_)))}
                 {link(Route::Transfers, "Data", |route| route == Route::Transfers)}
+            </Show>
+            <Show when=move || app.session.may(Scope::Train)>
+                {link(Route::Jobs, "Training", |route| matches!(route, Route::Jobs | Route::Job(_)))}
             </Show>
         </nav>
     }

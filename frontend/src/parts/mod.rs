@@ -3,6 +3,7 @@
 pub mod actions;
 pub mod agreement;
 pub mod attributes;
+pub mod chart;
 pub mod compared_row;
 pub mod connection;
 pub mod copy;
@@ -23,6 +24,7 @@ pub mod import_form;
 pub mod invites;
 pub mod item_editor;
 pub mod items;
+pub mod job_form;
 pub mod level_buttons;
 pub mod level_chip;
 pub mod members;

@@ -89,7 +89,7 @@ pub enum AttemptOutcome {
 names!(AttemptOutcome: Done "done", Failed "failed", Cancelled "cancelled", Released "released", Lost "lost");
 
 /// What numbers are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MetricPart {

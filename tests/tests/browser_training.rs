@@ -1,0 +1,137 @@
+//! Training as an engineer meets it: queued from a form, watched live, interrupted, and going on.
+
+use std::process::Command;
+
+use qponder_tests::client::{Client, text};
+use qponder_tests::server::{binary, data_dir, root};
+use qponder_tests::site::{open_as, serve, too_wide};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+/// Degraded photographs, imported as a dataset.
+fn add_dataset(client: &Client, folder: &std::path::Path) {
+    let set = folder.join("set");
+    let made = Command::new(binary())
+        .args(["degrade", "--per-image", "6", "--size", "112", "--seed", "4", "--input"])
+        .arg(root().join("tests/fixtures/photographs"))
+        .arg("--out")
+        .arg(&set)
+        .output()
+        .expect("it starts");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_dir_all(".", &set).expect("an archive");
+    let query = json!({ "content": { "manifest": { "name": "Degraded" } } });
+    let done = client.transferred(&client.import(&query, "set.tar", &tar.into_inner().expect("an archive")));
+    assert_eq!(done["state"], "done", "{done}");
+}
+
+/// The process that trains a job, by the recipe on its command line.
+fn training(id: &str) -> Option<Pid> {
+    let is_its = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("--recipe") && line.contains(id)
+    };
+    let entries = std::fs::read_dir("/proc").expect("processes");
+    let mut pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.find(is_its).and_then(Pid::from_raw)
+}
+
+#[test]
+fn browser_a_training_is_queued_watched_killed_and_ends() {
+    let data_dir = data_dir();
+    let (server, admin) = serve(data_dir.path());
+    add_dataset(&admin, data_dir.path());
+    let browser = open_as("training", &format!("{}/training", server.client.url), "admin");
+    browser.shows("There is nothing here yet.");
+    browser.shows("1 worker: ");
+    browser.shows("It can be used.");
+    browser.fill("job-name", "Cold start");
+    // What is wrong with a recipe is said while it is typed, in the words of the command line.
+    let recipe = browser.value("#job-recipe");
+    browser.fill("job-recipe", &recipe.replace("steps = 200", "steps = 0"));
+    browser.shows("train.steps is 0");
+    let recipe = recipe
+        .replace("steps = 200", "steps = 30")
+        .replace("warmup = 10", "warmup = 2")
+        .replace("checkpoint_every = 25", "checkpoint_every = 3")
+        .replace(
+            "every = 50\nimages = 100\nreasoning_images = 50",
+            "every = 10\nimages = 0\nreasoning_images = 0",
+        );
+    browser.fill("job-recipe", &recipe);
+    browser.shows("It can be used.");
+    browser.picture("new");
+    browser.click("Queue it");
+    // The charts move without a reload.
+    browser.shows("Learning rate");
+    let points = || {
+        let script =
+            "return (document.querySelector('.chart-line')?.getAttribute('points') ?? '').split(' ').length";
+        browser.script(script, &[]).as_u64().unwrap_or_default()
+    };
+    browser.wait_until("the line has some points", || points() >= 4);
+    let before = points();
+    browser.wait_until("the line grows", || points() > before);
+    let _ = browser.script("window.isTheSame = true", &[]);
+    browser.picture("running");
+    // Whatever ends the training, it goes on from its checkpoint, and the page says so.
+    let id = browser.url().rsplit('/').next().expect("an id").to_owned();
+    let pid = training(&id).expect("it trains");
+    kill_process(pid, Signal::KILL).expect("it runs");
+    browser.shows("may have run out of memory");
+    browser.shows("going on after step");
+    browser.shows("done · SFT");
+    assert_eq!(browser.script("return window.isTheSame", &[]), true, "the page was loaded anew");
+    assert_eq!(points(), 30, "each step stands once");
+    browser.shows("1: ");
+    browser.picture("done");
+    // The log is searched, and the charts can be looked at in other ways.
+    browser.fill("log-words", "checkpoint");
+    browser.wait_until("only those lines are shown", || {
+        let lines = browser
+            .script("return [...document.querySelectorAll('.log li')].map((one) => one.textContent)", &[]);
+        let lines = lines.as_array().cloned().unwrap_or_default();
+        !lines.is_empty() && lines.iter().all(|line| text(line).contains("checkpoint"))
+    });
+    let _ = browser.script("document.querySelector('.chart-tools input[type=checkbox]').click()", &[]);
+    browser.wait_until("the line is still there", || points() == 30);
+
+    // The next one starts from what this one trained.
+    browser.click("All trainings");
+    browser.shows("done · SFT");
+    browser.fill("job-name", "Reinforced");
+    browser.choose("job-kind", "grpo");
+    browser.choose("job-base", &format!("job:{id}"));
+    let recipe = browser
+        .value("#job-recipe")
+        .replace("steps = 50", "steps = 2")
+        .replace("warmup = 3", "warmup = 1")
+        .replace("images = 8", "images = 2")
+        .replace("group = 8", "group = 2")
+        .replace("max_new_tokens = 192", "max_new_tokens = 48")
+        .replace("images = 100\nreasoning_images = 100", "images = 0\nreasoning_images = 0");
+    assert!(recipe.contains(&format!("job:{id}")), "{recipe}");
+    browser.fill("job-recipe", &recipe);
+    browser.click("Queue it");
+    browser.shows("Reward");
+    browser.shows("done · GRPO");
+    let jobs = admin.get("/api/v1/jobs").json();
+    assert_eq!(jobs["items"][0]["needs"], json!([id]));
+
+    for (theme, width) in [("dark", 1280), ("light", 390)] {
+        browser.resize(width, 900);
+        for (page, expected) in
+            [("training".to_owned(), "Cold start"), (format!("training/{id}"), "Learning rate")]
+        {
+            browser.goto(&format!("{}/{page}", server.client.url));
+            let set = "localStorage.setItem('qponder.theme', arguments[0]);\
+                       document.documentElement.dataset.theme = arguments[0]";
+            let _ = browser.script(set, &[json!(theme)]);
+            browser.shows(expected);
+            assert_eq!(too_wide(&browser), "", "/{page} is wider than {width} pixels");
+            browser.picture(&format!("{}-{theme}-{width}", page.replace('/', "-").replace(&id, "one")));
+        }
+    }
+}
