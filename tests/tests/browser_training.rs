@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use qponder_tests::axe::Findings;
 use qponder_tests::client::{Client, text};
 use qponder_tests::server::{binary, data_dir, root};
 use qponder_tests::site::{open_as, serve, too_wide};
@@ -44,6 +45,7 @@ fn browser_a_training_is_queued_watched_killed_and_ends() {
     let (server, admin) = serve(data_dir.path());
     add_dataset(&admin, data_dir.path());
     let browser = open_as("training", &format!("{}/training", server.client.url), "admin");
+    let mut findings = Findings::default();
     browser.shows("There is nothing here yet.");
     browser.shows("1 worker: ");
     browser.shows("It can be used.");
@@ -63,6 +65,7 @@ fn browser_a_training_is_queued_watched_killed_and_ends() {
     browser.fill("job-recipe", &recipe);
     browser.shows("It can be used.");
     browser.picture("new");
+    findings.look(&browser, "a new training");
     browser.click("Queue it");
     // The charts move without a reload.
     browser.shows("Learning rate");
@@ -87,6 +90,7 @@ fn browser_a_training_is_queued_watched_killed_and_ends() {
     assert_eq!(points(), 30, "each step stands once");
     browser.shows("1: ");
     browser.picture("done");
+    findings.look(&browser, "a training that is done");
     // The log is searched, and the charts can be looked at in other ways.
     browser.fill("log-words", "checkpoint");
     browser.wait_until("only those lines are shown", || {
@@ -119,6 +123,8 @@ fn browser_a_training_is_queued_watched_killed_and_ends() {
     browser.shows("done · GRPO");
     let jobs = admin.get("/api/v1/jobs").json();
     assert_eq!(jobs["items"][0]["needs"], json!([id]));
+
+    findings.assert_none();
 
     for (theme, width) in [("dark", 1280), ("light", 390)] {
         browser.resize(width, 900);
