@@ -95,3 +95,22 @@ create table job_logs (
     at             timestamptz not null default now(),
     primary key (job_id, place)
 );
+
+-- Answers that reinforcement learning sampled, a few of each step, with what they were rewarded for.
+create table job_completions (
+    job_id         uuid not null references jobs (id),
+    step           bigint not null,
+    -- Within the step.
+    place          integer not null,
+    attempt        integer not null,
+    image_id       uuid references images (id) on delete set null,
+    label          double precision,
+    text           text not null,
+    reward         double precision not null,
+    advantage      double precision not null,
+    -- Each term by its name.
+    rewards        jsonb not null,
+    primary key (job_id, step, place)
+);
+
+create index job_completions_of_image on job_completions (image_id) where image_id is not null;

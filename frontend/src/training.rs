@@ -10,7 +10,8 @@ use leptos::task::spawn_local;
 use qponder_shared::JobId;
 use qponder_shared::api::Page;
 use qponder_shared::job::{
-    Attempt, CreateJob, Job, JobEvent, JobState, LogLine, MetricPart, Metrics, MetricsSoFar, Worker,
+    Attempt, Completions, CreateJob, Job, JobEvent, JobState, Line, LogLine, MetricPart, Metrics,
+    MetricsSoFar, Worker, hints,
 };
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::*;
@@ -54,13 +55,16 @@ pub async fn attempts(id: JobId) -> Result<Vec<Attempt>, Failure> {
     get(&format!("{JOBS}/{id}/attempts")).await
 }
 
+/// Sampled answers of a step, or of the newest one.
+pub async fn completions(id: JobId, step: Option<u64>) -> Result<Completions, Failure> {
+    let step = step.map(|step| format!("?step={step}"));
+    get(&format!("{JOBS}/{id}/completions{}", step.unwrap_or_default())).await
+}
+
 /// The workers that are there.
 pub async fn workers() -> Result<Vec<Worker>, Failure> {
     get("/api/v1/workers").await
 }
-
-/// One line of a chart: steps and numbers.
-pub type Line = Vec<(u64, f64)>;
 
 /// Numbers of a job by their names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,6 +88,11 @@ impl Series {
     /// The names that have numbers.
     pub fn names(&self) -> Vec<(MetricPart, String)> {
         self.0.iter().filter(|(_, line)| !line.is_empty()).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What the numbers say of the training.
+    pub fn hints(&self) -> Vec<String> {
+        hints(|part, name| self.line(&(part, name.to_owned())))
     }
 
     /// The numbers of a name.

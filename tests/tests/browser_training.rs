@@ -121,6 +121,13 @@ fn browser_a_training_is_queued_watched_killed_and_ends() {
     browser.click("Queue it");
     browser.shows("Reward");
     browser.shows("done · GRPO");
+    browser.shows("Sampled answers");
+    browser.wait_until("there are answers with their rewards", || {
+        let rows = browser.script("return document.querySelectorAll('.table-frame tbody tr').length", &[]);
+        rows.as_u64() >= Some(2)
+    });
+    browser.picture("answers");
+    findings.look(&browser, "a training with answers");
     let jobs = admin.get("/api/v1/jobs").json();
     assert_eq!(jobs["items"][0]["needs"], json!([id]));
 

@@ -9,6 +9,7 @@ use web_sys::{HtmlInputElement, HtmlSelectElement};
 use crate::format::{self, plural, sentence};
 use crate::pages::jobs::{Progress, facts};
 use crate::parts::chart::{Chart, ChartStyle};
+use crate::parts::sampled::SampledAnswers;
 use crate::route::{Route, follow_link};
 use crate::state::App;
 use crate::training::{self, Followed};
@@ -52,7 +53,9 @@ pub fn JobPage(id: JobId) -> impl IntoView {
     view! {
         <div class="page is-wide">
             {move || followed.job.get().map(|job| view! { <Head job followed/> })}
+            <Hints followed/>
             <Charts followed/>
+            <SampledAnswers followed/>
             <Log followed/>
             <section>
                 <h2>"Attempts"</h2>
@@ -132,6 +135,19 @@ fn title(part: MetricPart, name: &str) -> String {
     match part {
         MetricPart::Train => title,
         MetricPart::Validation => format!("{title} (validation)"),
+    }
+}
+
+/// What the numbers say.
+#[component]
+fn Hints(followed: Followed) -> impl IntoView {
+    let hints = Memo::new(move |_| followed.series.with(training::Series::hints));
+    view! {
+        <Show when=move || !hints.with(Vec::is_empty)>
+            <section class="note" aria-label="Findings" role="status">
+                <ul>{move || hints.get().into_iter().map(|hint| view! { <li>{hint}</li> }).collect_view()}</ul>
+            </section>
+        </Show>
     }
 }
 

@@ -1,9 +1,8 @@
 //! Numbers over steps, as they come.
 
 use leptos::prelude::*;
+use qponder_shared::job::Line;
 use web_sys::PointerEvent;
-
-use crate::training::Line;
 
 /// Size of the plot, and room for its labels, in units of the picture.
 const WIDTH: f64 = 360.0;

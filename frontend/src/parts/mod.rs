@@ -34,6 +34,7 @@ pub mod other_tab;
 pub mod rating;
 pub mod reasoning;
 pub mod rewards;
+pub mod sampled;
 pub mod scatter;
 pub mod score_line;
 pub mod score_scale;

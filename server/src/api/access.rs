@@ -115,6 +115,7 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/jobs/{id}/attempts", Needs(Scope::Train)),
     ("GET", "/api/v1/jobs/{id}/metrics", Needs(Scope::Train)),
     ("GET", "/api/v1/jobs/{id}/log", Needs(Scope::Train)),
+    ("GET", "/api/v1/jobs/{id}/completions", Needs(Scope::Train)),
     ("GET", "/api/v1/jobs/{id}/events", Needs(Scope::Train)),
     ("GET", "/api/v1/workers", Needs(Scope::Train)),
     // The OpenAI dialect.

@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use qponder_shared::JobId;
 use qponder_shared::api::{Page, Problem};
 use qponder_shared::job::{
-    Attempt, Base, CreateJob, Job, JobRecipe, JobState, LogLine, MAX_NEEDS, MAX_RECIPE, MetricsSoFar, Worker,
+    Attempt, Base, Completions, CreateJob, Job, JobRecipe, JobState, LogLine, MAX_NEEDS, MAX_RECIPE,
+    MetricsSoFar, Worker,
 };
 use qponder_shared::study::check;
 
@@ -203,6 +204,32 @@ pub async fn metrics(
     find(&store, id).await?;
     let (metrics, place) = store.metrics(id, points).await?;
     Ok(axum::Json(MetricsSoFar { metrics, place }))
+}
+
+/// Which step.
+#[derive(serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReadCompletions {
+    /// This one, or the newest before it that has answers; the newest of all without it.
+    step: Option<u64>,
+}
+
+/// Read some of the answers that reinforcement learning sampled in a step, with each term of their rewards.
+#[utoipa::path(get, path = "/jobs/{id}/completions", tag = "training",
+    params(("id" = JobId, Path), ReadCompletions), responses(
+    (status = OK, body = Completions),
+    (status = NOT_FOUND, description = "There is no such job, or it has sampled none yet.", body = Problem,
+        content_type = "application/problem+json"),
+))]
+pub async fn completions(
+    State(store): State<Store>,
+    Path(id): Path<JobId>,
+    Query(query): Query<ReadCompletions>,
+) -> Result<axum::Json<Completions>, ApiError> {
+    find(&store, id).await?;
+    let found = store.completions(id, query.step).await?;
+    Ok(axum::Json(found.ok_or_else(|| ApiError::not_found("answer of job", id))?))
 }
 
 /// Read the log of a job.

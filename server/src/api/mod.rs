@@ -224,6 +224,7 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(jobs::attempts))
         .routes(routes!(jobs::metrics))
         .routes(routes!(jobs::log))
+        .routes(routes!(jobs::completions))
         .routes(routes!(job_events::events))
         .routes(routes!(jobs::workers))
         .routes(routes!(labels::set))

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::answers::Answers;
 use super::child::{Child, Word, describe};
 use super::inputs::{Places, Unready};
 use super::worker::stopped;
@@ -53,7 +54,8 @@ enum Wish {
 /// Works on a job until it ends, is cancelled, is lost, or `stop` says that the worker stops.
 pub async fn run(around: &Around, lease: Lease, mut stop: watch::Receiver<bool>) {
     let (what, renewed) = (Happenings::default(), Instant::now());
-    let mut holder = Holder { around, lease: lease.clone(), what, renewed, last_error: None };
+    let answers = Answers::new(&around.places.output(lease.job));
+    let mut holder = Holder { around, lease: lease.clone(), what, renewed, last_error: None, answers };
     let prepared = tokio::select! {
         prepared = around.places.prepare(&lease, &around.store, &around.objects) => prepared,
         // Large datasets take longer than a lease.
@@ -133,6 +135,7 @@ struct Holder<'a> {
     what: Happenings,
     renewed: Instant,
     last_error: Option<String>,
+    answers: Answers,
 }
 
 impl Holder<'_> {
@@ -198,6 +201,7 @@ impl Holder<'_> {
         match event.get("event").and_then(Value::as_str) {
             Some("started") => {
                 self.what.begun = number("steps").map(|steps| (steps, step));
+                self.answers.begin(step);
                 let of = |name: &str| number(name).unwrap_or_default();
                 let from = if step > 0 { format!(", going on after step {step}") } else { String::new() };
                 let line = format!(
@@ -213,6 +217,12 @@ impl Holder<'_> {
             Some("step" | "policy") => {
                 self.what.step = Some(step);
                 self.what.metrics.push(Metrics { part: MetricPart::Train, step, numbers: numbers() });
+                match self.answers.read() {
+                    Ok(read) => self.what.completions.extend(read),
+                    Err(error) => {
+                        tracing::warn!(%error, job = %self.lease.job, "sampled answers could not be read")
+                    }
+                }
             }
             Some("validated") => {
                 self.what.metrics.push(Metrics { part: MetricPart::Validation, step, numbers: numbers() });

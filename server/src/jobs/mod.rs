@@ -4,6 +4,7 @@
 //! that runs `qponder sft` or `qponder grpo`), so that whatever ends the training does not end the worker. The child
 //! dies with its worker: nobody goes on writing checkpoints of a job that another worker took up.
 
+mod answers;
 mod attempt;
 mod child;
 mod inputs;

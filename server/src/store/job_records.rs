@@ -1,7 +1,7 @@
 //! What a job wrote down on its way: numbers and lines.
 
-use qponder_shared::JobId;
-use qponder_shared::job::{LogLevel, LogLine, MetricPart, Metrics};
+use qponder_shared::job::{Completion, Completions, LogLevel, LogLine, MetricPart, Metrics};
+use qponder_shared::{ImageId, JobId};
 use sqlx::Row;
 use sqlx::types::Json;
 
@@ -100,5 +100,48 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// Sampled answers of a step, or of the newest one before it that has some; `None` where no step has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn completions(
+        &self,
+        job: JobId,
+        step: Option<u64>,
+    ) -> Result<Option<Completions>, StoreError> {
+        let (first, last, chosen): (Option<i64>, Option<i64>, Option<i64>) = sqlx::query_as(
+            "select min(step), max(step), max(step) filter (where step <= coalesce($2, step)) \
+             from job_completions where job_id = $1",
+        )
+        .bind(job.0)
+        .bind(step.map(u64::cast_signed))
+        .fetch_one(&self.pool)
+        .await?;
+        let (Some(first), Some(last)) = (first, last) else { return Ok(None) };
+        let chosen = chosen.unwrap_or(first);
+        let rows =
+            sqlx::query("select * from job_completions where job_id = $1 and step = $2 order by place")
+                .bind(job.0)
+                .bind(chosen)
+                .fetch_all(&self.pool)
+                .await?;
+        let read = |row: &sqlx::postgres::PgRow| {
+            Ok::<_, StoreError>(Completion {
+                image: row.try_get::<Option<uuid::Uuid>, _>("image_id")?.map(ImageId),
+                label: row.try_get("label")?,
+                text: row.try_get("text")?,
+                reward: row.try_get("reward")?,
+                advantage: row.try_get("advantage")?,
+                rewards: row.try_get::<Json<_>, _>("rewards")?.0,
+            })
+        };
+        Ok(Some(Completions {
+            step: chosen.unsigned_abs(),
+            first_step: first.unsigned_abs(),
+            last_step: last.unsigned_abs(),
+            items: rows.iter().map(read).collect::<Result<_, _>>()?,
+        }))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use qponder_shared::job::{AttemptOutcome, JobKind, LogLevel, Metrics};
+use qponder_shared::job::{AttemptOutcome, Completion, JobKind, LogLevel, Metrics};
 use qponder_shared::{JobId, WorkerId};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -41,6 +41,7 @@ pub struct Happenings {
     pub begun: Option<(u64, u64)>,
     pub metrics: Vec<Metrics>,
     pub lines: Vec<(LogLevel, String)>,
+    pub completions: Vec<Sampled>,
     /// The newest step that was made.
     pub step: Option<u64>,
     /// The newest checkpoint.
@@ -53,9 +54,21 @@ impl Happenings {
         self.begun.is_none()
             && self.metrics.is_empty()
             && self.lines.is_empty()
+            && self.completions.is_empty()
             && self.step.is_none()
             && self.saved.is_none()
     }
+}
+
+/// An answer that was sampled.
+#[derive(Clone, Debug)]
+pub struct Sampled {
+    pub step: u64,
+    /// Within the step.
+    pub place: i32,
+    /// SHA-256 of the image's file.
+    pub sha256: String,
+    pub answer: Completion,
 }
 
 /// The end of an attempt.
@@ -216,11 +229,12 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         if let Some(from) = to_i64(from) {
-            sqlx::query("delete from job_metrics where job_id = $1 and step > $2")
-                .bind(lease.job.0)
-                .bind(from)
-                .execute(&mut *transaction)
-                .await?;
+            for statement in [
+                "delete from job_metrics where job_id = $1 and step > $2",
+                "delete from job_completions where job_id = $1 and step > $2",
+            ] {
+                sqlx::query(statement).bind(lease.job.0).bind(from).execute(&mut *transaction).await?;
+            }
         }
         if !what.metrics.is_empty() {
             // A step that was validated at its checkpoint, and again by the attempt after it, stands once.
@@ -249,6 +263,9 @@ impl Store {
             .bind(what.lines.iter().map(|line| line.1.replace('\0', "")).collect::<Vec<_>>())
             .execute(&mut *transaction)
             .await?;
+        }
+        if !what.completions.is_empty() {
+            add_completions(&mut transaction, lease, &what.completions).await?;
         }
         announce(&mut transaction, lease.job).await?;
         transaction.commit().await?;
@@ -313,6 +330,36 @@ impl Store {
         transaction.commit().await?;
         Ok(true)
     }
+}
+
+async fn add_completions(
+    connection: &mut PgConnection,
+    lease: &Lease,
+    completions: &[Sampled],
+) -> Result<(), StoreError> {
+    let column =
+        |of: fn(&Completion) -> f64| completions.iter().map(|one| of(&one.answer)).collect::<Vec<_>>();
+    sqlx::query(
+        "insert into job_completions \
+         (job_id, attempt, step, place, image_id, label, text, reward, advantage, rewards) \
+         select $1, $2, step, place, images.id, label, text, reward, advantage, rewards \
+         from unnest($3::int8[], $4::int4[], $5::text[], $6::float8[], $7::text[], $8::float8[], $9::float8[], \
+         $10::jsonb[]) as t(step, place, hash, label, text, reward, advantage, rewards) \
+         left join images on images.sha256 = hash on conflict (job_id, step, place) do nothing",
+    )
+    .bind(lease.job.0)
+    .bind(lease.attempt)
+    .bind(completions.iter().map(|one| one.step.cast_signed()).collect::<Vec<_>>())
+    .bind(completions.iter().map(|one| one.place).collect::<Vec<_>>())
+    .bind(completions.iter().map(|one| one.sha256.as_str()).collect::<Vec<_>>())
+    .bind(completions.iter().map(|one| one.answer.label).collect::<Vec<_>>())
+    .bind(completions.iter().map(|one| one.answer.text.replace('\0', "")).collect::<Vec<_>>())
+    .bind(column(|answer| answer.reward))
+    .bind(column(|answer| answer.advantage))
+    .bind(completions.iter().map(|one| Json(&one.answer.rewards)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Puts back the jobs whose worker was not heard of any more.

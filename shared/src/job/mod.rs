@@ -1,13 +1,15 @@
 //! Jobs: trainings that workers do, and what becomes of them.
 
+mod hints;
 mod recipe;
 
 use std::collections::BTreeMap;
 
+pub use hints::{Line, hints};
 pub use recipe::{Base, JobRecipe};
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, WorkerId};
+use crate::{ImageId, JobId, WorkerId};
 
 /// Longest recipe, in bytes.
 pub const MAX_RECIPE: usize = 64 << 10;
@@ -220,6 +222,33 @@ pub struct MetricsSoFar {
     pub metrics: Vec<Metrics>,
     /// Where they end: later numbers come after it.
     pub place: u64,
+}
+
+/// An answer that reinforcement learning sampled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Completion {
+    /// The image, as long as it is here.
+    pub image: Option<ImageId>,
+    /// What its score should be.
+    pub label: Option<f64>,
+    pub text: String,
+    pub reward: f64,
+    /// By how much the reward is above that of the other answers to the image, as training takes it.
+    pub advantage: f64,
+    /// Each term of the reward, before its weight.
+    pub rewards: BTreeMap<String, f64>,
+}
+
+/// Some of the answers of one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Completions {
+    pub step: u64,
+    /// The first and the last step that have answers.
+    pub first_step: u64,
+    pub last_step: u64,
+    pub items: Vec<Completion>,
 }
 
 /// What the event stream of a job says.

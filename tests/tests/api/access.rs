@@ -85,6 +85,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("GET /api/v1/jobs/{id}/attempts", "train"),
     ("GET /api/v1/jobs/{id}/metrics", "train"),
     ("GET /api/v1/jobs/{id}/log", "train"),
+    ("GET /api/v1/jobs/{id}/completions", "train"),
     ("GET /api/v1/jobs/{id}/events", "train"),
     ("GET /api/v1/workers", "train"),
     ("GET /api/v1/images/{id}/comparison", "assess"),

@@ -174,6 +174,12 @@ fn jobs_that_need_others_wait_for_them() {
     let numbers: Vec<_> = seen.iter().map(|row| row["step"].as_u64()).collect();
     assert_eq!(numbers, [Some(1), Some(2)]);
     assert!(seen[0]["numbers"]["reward"].is_number(), "{}", seen[0]);
+    // Some of what was sampled can be looked at, step by step.
+    let answers = client.get(&format!("/api/v1/jobs/{second}/completions?step=1")).json();
+    assert_eq!((answers["step"].as_u64(), answers["last_step"].as_u64()), (Some(1), Some(2)), "{answers}");
+    let answer = &answers["items"][0];
+    assert!(answer["image"].is_string() && answer["rewards"]["format"].is_number(), "{answer}");
+    assert_eq!(client.get(&format!("/api/v1/jobs/{first}/completions")).status, 404);
     let log = client.get(&format!("/api/v1/jobs/{second}/log")).json();
     let lines = crate::column(&log, "text");
     assert!(lines.iter().any(|line| line.starts_with("2 steps, ")), "{lines:?}");
