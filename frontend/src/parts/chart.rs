@@ -40,7 +40,11 @@ impl Frame {
         if low > high {
             return None;
         }
-        let room = if high > low { 0.05 * (high - low) } else { 0.5 * high.abs().max(1e-9) };
+        let room = match (high > low, high == 0.0) {
+            (true, _) => 0.05 * (high - low),
+            (false, true) => 1.0,
+            (false, false) => 0.5 * high.abs(),
+        };
         let last = line.last().map_or(1, |(step, _)| *step) as f64;
         let first = line.first().map_or(0, |(step, _)| *step) as f64;
         let steps = if last > first { (first, last) } else { (first - 1.0, last + 1.0) };
