@@ -14,3 +14,4 @@ pub mod pictures;
 pub mod proxy;
 pub mod server;
 pub mod site;
+pub mod trainings;

@@ -8,6 +8,7 @@ use qponder_tests::client::{Client, text};
 use qponder_tests::people::{PASSWORD, new_user};
 use qponder_tests::server::{Server, binary, data_dir, root};
 use qponder_tests::site::{add_photographs, open_as, serve, serve_with, too_wide, votes};
+use qponder_tests::trainings::degrade;
 use serde_json::{Value, json};
 
 #[test]
@@ -190,15 +191,7 @@ fn browser_votes_survive_a_dead_server_and_can_be_undone() {
 
 /// Six photographs of the fixtures, degraded by our own command.
 fn degraded_photographs(data_dir: &Path) -> Vec<PathBuf> {
-    let degraded = data_dir.join("degraded");
-    let made = Command::new(binary())
-        .args(["degrade", "--per-image", "3", "--size", "96", "--seed", "4", "--input"])
-        .arg(root().join("tests/fixtures/photographs"))
-        .arg("--out")
-        .arg(&degraded)
-        .output()
-        .expect("it starts");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let degraded = degrade(data_dir, 3, 96);
     let manifest = std::fs::read_to_string(degraded.join("manifest.jsonl")).expect("a manifest");
     let path = |line: &str| {
         let row: Value = serde_json::from_str(line).expect("a row");

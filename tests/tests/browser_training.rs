@@ -1,49 +1,17 @@
 //! Training as an engineer meets it: queued from a form, watched live, interrupted, and going on.
 
-use std::process::Command;
-
 use qponder_tests::axe::Findings;
-use qponder_tests::client::{Client, text};
-use qponder_tests::server::{binary, data_dir, root};
+use qponder_tests::client::text;
+use qponder_tests::server::data_dir;
 use qponder_tests::site::{open_as, serve, too_wide};
-use rustix::process::{Pid, Signal, kill_process};
+use qponder_tests::trainings::{add_dataset, kill_training};
 use serde_json::json;
-
-/// Degraded photographs, imported as a dataset.
-fn add_dataset(client: &Client, folder: &std::path::Path) {
-    let set = folder.join("set");
-    let made = Command::new(binary())
-        .args(["degrade", "--per-image", "6", "--size", "112", "--seed", "4", "--input"])
-        .arg(root().join("tests/fixtures/photographs"))
-        .arg("--out")
-        .arg(&set)
-        .output()
-        .expect("it starts");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let mut tar = tar::Builder::new(Vec::new());
-    tar.append_dir_all(".", &set).expect("an archive");
-    let query = json!({ "content": { "manifest": { "name": "Degraded" } } });
-    let done = client.transferred(&client.import(&query, "set.tar", &tar.into_inner().expect("an archive")));
-    assert_eq!(done["state"], "done", "{done}");
-}
-
-/// The process that trains a job, by the recipe on its command line.
-fn training(id: &str) -> Option<Pid> {
-    let is_its = |pid: &i32| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).into_owned();
-        line.contains("--recipe") && line.contains(id)
-    };
-    let entries = std::fs::read_dir("/proc").expect("processes");
-    let mut pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.find(is_its).and_then(Pid::from_raw)
-}
 
 #[test]
 fn browser_a_training_is_queued_watched_killed_and_ends() {
     let data_dir = data_dir();
     let (server, admin) = serve(data_dir.path());
-    add_dataset(&admin, data_dir.path());
+    let _ = add_dataset(&admin, data_dir.path());
     let browser = open_as("training", &format!("{}/training", server.client.url), "admin");
     let mut findings = Findings::default();
     browser.shows("There is nothing here yet.");
@@ -81,8 +49,7 @@ fn browser_a_training_is_queued_watched_killed_and_ends() {
     browser.picture("running");
     // Whatever ends the training, it goes on from its checkpoint, and the page says so.
     let id = browser.url().rsplit('/').next().expect("an id").to_owned();
-    let pid = training(&id).expect("it trains");
-    kill_process(pid, Signal::KILL).expect("it runs");
+    assert!(kill_training(&id), "it trains");
     browser.shows("may have run out of memory");
     browser.shows("going on after step");
     browser.shows("done · SFT");

@@ -3,6 +3,7 @@
 use qponder_shared::job::{Completion, Completions, LogLevel, LogLine, MetricPart, Metrics};
 use qponder_shared::{ImageId, JobId};
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 
 use super::images::rfc3339;
@@ -32,13 +33,7 @@ impl Store {
         let mut metrics = Vec::with_capacity(rows.len());
         for row in &rows {
             last = row.try_get::<i64, _>("place")?.unsigned_abs();
-            let part: String = row.try_get("part")?;
-            metrics.push(Metrics {
-                part: MetricPart::of_name(&part)
-                    .ok_or(StoreError::Unreadable { what: "job_metrics.part", value: part })?,
-                step: row.try_get::<i64, _>("step")?.unsigned_abs(),
-                numbers: row.try_get::<Json<_>, _>("numbers")?.0,
-            });
+            metrics.push(read_metrics(row)?);
         }
         Ok((metrics, last))
     }
@@ -64,13 +59,7 @@ impl Store {
         let mut metrics = Vec::with_capacity(rows.len());
         for row in &rows {
             last = row.try_get::<i64, _>("last")?.unsigned_abs();
-            let part: String = row.try_get("part")?;
-            metrics.push(Metrics {
-                part: MetricPart::of_name(&part)
-                    .ok_or(StoreError::Unreadable { what: "job_metrics.part", value: part })?,
-                step: row.try_get::<i64, _>("step")?.unsigned_abs(),
-                numbers: row.try_get::<Json<_>, _>("numbers")?.0,
-            });
+            metrics.push(read_metrics(row)?);
         }
         Ok((metrics, last))
     }
@@ -127,7 +116,7 @@ impl Store {
                 .bind(chosen)
                 .fetch_all(&self.pool)
                 .await?;
-        let read = |row: &sqlx::postgres::PgRow| {
+        let read = |row: &PgRow| {
             Ok::<_, StoreError>(Completion {
                 image: row.try_get::<Option<uuid::Uuid>, _>("image_id")?.map(ImageId),
                 label: row.try_get("label")?,
@@ -144,4 +133,14 @@ impl Store {
             items: rows.iter().map(read).collect::<Result<_, _>>()?,
         }))
     }
+}
+
+fn read_metrics(row: &PgRow) -> Result<Metrics, StoreError> {
+    let part: String = row.try_get("part")?;
+    Ok(Metrics {
+        part: MetricPart::of_name(&part)
+            .ok_or(StoreError::Unreadable { what: "job_metrics.part", value: part })?,
+        step: row.try_get::<i64, _>("step")?.unsigned_abs(),
+        numbers: row.try_get::<Json<_>, _>("numbers")?.0,
+    })
 }

@@ -158,26 +158,14 @@ impl Store {
     /// # Errors
     /// When the database fails; then it goes on.
     pub async fn cancel_job(&self, id: JobId, by: &By) -> Result<ChangedJob, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let name: Option<String> = sqlx::query_scalar(
-            "update jobs set is_cancelling = state = 'running', \
+        let statement = "update jobs set is_cancelling = state = 'running', \
              state = case state when 'running' then state else 'cancelled' end, \
              finished_at = case state when 'running' then finished_at else now() end \
-             where id = $1 and state in ('waiting', 'queued', 'running') and not is_cancelling returning name",
-        )
-        .bind(id.0)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        if let Some(name) = &name {
-            note(&mut transaction, by, Change { action: "job.cancel", object: Some(id.0), detail: name })
-                .await?;
-            announce(&mut transaction, id).await?;
-        }
-        let job = find(&mut transaction, id).await?;
-        transaction.commit().await?;
+             where id = $1 and state in ('waiting', 'queued', 'running') and not is_cancelling returning name";
+        let (job, is_changed) = self.change_job(id, statement, "job.cancel", by).await?;
         Ok(match job {
             None => ChangedJob::NoJob,
-            Some(job) if name.is_some() || job.is_cancelling => ChangedJob::Job(Box::new(job)),
+            Some(job) if is_changed || job.is_cancelling => ChangedJob::Job(Box::new(job)),
             Some(job) => ChangedJob::Refused(job.state),
         })
     }
@@ -187,28 +175,37 @@ impl Store {
     /// # Errors
     /// When the database fails; then it stays as it is.
     pub async fn retry_job(&self, id: JobId, by: &By) -> Result<ChangedJob, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let name: Option<String> = sqlx::query_scalar(
-            "update jobs set state = case when exists (select from job_needs join jobs needed on needed.id = needs_id \
+        let statement = "update jobs set state = case when exists \
+             (select from job_needs join jobs needed on needed.id = needs_id \
              where job_id = jobs.id and needed.state <> 'done') then 'waiting' else 'queued' end, \
              failures = 0, run_after = now(), finished_at = null, is_cancelling = false \
-             where id = $1 and state in ('failed', 'cancelled') returning name",
-        )
-        .bind(id.0)
-        .fetch_optional(&mut *transaction)
-        .await?;
+             where id = $1 and state in ('failed', 'cancelled') returning name";
+        let (job, is_changed) = self.change_job(id, statement, "job.retry", by).await?;
+        Ok(match job {
+            None => ChangedJob::NoJob,
+            Some(job) if is_changed => ChangedJob::Job(Box::new(job)),
+            Some(job) => ChangedJob::Refused(job.state),
+        })
+    }
+
+    /// Runs a statement that changes a job or not, and notes it if it did; the job as it is then, and whether it did.
+    async fn change_job(
+        &self,
+        id: JobId,
+        statement: &'static str,
+        action: &'static str,
+        by: &By,
+    ) -> Result<(Option<Job>, bool), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let name: Option<String> =
+            sqlx::query_scalar(statement).bind(id.0).fetch_optional(&mut *transaction).await?;
         if let Some(name) = &name {
-            note(&mut transaction, by, Change { action: "job.retry", object: Some(id.0), detail: name })
-                .await?;
+            note(&mut transaction, by, Change { action, object: Some(id.0), detail: name }).await?;
             announce(&mut transaction, id).await?;
         }
         let job = find(&mut transaction, id).await?;
         transaction.commit().await?;
-        Ok(match job {
-            None => ChangedJob::NoJob,
-            Some(job) if name.is_some() => ChangedJob::Job(Box::new(job)),
-            Some(job) => ChangedJob::Refused(job.state),
-        })
+        Ok((job, name.is_some()))
     }
 
     /// The attempts of a job, in their order.

@@ -7,28 +7,10 @@ use std::time::{Duration, Instant};
 use qponder_tests::client::{Client, text};
 use qponder_tests::database;
 use qponder_tests::server::{Server, binary, data_dir, root};
+use qponder_tests::trainings::{add_dataset, kill_training, training};
 use serde_json::{Value, json};
 
 use crate::{eventually, problem};
-
-/// Degraded photographs, uploaded as a dataset; its id.
-fn add_dataset(client: &Client, folder: &Path) -> String {
-    let set = folder.join("set");
-    let made = Command::new(binary())
-        .args(["degrade", "--per-image", "6", "--size", "112", "--seed", "4", "--input"])
-        .arg(root().join("tests/fixtures/photographs"))
-        .arg("--out")
-        .arg(&set)
-        .output()
-        .expect("it starts");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let mut tar = tar::Builder::new(Vec::new());
-    tar.append_dir_all(".", &set).expect("an archive");
-    let query = json!({ "content": { "manifest": { "name": "Degraded" } } });
-    let done = client.transferred(&client.import(&query, "set.tar", &tar.into_inner().expect("an archive")));
-    assert_eq!(done["state"], "done", "{done}");
-    text(&done["report"]["dataset"])
-}
 
 /// A recipe of so many steps on a dataset.
 fn recipe(base: &str, dataset: &str, steps: usize, batch: usize) -> String {
@@ -62,23 +44,6 @@ fn wait_for_step(client: &Client, id: &str, step: u64) {
 #[track_caller]
 fn wait_for_state(client: &Client, id: &str, state: &str) -> Value {
     eventually(|| Some(job(client, id)).filter(|job| job["state"] == state))
-}
-
-/// The process that trains a job, by the recipe on its command line.
-fn training(id: &str) -> Option<rustix::process::Pid> {
-    let is_its = |pid: &i32| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).into_owned();
-        line.contains("--recipe") && line.contains(id)
-    };
-    let entries = std::fs::read_dir("/proc").expect("processes");
-    let mut pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.find(is_its).and_then(rustix::process::Pid::from_raw)
-}
-
-fn kill_training(id: &str) {
-    let pid = eventually(|| training(id));
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
 }
 
 /// Steps of a job's numbers, as they stand.
@@ -120,7 +85,7 @@ fn a_job_that_is_killed_again_and_again_ends_as_one_that_is_not() {
     );
     // The process that trains.
     wait_for_step(&server.client, &id, 3);
-    kill_training(&id);
+    eventually(|| kill_training(&id).then_some(()));
     let failed = wait_for_state(&server.client, &id, "queued");
     assert!(text(&failed["error"]).contains("killed"), "{failed}");
     assert!(failed["run_after"].is_string(), "{failed}");
@@ -272,7 +237,7 @@ fn a_job_that_fails_at_the_same_step_is_given_up() {
         database::run(data.path(), &format!("update jobs set run_after = now() where id = '{id}'"))
             .expect("an update");
         eventually(|| (job(client, &id)["attempt"] == attempt).then_some(()));
-        kill_training(&id);
+        eventually(|| kill_training(&id).then_some(()));
         eventually(|| (job(client, &id)["state"] != "running").then_some(()));
     }
     let failed = job(client, &id);
