@@ -228,7 +228,7 @@ fn Log(followed: Followed) -> impl IntoView {
                 </select>
                 <span class="muted">{move || plural(followed.log.with(Vec::len), "line")}</span>
             </div>
-            <ol class="log" tabindex="0" aria-label="Log">
+            <ol class="job-log" tabindex="0" aria-label="Log">
                 <For each=shown key=|line| line.place let:line>
                     <li class=format!("is-{}", line.level.name())>
                         <time class="muted">{format::time(&line.at)}</time>" "{line.text}
