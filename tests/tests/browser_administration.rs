@@ -41,11 +41,14 @@ fn browser_an_administrator_sees_what_is_there_and_what_was_done() {
     browser.choose("edit-kind", "gold");
     browser.choose("edit-expected", "good");
     browser.click("Save");
+    // The word stands in the form as well, so the page alone does not tell when it is saved.
+    browser.wait_until("one item is gold, with its answer", || {
+        let items = admin.get(&format!("/api/v1/studies/{study}/items")).json();
+        let items = items["items"].as_array().expect("items").clone();
+        let gold: Vec<_> = items.iter().filter(|item| item["kind"] == "gold").collect();
+        gold.len() == 1 && gold[0]["expected"] == json!(4.0)
+    });
     browser.shows("gold");
-    let items = admin.get(&format!("/api/v1/studies/{study}/items")).json();
-    let gold: Vec<_> =
-        items["items"].as_array().expect("items").iter().filter(|item| item["kind"] == "gold").collect();
-    assert_eq!((gold.len(), &gold[0]["expected"]), (1, &json!(4.0)), "{items}");
 
     // Its history: a link from the study, under filters that stand in the address.
     browser.click("History");
