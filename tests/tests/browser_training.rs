@@ -61,8 +61,10 @@ fn browser_a_training_is_queued_watched_killed_and_ends() {
     // The log is searched, and the charts can be looked at in other ways.
     browser.fill("log-words", "checkpoint");
     browser.wait_until("only those lines are shown", || {
-        let lines = browser
-            .script("return [...document.querySelectorAll('.job-log li')].map((one) => one.textContent)", &[]);
+        let lines = browser.script(
+            "return [...document.querySelectorAll('.job-log li')].map((one) => one.textContent)",
+            &[],
+        );
         let lines = lines.as_array().cloned().unwrap_or_default();
         !lines.is_empty() && lines.iter().all(|line| text(line).contains("checkpoint"))
     });
