@@ -14,9 +14,9 @@ use super::answers::Answers;
 use super::child::{Child, Word, describe};
 use super::inputs::{Places, Unready};
 use super::worker::stopped;
-use crate::store::Store;
 use crate::store::leases::{End, Happenings, Lease, Renewed};
 use crate::store::objects::Objects;
+use crate::store::{Store, StoreError};
 
 /// How often what happened is written down.
 const RECORDED_EVERY: Duration = Duration::from_millis(500);
@@ -26,6 +26,9 @@ const RENEWED_EVERY: Duration = Duration::from_secs(2);
 pub const LEASE: Duration = Duration::from_secs(15);
 /// After how long without a renewal the child is killed: before anybody else can claim the job.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
+/// How long the database may take to answer. A network that swallows everything gives no error of itself, and the
+/// child must be killed in time all the same.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// How long a child may take to write a checkpoint and end.
 const GRACE: Duration = Duration::from_secs(60);
 /// Most lines that are kept while the database is away.
@@ -128,6 +131,12 @@ async fn follow(
     }
 }
 
+/// An answer of the database, or that it did not come in time.
+async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = StoreError::Database(sqlx::Error::PoolTimedOut);
+    tokio::time::timeout(ANSWERED_WITHIN, answer).await.unwrap_or(Err(late))
+}
+
 /// Who holds the lease, and what is still to be written down.
 struct Holder<'a> {
     around: &'a Around,
@@ -155,7 +164,7 @@ impl Holder<'_> {
 
     /// Renews the lease; what is wanted now.
     async fn renew(&mut self) -> Wish {
-        match self.around.store.renew(&self.lease, self.around.worker, LEASE).await {
+        match in_time(self.around.store.renew(&self.lease, self.around.worker, LEASE)).await {
             Ok(renewed) => {
                 self.renewed = Instant::now();
                 match renewed {
@@ -244,7 +253,7 @@ impl Holder<'_> {
         if self.what.is_empty() {
             return true;
         }
-        match self.around.store.record(&self.lease, &self.what).await {
+        match in_time(self.around.store.record(&self.lease, &self.what)).await {
             Ok(held) => {
                 self.what = Happenings::default();
                 held
