@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use qponder_shared::WorkerId;
-use qponder_shared::job::{LogLevel, MetricPart, Metrics};
+use qponder_shared::job::LogLevel;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::answers::Answers;
 use super::child::{Child, Word, describe};
 use super::inputs::{Places, Unready};
+use super::numbers;
 use super::worker::stopped;
 use crate::store::leases::{End, Happenings, Lease, Renewed};
 use crate::store::objects::Objects;
@@ -54,9 +55,10 @@ enum Wish {
     Abandon,
 }
 
-/// Works on a job until it ends, is cancelled, is lost, or `stop` says that the worker stops.
-pub async fn run(around: &Around, lease: Lease, mut stop: watch::Receiver<bool>) {
-    let (what, renewed) = (Happenings::default(), Instant::now());
+/// Works on a job until it ends, is cancelled, is lost, or `stop` says that the worker stops. `renewed` is when the
+/// lease was asked for: it runs from then on at the earliest.
+pub async fn run(around: &Around, lease: Lease, renewed: Instant, mut stop: watch::Receiver<bool>) {
+    let what = Happenings::default();
     let answers = Answers::new(&around.places.output(lease.job));
     let mut holder = Holder { around, lease: lease.clone(), what, renewed, last_error: None, answers };
     let prepared = tokio::select! {
@@ -72,6 +74,9 @@ pub async fn run(around: &Around, lease: Lease, mut stop: watch::Receiver<bool>)
         Err(Unready::Missing(error)) => return holder.end(&End::Hopeless(error)).await,
         Err(Unready::Failed(error)) => return holder.end(&End::Failed(error)).await,
     };
+    if holder.is_overdue() {
+        return holder.end(&End::Released).await;
+    }
     let mut child = match Child::start(holder.lease.kind, &recipe, &around.device) {
         Ok(child) => child,
         Err(error) => {
@@ -118,7 +123,7 @@ async fn follow(
             _ = renewing.tick() => holder.renew().await,
             () = stopped(stop), if wish == Wish::GoOn => Wish::Release,
         };
-        if wanted == Wish::Abandon {
+        if wanted == Wish::Abandon || holder.is_overdue() {
             // What was trained since the last checkpoint is trained again.
             child.kill();
             wish = Wish::Abandon;
@@ -164,9 +169,11 @@ impl Holder<'_> {
 
     /// Renews the lease; what is wanted now.
     async fn renew(&mut self) -> Wish {
+        // Before the question: the answer may have been long on its way.
+        let asked = Instant::now();
         match in_time(self.around.store.renew(&self.lease, self.around.worker, LEASE)).await {
             Ok(renewed) => {
-                self.renewed = Instant::now();
+                self.renewed = asked;
                 match renewed {
                     Renewed::Held => Wish::GoOn,
                     Renewed::Cancelling => Wish::Cancel,
@@ -175,9 +182,14 @@ impl Holder<'_> {
             }
             Err(error) => {
                 tracing::warn!(%error, job = %self.lease.job, "a lease could not be renewed");
-                if self.renewed.elapsed() > GIVEN_UP_AFTER { Wish::Abandon } else { Wish::GoOn }
+                if self.is_overdue() { Wish::Abandon } else { Wish::GoOn }
             }
         }
+    }
+
+    /// Whether somebody else may soon claim the job.
+    fn is_overdue(&self) -> bool {
+        self.renewed.elapsed() > GIVEN_UP_AFTER
     }
 
     /// Takes in a line of the child's output.
@@ -203,14 +215,15 @@ impl Holder<'_> {
     fn note(&mut self, event: serde_json::Map<String, Value>) {
         let number = |name: &str| event.get(name).and_then(Value::as_u64);
         let step = number("step").unwrap_or_default();
-        let numbers = || {
-            let numbers = event.iter().filter(|(name, _)| *name != "step");
-            numbers.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect()
-        };
+        self.what.metrics.extend(numbers::of(&event));
         match event.get("event").and_then(Value::as_str) {
             Some("started") => {
                 self.what.begun = number("steps").map(|steps| (steps, step));
-                self.answers.begin(step);
+                let known = self.lease.step.min(step);
+                self.answers.begin(known);
+                if step > 0 {
+                    self.catch_up(known, step);
+                }
                 let of = |name: &str| number(name).unwrap_or_default();
                 let from = if step > 0 { format!(", going on after step {step}") } else { String::new() };
                 let line = format!(
@@ -225,16 +238,12 @@ impl Holder<'_> {
             }
             Some("step" | "policy") => {
                 self.what.step = Some(step);
-                self.what.metrics.push(Metrics { part: MetricPart::Train, step, numbers: numbers() });
                 match self.answers.read() {
                     Ok(read) => self.what.completions.extend(read),
                     Err(error) => {
                         tracing::warn!(%error, job = %self.lease.job, "sampled answers could not be read")
                     }
                 }
-            }
-            Some("validated") => {
-                self.what.metrics.push(Metrics { part: MetricPart::Validation, step, numbers: numbers() });
             }
             Some("saved") => {
                 self.what.saved = Some(step);
@@ -245,6 +254,14 @@ impl Holder<'_> {
                 self.line(LogLevel::Warning, format!("{error}; going on from the checkpoint before it"));
             }
             _ => {}
+        }
+    }
+
+    /// Takes in the numbers of steps `known` to `step` that attempts before this one could not write down.
+    fn catch_up(&mut self, known: u64, step: u64) {
+        match numbers::kept(&self.around.places.output(self.lease.job), known, step) {
+            Ok(kept) => self.what.metrics.extend(kept),
+            Err(error) => tracing::warn!(%error, job = %self.lease.job, "earlier numbers could not be read"),
         }
     }
 

@@ -9,6 +9,7 @@ mod attempt;
 mod child;
 mod inputs;
 mod news;
+mod numbers;
 mod worker;
 
 pub use inputs::Places;

@@ -1,7 +1,7 @@
 //! A worker: claims one job after the other.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use qponder_shared::WorkerId;
 use tokio::sync::watch;
@@ -56,6 +56,7 @@ async fn work(settings: WorkerSettings, mut stop: watch::Receiver<bool>) {
     let mut changes = news.listen();
     let mut is_known = false;
     while !*stop.borrow() {
+        let asked = Instant::now();
         let claimed = async {
             if !is_known {
                 around.store.add_worker(around.worker, &name, &around.device).await?;
@@ -66,7 +67,7 @@ async fn work(settings: WorkerSettings, mut stop: watch::Receiver<bool>) {
         match claimed.await {
             Ok(Some(lease)) => {
                 tracing::info!(job = %lease.job, attempt = lease.attempt, kind = lease.kind.name(), "a job begins");
-                attempt::run(&around, lease, stop.clone()).await;
+                attempt::run(&around, lease, asked, stop.clone()).await;
                 continue;
             }
             Ok(None) => {}

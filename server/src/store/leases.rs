@@ -22,6 +22,8 @@ pub struct Lease {
     pub attempt: i32,
     pub kind: JobKind,
     pub recipe: String,
+    /// Steps whose numbers stand.
+    pub step: u64,
 }
 
 /// What became of a lease that was to be renewed.
@@ -135,7 +137,7 @@ impl Store {
              order by priority desc, id limit 1 for update skip locked) \
              update jobs set state = 'running', attempt = attempt + 1, worker_id = $1, error = null, \
              lease_until = now() + make_interval(secs => $2), started_at = coalesce(started_at, now()) \
-             from next where jobs.id = next.id returning jobs.id, attempt, kind, recipe, safe_step",
+             from next where jobs.id = next.id returning jobs.id, attempt, kind, recipe, step, safe_step",
         )
         .bind(worker.0)
         .bind(lease.as_secs_f64())
@@ -151,6 +153,7 @@ impl Store {
             attempt: row.try_get("attempt")?,
             kind: JobKind::of_name(&kind).ok_or(StoreError::Unreadable { what: "jobs.kind", value: kind })?,
             recipe: row.try_get("recipe")?,
+            step: row.try_get::<i64, _>("step")?.unsigned_abs(),
         };
         let safe: i64 = row.try_get("safe_step")?;
         sqlx::query(

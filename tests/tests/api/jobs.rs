@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use qponder_tests::cable::Cable;
 use qponder_tests::client::{Client, text};
 use qponder_tests::database;
 use qponder_tests::server::{Server, binary, data_dir, root};
@@ -254,9 +255,13 @@ struct Worker(Child);
 
 impl Worker {
     fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    fn start_with(data: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(binary());
         command.args(["worker", "--name", "beside", "--data-dir"]).arg(data).env("RUST_LOG", "warn");
-        command.env("QPONDER_MODEL", root().join("models/nano")).stdin(Stdio::null());
+        command.env("QPONDER_MODEL", root().join("models/nano")).stdin(Stdio::null()).args(arguments);
         Self(command.spawn().expect("it starts"))
     }
 
@@ -295,6 +300,49 @@ fn a_worker_that_stops_gives_its_job_back() {
     assert_eq!(outcomes(&server.client, &id), ["released", "done"]);
     assert_eq!(attempts[1]["first_step"].as_u64(), Some(step), "nothing is trained twice: {attempts}");
     assert!(trained(data.path(), &id) == uninterrupted(data.path(), &id), "the weights differ");
+}
+
+#[test]
+fn a_worker_behind_a_cut_network_lets_go_before_another_takes_over() {
+    let data = data_dir();
+    let server = Server::start_with(data.path(), &["--no-worker"]);
+    let dataset = add_dataset(&server.client, data.path());
+    let cable = Cable::lay(data.path());
+    let _far = Worker::start_with(data.path(), &["--database-url", &cable.url]);
+    let body =
+        json!({ "kind": "sft", "name": "Cut off", "recipe": recipe("model:nano-rl", &dataset, 40, 64) });
+    let id = queue(&server.client, &body);
+    wait_for_step(&server.client, &id, 3);
+    let child = training(&id).expect("it trains");
+    cable.cut();
+    let near = Worker::start(data.path());
+    // The worker gets no error, only silence. It ends its training while the job is still its own.
+    let cut = Instant::now();
+    while training(&id) == Some(child) {
+        assert!(cut.elapsed() < Duration::from_secs(20), "it trains on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(job(&server.client, &id)["attempt"], 1, "two trained one job at a time");
+    // The other worker begins where the last checkpoint is, and what the first one still had to say comes late.
+    eventually(|| (job(&server.client, &id)["attempt"] == 2).then_some(()));
+    wait_for_step(&server.client, &id, 6);
+    cable.mend();
+    wait_for_state(&server.client, &id, "done");
+    assert_eq!(outcomes(&server.client, &id), ["lost", "done"]);
+    assert_eq!(steps(&server.client, &id), (1..=40).collect::<Vec<_>>());
+    let attempts = server.client.get(&format!("/api/v1/jobs/{id}/attempts")).json();
+    let late = format!(
+        "select count(*) from job_metrics where job_id = '{id}' and attempt = 1 and step > {}",
+        attempts[1]["first_step"]
+    );
+    assert_eq!(database::query(data.path(), &late), 0, "{attempts}");
+    assert!(trained(data.path(), &id) == uninterrupted(data.path(), &id), "the weights differ");
+    // And the first worker works again.
+    near.stop();
+    let body =
+        json!({ "kind": "sft", "name": "After it", "recipe": recipe("model:nano-rl", &dataset, 2, 4) });
+    let next = queue(&server.client, &body);
+    wait_for_state(&server.client, &next, "done");
 }
 
 #[test]
