@@ -74,6 +74,12 @@ fn browser_a_training_is_queued_watched_killed_and_ends() {
     // The next one starts from what this one trained.
     browser.click("All trainings");
     browser.shows("done · SFT");
+    // Its recipe can be taken up again.
+    browser.choose("job-earlier", &id);
+    assert_eq!(browser.value("#job-recipe"), recipe);
+    assert_eq!(browser.value("#job-name"), "Cold start");
+    browser.click("Begin again from the choices above");
+    assert_ne!(browser.value("#job-recipe"), recipe);
     browser.fill("job-name", "Reinforced");
     browser.choose("job-kind", "grpo");
     browser.choose("job-base", &format!("job:{id}"));

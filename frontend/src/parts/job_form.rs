@@ -41,6 +41,12 @@ pub fn JobForm(
     let (base, dataset) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
     // What is typed into the recipe; nothing while it follows the choices above.
     let typed = RwSignal::new(None::<String>);
+    // The job whose recipe was taken up.
+    let earlier = RwSignal::new(String::new());
+    let begin_again = move || {
+        let _ = typed.try_set(None);
+        let _ = earlier.try_set(String::new());
+    };
     let (error, is_busy) = (RwSignal::new(None), RwSignal::new(false));
     let datasets = RwSignal::new(None::<Vec<(String, String)>>);
     spawn_local(async move {
@@ -90,7 +96,7 @@ pub fn JobForm(
             match outcome {
                 Ok(job) => {
                     let _ = name.try_set(String::new());
-                    let _ = typed.try_set(None);
+                    begin_again();
                     done.run(job);
                 }
                 Err(failure) => drop(error.try_set(Some(sentence(&failure)))),
@@ -105,13 +111,29 @@ pub fn JobForm(
             kind.set(chosen);
         }
     };
+    let take_up = move |event: web_sys::Event| {
+        let id = event_target::<HtmlSelectElement>(&event).value();
+        let job = jobs.with_untracked(|jobs| jobs.iter().find(|job| job.id.to_string() == id).cloned());
+        if let Some(job) = &job {
+            kind.set(job.kind);
+            if name.with_untracked(String::is_empty) {
+                name.set(job.name.clone());
+            }
+        }
+        typed.set(job.map(|job| job.recipe));
+        earlier.set(id);
+    };
+    let recipes = move || {
+        let jobs = jobs.get().into_iter().map(|job| (job.id.to_string(), format!("that of “{}”", job.name)));
+        jobs.map(|(value, label)| choice(value, label, earlier)).collect_view()
+    };
     let bases = move || {
         let models = models().into_iter().filter(|model| model.role == ModelRole::Model);
         let models = models.map(|model| (format!("model:{}", model.name), model.name));
         let jobs =
             jobs.get().into_iter().filter(|job| !matches!(job.state, JobState::Failed | JobState::Cancelled));
         let jobs = jobs.map(|job| (format!("job:{}", job.id), format!("what “{}” trains", job.name)));
-        models.chain(jobs).map(|(value, label)| view! { <option value=value>{label}</option> }).collect_view()
+        models.chain(jobs).map(|(value, label)| choice(value, label, base)).collect_view()
     };
     view! {
         <section>
@@ -134,7 +156,7 @@ pub fn JobForm(
                     </div>
                     <div class="field">
                         <label for="job-base">"Starts from"</label>
-                        <select id="job-base" on:change=choose(base) prop:value=move || base.get()>{bases}</select>
+                        <select id="job-base" on:change=choose(base)>{bases}</select>
                     </div>
                     <div class="field">
                         <label for="job-dataset">"Learns from"</label>
@@ -143,6 +165,13 @@ pub fn JobForm(
                                 .map(|(id, label)| view! { <option value=id>{label}</option> }).collect_view()}
                         </select>
                     </div>
+                </div>
+                <div class="field">
+                    <label for="job-earlier">"Begin with the recipe"</label>
+                    <select id="job-earlier" on:change=take_up>
+                        {choice(String::new(), "of the choices above".to_owned(), earlier)}
+                        {recipes}
+                    </select>
                 </div>
                 <div class="field is-whole">
                     <label for="job-recipe">"Recipe"</label>
@@ -156,7 +185,7 @@ pub fn JobForm(
                         })}
                     </p>
                     <Show when=move || typed.with(Option::is_some)>
-                        <button class="button" type="button" on:click=move |_| typed.set(None)>
+                        <button class="button" type="button" on:click=move |_| begin_again()>
                             "Begin again from the choices above"
                         </button>
                     </Show>
@@ -168,4 +197,10 @@ pub fn JobForm(
             </form>
         </section>
     }
+}
+
+/// An option of a list that may grow at its beginning while it is open: each option knows whether it is chosen.
+fn choice(value: String, label: String, chosen: RwSignal<String>) -> impl IntoView {
+    let own = value.clone();
+    view! { <option value=value prop:selected=move || chosen.with(|chosen| *chosen == own)>{label}</option> }
 }
