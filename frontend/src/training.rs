@@ -50,6 +50,11 @@ pub async fn retry(id: JobId) -> Result<Job, Failure> {
     read(send(Request::post, &format!("{JOBS}/{id}/retry"), NOTHING).await?).await
 }
 
+/// Where the numbers of a job are, as finely as the server gives them.
+pub fn numbers_url(id: JobId) -> String {
+    format!("{JOBS}/{id}/metrics?points=5000")
+}
+
 /// The attempts at a job.
 pub async fn attempts(id: JobId) -> Result<Vec<Attempt>, Failure> {
     get(&format!("{JOBS}/{id}/attempts")).await

@@ -58,6 +58,12 @@ fn browser_a_training_is_queued_watched_killed_and_ends() {
     browser.shows("1: ");
     browser.picture("done");
     findings.look(&browser, "a training that is done");
+    // The numbers can be taken along.
+    let saved = browser.script("return document.querySelector('.chart-tools a[download]').href", &[]);
+    let path = text(&saved).replace(&server.client.url, "");
+    let numbers = admin.get(&path).json();
+    let rows = numbers["metrics"].as_array().expect("numbers");
+    assert_eq!(rows.iter().filter(|row| row["part"] == "train").count(), 30);
     // The log is searched, and the charts can be looked at in other ways.
     browser.fill("log-words", "checkpoint");
     browser.wait_until("only those lines are shown", || {

@@ -181,6 +181,11 @@ fn Charts(followed: Followed) -> impl IntoView {
                         {move || if is_all.get() { "Show the main ones".to_owned() } else { format!("Show {} more", hidden()) }}
                     </button>
                 </Show>
+                <Show when=move || !names.with(Vec::is_empty)>
+                    <a class="button" href=training::numbers_url(followed.id) download=format!("{}.json", followed.id)>
+                        "Save as JSON"
+                    </a>
+                </Show>
                 <span class="muted">{move || followed.is_live.get().then_some("live")}</span>
             </div>
             <Show when=move || names.with(Vec::is_empty)>
