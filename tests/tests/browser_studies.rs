@@ -201,6 +201,39 @@ fn degraded_photographs(data_dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Votes of somebody on everything that they are given.
+#[test]
+fn browser_progress_counts_a_vote_that_crosses_the_next_tasks() {
+    let data_dir = data_dir();
+    let (server, admin) = serve(data_dir.path());
+    let photographs = add_photographs(&admin);
+    let made = admin.post("/api/v1/studies", &json!({ "name": "Four", "task": "acr", "overlap": 1 }));
+    let study = text(&made.json()["id"]);
+    let items = format!("/api/v1/studies/{study}/items");
+    assert_eq!(admin.post(&items, &json!({ "images": photographs })).status, 200);
+    let page = format!("{}/studies/{study}/annotate", server.client.url);
+    let browser = open_as("progress", &page, "admin");
+    browser.shows("0 of 4");
+    // The server answers about tasks before it hears of the vote, and that answer comes after the vote's.
+    let slow = "const direct = window.fetch; window.answered = 0; \
+                const pause = (ms) => new Promise((done) => setTimeout(done, ms)); \
+                window.fetch = async (request, ...rest) => { const url = request.url ?? String(request); \
+                if (url.endsWith('/votes')) await pause(400); \
+                const answer = await direct(request, ...rest); \
+                if (url.includes('/tasks')) { await pause(1500); setTimeout(() => window.answered += 1, 200); } \
+                return answer; }";
+    let _ = browser.script(slow, &[]);
+    for (key, shown) in [("3", "1 of 4"), ("4", "2 of 4")] {
+        browser.press(key);
+        browser.press("\u{e007}");
+        browser.shows(shown);
+    }
+    browser.wait_until("the votes have arrived", || votes(&admin, &study) == 2);
+    let answered = || browser.script("return window.answered", &[]).as_u64() >= Some(1);
+    browser.wait_until("the tasks have come", answered);
+    browser.shows("All votes are saved");
+    assert!(browser.text().contains("2 of 4"), "{}", browser.text());
+}
+
 fn rate_all(client: &Client, study: &str, mut rate: impl FnMut(&str) -> f64) {
     loop {
         let given = client.get(&format!("/api/v1/studies/{study}/tasks?limit=1")).json();

@@ -98,8 +98,8 @@ pub struct Annotating {
     /// Whether another tab voted on what is in view.
     pub is_rated_elsewhere: RwSignal<bool>,
     waiting: StoredValue<VecDeque<Task>>,
-    /// What was voted on since the study was opened, and the versions of corrections that were sent: a
-    /// list of tasks that was asked for earlier may still hold them.
+    /// What was voted on, and the versions of corrections that were sent: a list of tasks that was asked for earlier
+    /// may still hold them.
     voted: StoredValue<BTreeSet<(ItemId, u8)>>,
     corrected: StoredValue<BTreeMap<ItemId, u32>>,
     past: StoredValue<Vec<Visit>>,
@@ -109,6 +109,8 @@ pub struct Annotating {
     changes: StoredValue<u32>,
     /// Drafts of what is in view that got no answer: one of them may be what the server has.
     unanswered: StoredValue<Vec<serde_json::Value>>,
+    /// Votes that have arrived since the page was loaded.
+    arrived: StoredValue<u64>,
     is_keeping: StoredValue<bool>,
     is_sending: StoredValue<bool>,
     is_correcting: StoredValue<bool>,
@@ -142,6 +144,7 @@ impl Annotating {
             revision: StoredValue::new(0),
             changes: StoredValue::new(0),
             unanswered: StoredValue::new(Vec::new()),
+            arrived: StoredValue::new(0),
             is_keeping: StoredValue::new(false),
             is_sending: StoredValue::new(false),
             is_correcting: StoredValue::new(false),
@@ -160,6 +163,7 @@ impl Annotating {
         self.corrected.set_value(BTreeMap::new());
         self.past.set_value(Vec::new());
         self.future.set_value(Vec::new());
+        self.progress.set(Progress::default());
         self.began_at.set_value(clock::now());
         self.tell_ways();
         spawn_local(async move {
@@ -170,6 +174,9 @@ impl Annotating {
             self.send_tray(app, id).await;
             // For going back beyond the page's beginning.
             if let Ok(page) = studies::given(id).await {
+                self.voted.update_value(|voted| {
+                    voted.extend(page.items.iter().map(|given| (given.task.item, given.task.repeat)));
+                });
                 let past = page.items.into_iter().rev().map(|given| {
                     let flag = given.flag.unwrap_or_default();
                     Visit { sheet: Sheet { flag, ..Sheet::of_rating(&given.rating) }, task: given.task }
@@ -224,15 +231,15 @@ impl Annotating {
             flag,
         };
         drafts::forget(&task);
-        self.voted.update_value(|voted| {
-            voted.insert((task.item, task.repeat));
-        });
+        let is_first = self.voted.try_update_value(|voted| voted.insert((task.item, task.repeat)));
         tray::put(task.study, &vote);
         self.unsent.update(|unsent| *unsent += 1);
         // Whatever the clock says: a draft that was on its way must not come after the vote.
         self.changes.update_value(|changes| *changes += 1);
         self.past.update_value(|past| past.push(Visit { task: task.clone(), sheet }));
-        self.progress.update(|progress| progress.done = (progress.done + 1).min(progress.total));
+        if is_first == Some(true) {
+            self.progress.update(|progress| progress.done = (progress.done + 1).min(progress.total));
+        }
         let must_arrive = !is_skipped && (task.is_training || task.task == StudyTask::Reasoning);
         // Until the next one is in view, the same keys mean nothing: a second Enter is no second vote.
         self.step.set(Step::Sending);
@@ -353,7 +360,10 @@ impl Annotating {
 
     fn turn(self, from: StoredValue<Vec<Visit>>, to: StoredValue<Vec<Visit>>) {
         let can_leave = matches!(self.step.get_untracked(), Step::Rate | Step::Done | Step::Correct(_));
-        let Some(visit) = from.try_update_value(Vec::pop).flatten().filter(|_| can_leave) else { return };
+        if !can_leave {
+            return;
+        }
+        let Some(visit) = from.try_update_value(Vec::pop).flatten() else { return };
         if let Some(task) = self.task.get_untracked().filter(|_| self.step.get_untracked() != Step::Done) {
             let here = Visit { task, sheet: self.sheet.get_untracked() };
             to.update_value(|to| to.push(here));
@@ -404,8 +414,11 @@ impl Annotating {
 
     /// Fetches tasks, leaving out those that are in view or whose votes are on their way.
     async fn fetch(self, study: StudyId) -> Result<(), Failure> {
+        let (before, arrived) = (tray::waiting(study), self.arrived.get_value());
         let tasks = studies::tasks(study, AHEAD + 2).await?;
         let sent = tray::waiting(study);
+        // Whether a vote that was under way meanwhile is counted there, nobody knows; here it is.
+        let is_settled = before.is_empty() && sent.is_empty() && self.arrived.get_value() == arrived;
         let here = self.task.get_untracked();
         let is_known = |task: &Task| {
             let same = |item, repeat| (item, repeat) == (task.item, task.repeat);
@@ -424,9 +437,10 @@ impl Annotating {
             preload(&api::rendering_url(image.id));
         }
         self.waiting.set_value(fresh);
-        let unsent = sent.len() as u64;
-        let done = (tasks.progress.done + unsent).min(tasks.progress.total);
-        self.progress.set(Progress { done, ..tasks.progress });
+        self.progress.update(|progress| {
+            let done = if is_settled || progress.total == 0 { tasks.progress.done } else { progress.done };
+            *progress = Progress { done: done.min(tasks.progress.total), ..tasks.progress };
+        });
         Ok(())
     }
 

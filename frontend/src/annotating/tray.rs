@@ -54,6 +54,7 @@ impl Annotating {
                 }
             }
             take(study, &vote.key);
+            self.arrived.update_value(|arrived| *arrived += 1);
             self.unsent.set(waiting(study).len());
         }
         self.unsent.set(0);

@@ -1,5 +1,6 @@
 //! The numbers of a training: those that it tells, and those that it told nobody who could write them down.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
@@ -27,18 +28,16 @@ pub fn kept(out: &Path, first: u64, last: u64) -> io::Result<Vec<Metrics>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         file => BufReader::new(file?),
     };
-    let mut kept: Vec<Metrics> = Vec::new();
+    let mut kept = BTreeMap::new();
     for line in file.split(b'\n') {
         // A line that was cut off belongs to no step that a checkpoint holds.
         let Ok(event) = serde_json::from_slice(&line?) else { continue };
-        let Some(numbers) = of(&event).filter(|numbers| (first..=last).contains(&numbers.step)) else {
-            continue;
-        };
-        // One step may be validated twice: at its checkpoint, and by the attempt after it.
-        kept.retain(|earlier| (earlier.part, earlier.step) != (numbers.part, numbers.step));
-        kept.push(numbers);
+        if let Some(numbers) = of(&event).filter(|numbers| (first..=last).contains(&numbers.step)) {
+            // One step may be validated twice: at its checkpoint, and by the attempt after it.
+            kept.insert((numbers.part, numbers.step), numbers);
+        }
     }
-    Ok(kept)
+    Ok(kept.into_values().collect())
 }
 
 #[cfg(test)]
