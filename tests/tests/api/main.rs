@@ -9,6 +9,7 @@ mod chat;
 mod command_line;
 mod compare;
 mod contract;
+mod counts;
 mod exporting;
 mod hostile_accounts;
 mod images;
