@@ -116,6 +116,13 @@ impl Assessor {
         Ok(Self { model, processor, info })
     }
 
+    /// The same model under another name than its directory's.
+    #[must_use]
+    pub fn named(mut self, name: String) -> Self {
+        self.info.name = name;
+        self
+    }
+
     /// What the model is.
     #[must_use]
     pub fn info(&self) -> &ModelInfo {

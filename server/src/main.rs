@@ -10,6 +10,7 @@ mod jobs;
 mod logging;
 mod metrics;
 mod postgres;
+mod registry;
 mod store;
 mod transfers;
 mod uptime;

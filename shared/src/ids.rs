@@ -104,10 +104,18 @@ id! {
     TransferId
 }
 id! {
-    /// A training that a worker does.
+    /// Work that a worker does, such as a training.
     JobId
 }
 id! {
     /// A process that does jobs.
     WorkerId
+}
+id! {
+    /// A file that a job made.
+    ArtifactId
+}
+id! {
+    /// A model that has a name.
+    ModelId
 }

@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod operation;
 pub mod prompt;
 pub mod recipe;
+pub mod registry;
 pub mod score;
 pub mod stats;
 pub mod study;
@@ -32,7 +33,7 @@ pub use account::{Role, Scope};
 pub use attribute::Attribute;
 pub use distortion::{Distortion, DistortionGroup, DistortionKind, Severity};
 pub use ids::{
-    AnnotationId, AssessmentId, AuditId, DatasetId, ImageId, InviteId, ItemId, JobId, ReviewId, SessionId,
-    StudyId, SubjectId, ThreadId, TokenId, TransferId, UserId, VoteId, WorkerId,
+    AnnotationId, ArtifactId, AssessmentId, AuditId, DatasetId, ImageId, InviteId, ItemId, JobId, ModelId,
+    ReviewId, SessionId, StudyId, SubjectId, ThreadId, TokenId, TransferId, UserId, VoteId, WorkerId,
 };
 pub use score::{Level, Score};

@@ -63,3 +63,53 @@ pub fn training(job: &str) -> Option<Pid> {
 pub fn kill_training(job: &str) -> bool {
     training(job).is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
 }
+
+/// Writes the file of a teacher, nano behind another server's endpoint; its path.
+///
+/// # Panics
+/// When it cannot be written.
+#[must_use]
+pub fn teacher(folder: &Path, url: &str) -> String {
+    let path = folder.join("teacher.toml");
+    let text = format!("[endpoint]\nbase_url = \"{url}/v1\"\nmodel = \"nano\"\nconcurrency = 8\n");
+    std::fs::write(&path, text).expect("written");
+    path.to_string_lossy().into_owned()
+}
+
+/// A toy distillation.
+#[must_use]
+pub fn distil_recipe(teacher: &str, dataset: &str) -> String {
+    format!(
+        "teacher = \"{teacher}\"\n[data]\nmanifests = [\"dataset:{dataset}\"]\n[ask]\nprompt = \"reason\"\n\
+         temperature = 0.0\nmax_tokens = 256\n[filters]\non = [\"attributes\", \"wording\", \"length\"]\n\
+         min_characters = 40\n"
+    )
+}
+
+/// A toy cold start of so many steps.
+#[must_use]
+pub fn sft_recipe(base: &str, manifest: &str, steps: usize) -> String {
+    format!(
+        "base = \"{base}\"\n[data]\nmanifests = [\"{manifest}\"]\n[train]\nsteps = {steps}\nbatch = 8\nmicro_batch = 4\n\
+         learning_rate = 1e-4\nwarmup = 1\ncheckpoint_every = 2\n[validation]\nimages = 0\n"
+    )
+}
+
+/// Toy reinforcement learning of so many steps.
+#[must_use]
+pub fn grpo_recipe(base: &str, dataset: &str, steps: usize) -> String {
+    format!(
+        "base = \"{base}\"\n[data]\nmanifests = [\"dataset:{dataset}\"]\n[rollout]\ngroup = 2\nmax_new_tokens = 128\n\
+         [train]\nsteps = {steps}\nimages = 2\nwarmup = 1\ncheckpoint_every = 1\n\
+         [validation]\nimages = 0\nreasoning_images = 0\n"
+    )
+}
+
+/// A toy evaluation of so many images.
+#[must_use]
+pub fn evaluate_recipe(models: &[String], dataset: &str, images: usize) -> String {
+    format!(
+        "models = {models:?}\n[data]\nmanifests = [\"dataset:{dataset}\"]\nsplit = \"train\"\nlimit = {images}\n\
+         [measure]\ndeterminism = 0\n"
+    )
+}

@@ -78,10 +78,10 @@ pub async fn create(
     let idempotency_key = idempotency_key(&headers)?;
     let lane = lane(&inference, request.model.as_deref())?;
     let model = inference.model(lane).ok_or_else(|| ApiError::not_found("model", lane))?;
-    takes(model, request.mode, &request.sampling).map_err(ApiError::unprocessable)?;
+    takes(&model, request.mode, &request.sampling).map_err(ApiError::unprocessable)?;
     // A place in the queue before the row: nothing is promised that cannot be kept.
     let slot = inference.reserve(lane)?;
-    let words = words_of(model, request.mode);
+    let words = words_of(&model, request.mode);
     let new = NewAssessment {
         image_id: request.image_id,
         model: &model.name,
@@ -116,9 +116,10 @@ pub async fn create(
 
 /// The model of a name, or the default one.
 fn lane(inference: &Inference, name: Option<&str>) -> Result<usize, ApiError> {
-    let Some(name) = name else { return Ok(0) };
+    let Some(name) = name else { return Ok(inference.default_lane()) };
     inference.lane_of(name).ok_or_else(|| {
-        let known: Vec<&str> = inference.models().iter().map(|model| model.name.as_str()).collect();
+        let models = inference.models();
+        let known: Vec<&str> = models.iter().map(|(_, model)| model.name.as_str()).collect();
         let asked: String = name.chars().take(100).collect();
         ApiError::unprocessable(format!("there is no model {asked:?} here; ask one of {}", known.join(", ")))
     })

@@ -53,7 +53,7 @@ pub struct ChatModel {
 /// List the models, as OpenAI's API does.
 #[utoipa::path(get, path = "/models", tag = "openai", responses((status = OK, body = ChatModelList)))]
 pub async fn models(State(inference): State<Inference>) -> axum::Json<ChatModelList> {
-    let model = |model: &ServedModel| ChatModel {
+    let model = |(_, model): &(usize, Arc<ServedModel>)| ChatModel {
         id: model.name.clone(),
         object: "model",
         created: 0,
@@ -96,10 +96,12 @@ pub async fn complete(
     let body = body.map_err(|rejection| ChatError::unreadable(rejection.status(), rejection.body_text()))?;
     let Asked { model, wording, image, sampling, stream, include_usage } = Asked::read(&body)?;
     drop(body);
-    let names: Vec<&str> = inference.models().iter().map(|model| model.name.as_str()).collect();
-    let lane = lane(&model, &names).ok_or_else(|| ChatError::no_model(&model, &names))?;
+    let models = inference.models();
+    let names: Vec<&str> = models.iter().map(|(_, model)| model.name.as_str()).collect();
+    let lane = lane(&model, &names).and_then(|place| models.get(place)).map(|(lane, _)| *lane);
+    let lane = lane.ok_or_else(|| ChatError::no_model(&model, &names))?;
     let asked = inference.model(lane).ok_or_else(|| ChatError::no_model(&model, &names))?;
-    takes(asked, Mode::Reason, &sampling).map_err(|reason| ChatError::refused("model", reason))?;
+    takes(&asked, Mode::Reason, &sampling).map_err(|reason| ChatError::refused("model", reason))?;
     // Looked at on arrival, as an upload is; pixels do not wait in the queue.
     let pixels = match decoder.decode(image.clone()).await {
         Ok(decoded) => decoded.image.width() as u64 * decoded.image.height() as u64,

@@ -125,6 +125,7 @@ fn etag(image: &Image, kind: Kind) -> String {
         Kind::Thumbnail => "thumbnail",
         Kind::Rendering => "rendering",
         Kind::Export => "export",
+        Kind::Artifact => "artifact",
     };
     format!("\"{}-{kind}\"", image.sha256)
 }
@@ -147,6 +148,20 @@ fn respond(bytes: Bytes, content_type: &'static str, etag: &str) -> Response {
         (header::CONTENT_SECURITY_POLICY, INERT),
     ];
     (headers, Body::from(bytes)).into_response()
+}
+
+/// An answer that is saved as a file of this name and size, and not shown.
+pub fn saved(name: &str, bytes: u64, body: Body) -> Response {
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_LENGTH, bytes.into());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(INERT));
+    if let Ok(name) = HeaderValue::from_str(&attachment(name)) {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    response
 }
 
 /// A file that is saved under this name and not shown.

@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use qponder_shared::api::ServerInfo;
 
+use super::problem::ApiError;
 use crate::decoding;
 use crate::inference::Inference;
 use crate::metrics::Metrics;
@@ -14,15 +15,16 @@ use crate::store::Store;
 
 /// The model that answers, and the limits of uploads.
 #[utoipa::path(get, path = "/info", tag = "server", responses((status = OK, body = ServerInfo)))]
-pub async fn info(State(inference): State<Inference>) -> axum::Json<ServerInfo> {
+pub async fn info(State(inference): State<Inference>) -> Result<axum::Json<ServerInfo>, ApiError> {
     let limits = decoding::limits();
-    axum::Json(ServerInfo {
+    let model = inference.info().ok_or_else(|| ApiError::not_found("model", "default"))?;
+    Ok(axum::Json(ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        model: inference.info().clone(),
-        models: inference.models().to_vec(),
+        model: (*model).clone(),
+        models: inference.models().into_iter().map(|(_, model)| (*model).clone()).collect(),
         max_upload_bytes: limits.max_bytes as u64,
         max_upload_pixels: limits.max_pixels,
-    })
+    }))
 }
 
 /// Whether the process answers at all.

@@ -1,23 +1,26 @@
 //! Training jobs: queue, look at, cancel, try again.
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use qponder_shared::JobId;
+use qponder_shared::{ArtifactId, JobId};
 use qponder_shared::api::{Page, Problem};
 use qponder_shared::job::{
-    Attempt, Base, Completions, CreateJob, Job, JobRecipe, JobState, LogLine, MAX_NEEDS, MAX_RECIPE,
-    MetricsSoFar, Worker,
+    Artifact, Attempt, Base, Completions, CreateJob, Job, JobKind, JobRecipe, JobState, LogLine, MAX_NEEDS,
+    MAX_RECIPE, MetricsSoFar, Source, Worker,
 };
 use qponder_shared::study::check;
 
 use super::assessments::idempotency_key;
 use super::extract::{Json, Path, Query};
+use super::files::saved;
 use super::gate::Caller;
 use super::images::check_limit;
 use super::problem::ApiError;
 use crate::store::Store;
 use crate::store::jobs::{ChangedJob, MadeJob};
+use crate::store::objects::{Kind, Objects};
 
 /// Most points of one line of a chart.
 const MOST_POINTS: u32 = 5000;
@@ -103,9 +106,7 @@ pub async fn create(
     let recipe = JobRecipe::parse(body.kind, &body.recipe)
         .map_err(|error| ApiError::unprocessable(format!("the recipe: {error}")))?;
     let mut needs = body.needs.clone();
-    if let Base::Job(id) = recipe.base {
-        needs.push(id);
-    }
+    needs.extend(recipe.jobs());
     needs.sort_unstable();
     needs.dedup();
     if needs.len() > MAX_NEEDS {
@@ -114,9 +115,12 @@ pub async fn create(
             needs.len()
         )));
     }
-    for id in &recipe.datasets {
-        store.dataset(*id).await?.ok_or_else(|| ApiError::not_found("dataset", id))?;
+    for source in &recipe.sources {
+        if let Source::Dataset(id) = source {
+            store.dataset(*id).await?.ok_or_else(|| ApiError::not_found("dataset", id))?;
+        }
     }
+    check_kinds(&store, &recipe).await?;
     let key = idempotency_key(&headers)?;
     let new = CreateJob { name, ..body };
     let (status, job) = match store.add_job(&new, &needs, key, &caller.by).await? {
@@ -129,6 +133,27 @@ pub async fn create(
     };
     let location = format!("/api/v1/jobs/{}", job.id);
     Ok((status, [(header::LOCATION, location)], axum::Json(*job)).into_response())
+}
+
+/// Whether the jobs that a recipe names make what it wants of them. Those that are not there are told later.
+async fn check_kinds(store: &Store, recipe: &JobRecipe) -> Result<(), ApiError> {
+    let bases = recipe.bases.iter().filter_map(|base| match base {
+        Base::Job(id) => Some((*id, true)),
+        Base::Model(_) => None,
+    });
+    let sources = recipe.sources.iter().filter_map(|source| match source {
+        Source::Job(id) => Some((*id, false)),
+        Source::Dataset(_) => None,
+    });
+    for (id, is_base) in bases.chain(sources) {
+        let Some(job) = store.job(id).await? else { continue };
+        let is_right = if is_base { job.kind.trains() } else { job.kind == JobKind::Distil };
+        if !is_right {
+            let wanted = if is_base { "trains no model" } else { "makes no manifest; name a distillation" };
+            return Err(ApiError::unprocessable(format!("the recipe: the job {id} {wanted}")));
+        }
+    }
+    Ok(())
 }
 
 /// Read a job.
@@ -249,6 +274,36 @@ pub async fn log(
     }
     find(&store, id).await?;
     Ok(axum::Json(store.log_after(id, query.after, i64::from(limit)).await?))
+}
+
+/// List the files that a job made; there are some when it is done.
+#[utoipa::path(get, path = "/jobs/{id}/artifacts", tag = "training", params(("id" = JobId, Path)), responses(
+    (status = OK, body = Vec<Artifact>),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn artifacts(
+    State(store): State<Store>,
+    Path(id): Path<JobId>,
+) -> Result<axum::Json<Vec<Artifact>>, ApiError> {
+    let job = find(&store, id).await?;
+    let files = if job.state == JobState::Done { store.artifacts(id).await? } else { Vec::new() };
+    Ok(axum::Json(files))
+}
+
+/// Download a file that a job made.
+#[utoipa::path(get, path = "/artifacts/{id}", tag = "training", params(("id" = ArtifactId, Path)), responses(
+    (status = OK, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn artifact(
+    State(store): State<Store>,
+    State(objects): State<Objects>,
+    Path(id): Path<ArtifactId>,
+) -> Result<Response, ApiError> {
+    let missing = || ApiError::not_found("artifact", id);
+    let file = store.artifact(id).await?.ok_or_else(missing)?;
+    let (size, stream) = objects.stream(Kind::Artifact, &file.sha256).await?.ok_or_else(missing)?;
+    Ok(saved(&file.name, size, Body::from_stream(stream)))
 }
 
 /// List the workers that are there.

@@ -21,6 +21,7 @@ mod invites;
 mod job_events;
 mod jobs;
 mod labels;
+mod models;
 mod operation;
 mod problem;
 mod public_url;
@@ -58,6 +59,7 @@ use crate::file_count::Files;
 use crate::inference::Inference;
 use crate::jobs::JobNews;
 use crate::metrics::Metrics;
+use crate::registry::Registry;
 use crate::store::Store;
 use crate::store::objects::Objects;
 use crate::transfers::Transfers;
@@ -94,6 +96,8 @@ pub struct App {
     pub transfers: Transfers,
     /// News of jobs.
     pub job_news: JobNews,
+    /// Models that have a name.
+    pub registry: Registry,
     /// The files of the object store.
     pub files: Files,
     /// Since when, and where.
@@ -131,6 +135,7 @@ part!(passwords: Passwords);
 part!(limits: Arc<Limits>);
 part!(transfers: Transfers);
 part!(job_news: JobNews);
+part!(registry: Registry);
 part!(files: Files);
 part!(uptime: Uptime);
 
@@ -226,7 +231,17 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(jobs::log))
         .routes(routes!(jobs::completions))
         .routes(routes!(job_events::events))
+        .routes(routes!(jobs::artifacts))
+        .routes(routes!(jobs::artifact))
         .routes(routes!(jobs::workers))
+        .routes(routes!(models::lineage))
+        .routes(routes!(models::list, models::register))
+        .routes(routes!(models::read, models::edit))
+        .routes(routes!(models::measurements))
+        .routes(routes!(models::file))
+        .routes(routes!(models::uses))
+        .routes(routes!(models::promote))
+        .routes(routes!(models::roll_back))
         .routes(routes!(labels::set))
         .routes(routes!(compare::of_image))
         .routes(routes!(compare::list))

@@ -148,7 +148,7 @@ fn disk(uptime: &Uptime) -> Check {
 
 async fn models(store: &Store, inference: &Inference) -> Vec<Check> {
     let failures = store.recent_failures().await.unwrap_or_default();
-    let check = |(lane, model): (usize, &qponder_shared::api::ServedModel)| {
+    let check = |(lane, model): (usize, std::sync::Arc<qponder_shared::api::ServedModel>)| {
         let name = format!("Model {}", model.name);
         let waiting = inference.waiting(lane);
         let failed: Vec<_> = failures.iter().filter(|one| one.model == model.name).collect();
@@ -169,7 +169,7 @@ async fn models(store: &Store, inference: &Inference) -> Vec<Check> {
         }
         ok(name, detail)
     };
-    inference.models().iter().enumerate().map(check).collect()
+    inference.models().into_iter().map(check).collect()
 }
 
 async fn transfers(store: &Store) -> Check {

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use axum::body::Body;
 use axum::extract::State;
 use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use qponder_shared::api::{Page, Problem};
 use qponder_shared::study::check;
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::assessments::idempotency_key;
 use super::extract::{Json, Path, Query};
-use super::files::{INERT, attachment};
+use super::files::saved;
 use super::gate::Caller;
 use super::images::check_limit;
 use super::problem::ApiError;
@@ -243,16 +243,7 @@ pub async fn file(
     let transfer = find(&store, id).await?;
     let kept = if transfer.available { objects.stream(Kind::Export, &id.to_string()).await? } else { None };
     let (size, stream) = kept.ok_or_else(|| ApiError::not_found("file of transfer", id))?;
-    let mut response = Body::from_stream(stream).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CONTENT_LENGTH, size.into());
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(INERT));
-    if let Ok(name) = HeaderValue::from_str(&attachment(&transfer.file_name)) {
-        headers.insert(header::CONTENT_DISPOSITION, name);
-    }
-    Ok(response)
+    Ok(saved(&transfer.file_name, size, Body::from_stream(stream)))
 }
 
 async fn find(store: &Store, id: TransferId) -> Result<Transfer, ApiError> {

@@ -9,7 +9,7 @@ use qponder_pipeline::calls::{Calls, Event};
 use qponder_pipeline::distil::{Estimate, Progress, Report, distil, estimate};
 use qponder_shared::recipe::DistilRecipe;
 
-use super::training::stop_on_signal;
+use super::training::{say_event, stop_on_signal};
 
 /// Ask a teacher about labelled images and keep the answers that pass the recipe's filters.
 ///
@@ -28,6 +28,9 @@ pub struct DistilArgs {
     /// Check recipe, manifests and images, and say what it would cost. Makes no call.
     #[arg(long)]
     dry_run: bool,
+    /// Print what happens as JSON, an object a line, for programs.
+    #[arg(long, conflicts_with = "dry_run")]
+    events: bool,
 }
 
 /// Distils, with a progress bar on a terminal and plain lines elsewhere.
@@ -42,6 +45,10 @@ pub fn run(args: &DistilArgs) -> anyhow::Result<()> {
         return describe(&estimate(&recipe)?, &recipe);
     }
     let stop = stop_on_signal()?;
+    if args.events {
+        print(&distil(&recipe, &stop, &mut |event| say_event(event))?, &recipe);
+        return Ok(());
+    }
     let bar = ProgressBar::new(0);
     let template = "{bar:30} {pos} of {len} answers, {msg}, {eta} left";
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -3,6 +3,7 @@
 mod compare;
 mod judge;
 mod progress;
+mod recipe;
 mod suite;
 mod swap;
 mod text;
@@ -28,6 +29,7 @@ use qponder_shared::manifest::Split;
   qponder evaluate --model data/nano/ci --model data/nano/rl --dataset data/set/manifest.jsonl --html report
   qponder evaluate --dataset data/koniq/manifest.jsonl --dataset data/spaq/manifest.jsonl --split test --fit-on val
   qponder evaluate --dataset data/set/manifest.jsonl --judge models/recipes/judge.toml --swap 200 --html report
+  qponder evaluate run --recipe my-evaluation.toml    see `qponder recipe show-defaults evaluate`
   qponder evaluate swap --model models/nano --dataset data/set/manifest.jsonl --limit 200
   qponder evaluate --model models/nano-ci --dataset data/set/manifest.jsonl --scores ci.jsonl
   qponder evaluate compare ci.jsonl rl.jsonl"
@@ -41,6 +43,8 @@ pub struct EvaluateArgs {
 
 #[derive(Subcommand)]
 enum EvaluateCommand {
+    /// Measure what a recipe says.
+    Run(recipe::RecipeArgs),
     /// Say by how much a second model is better than a first on the same images.
     Compare(compare::CompareArgs),
     /// Say how far the reasoning decides the score: put another image's reasoning before it.
@@ -72,6 +76,14 @@ enum SplitArg {
 }
 
 impl SplitArg {
+    fn of(split: Split) -> Self {
+        match split {
+            Split::Train => SplitArg::Train,
+            Split::Val => SplitArg::Val,
+            Split::Test => SplitArg::Test,
+        }
+    }
+
     fn split(self) -> Split {
         match self {
             SplitArg::Train => Split::Train,
@@ -87,6 +99,7 @@ impl SplitArg {
 /// When a model or a manifest cannot be read.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     match &args.command {
+        Some(EvaluateCommand::Run(args)) => recipe::run(args),
         Some(EvaluateCommand::Compare(args)) => compare::run(args),
         Some(EvaluateCommand::Swap(args)) => swap::run(args),
         None => suite::run(&args.suite),

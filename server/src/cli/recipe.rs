@@ -25,7 +25,7 @@ enum RecipeCommand {
     /// Say what is wrong with recipes, and about how much memory each will need.
     ///
     /// The kind of a recipe is seen from its sections: only grpo has `[rollout]`, `[reward]` and `[judge]`, a judge
-    /// has `[endpoint]` and at most `[limits]`, and distil has more beside its `[endpoint]`.
+    /// has `[endpoint]` and at most `[limits]`, distil has more beside its `[endpoint]`, and evaluate has `models`.
     Check {
         /// Recipes, TOML files.
         #[arg(required = true, value_name = "FILE")]
@@ -47,6 +47,7 @@ enum KindArg {
     Sft,
     Grpo,
     Judge,
+    Evaluate,
 }
 
 impl From<KindArg> for Kind {
@@ -56,6 +57,7 @@ impl From<KindArg> for Kind {
             KindArg::Sft => Kind::Sft,
             KindArg::Grpo => Kind::Grpo,
             KindArg::Judge => Kind::Judge,
+            KindArg::Evaluate => Kind::Evaluate,
         }
     }
 }
@@ -90,7 +92,7 @@ fn check(path: &PathBuf, kind: Option<Kind>) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(path).context("cannot be read")?;
     let kind = kind.map_or_else(|| Kind::of(&text), Ok)?;
     let estimate = match Recipe::parse(kind, &text)? {
-        Recipe::Distil(_) | Recipe::Judge(_) => None,
+        Recipe::Distil(_) | Recipe::Judge(_) | Recipe::Evaluate(_) => None,
         Recipe::Sft(recipe) => Some(Estimate::sft(&recipe)),
         Recipe::Grpo(recipe) => Some(Estimate::grpo(&recipe)),
     };

@@ -20,7 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::places;
-use super::worker::{host_name, models};
+use super::worker::{host_name, models, teachers};
 use crate::accounts::limits::Limits;
 use crate::accounts::passwords::Passwords;
 use crate::api::{self, App, Exposure, PublicUrl, Reach, Shelf};
@@ -31,6 +31,7 @@ use crate::jobs::{JobNews, Places, Worker, WorkerSettings};
 use crate::logging::{self, LogFormat};
 use crate::metrics::Metrics;
 use crate::postgres::Cluster;
+use crate::registry::Registry;
 use crate::store::objects::Objects;
 use crate::store::{self, Store};
 use crate::transfers;
@@ -66,9 +67,9 @@ pub struct ServeArgs {
     teacher: Option<PathBuf>,
     /// A TOML file with the `[endpoint]` of a teacher: an OpenAI-compatible chat endpoint. Its keys are those of a
     /// distillation's `[endpoint]`, see `qponder recipe show-defaults judge`. The key comes from the environment
-    /// variable that `api_key_env` names.
+    /// variable that `api_key_env` names. Distillations may ask it too. May be given several times.
     #[arg(long, value_name = "FILE", env = "QPONDER_TEACHER_ENDPOINT")]
-    teacher_endpoint: Option<PathBuf>,
+    teacher_endpoint: Vec<PathBuf>,
     /// How teachers are asked for reasons.
     #[arg(long, value_enum, value_name = "PROMPT", default_value = "expert", env = "QPONDER_TEACHER_PROMPT")]
     teacher_prompt: roster::TeacherPrompt,
@@ -134,8 +135,12 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let web_dir = args.web_dir.clone().unwrap_or_else(|| places::find("target/web"));
-    let worker = (!args.no_worker).then(|| (models(&args.model), args.device.to_string()));
-    let setup = Setup { listener, reach, roster, data_dir, web_dir, worker };
+    let teachers = teachers(&args.teacher_endpoint)?;
+    let worker = (!args.no_worker).then(|| {
+        let places = Places::new(&models(&args.model), &teachers, data_dir.join("jobs"));
+        (places, args.device.to_string())
+    });
+    let setup = Setup { listener, reach, roster, data_dir, web_dir, device: args.device, worker };
     let served = runtime.block_on(async {
         let options = match cluster {
             Some(_) => {
@@ -188,8 +193,9 @@ struct Setup {
     roster: Roster,
     data_dir: PathBuf,
     web_dir: PathBuf,
-    /// The models that jobs may start from, and where to train.
-    worker: Option<(Vec<PathBuf>, String)>,
+    device: Place,
+    /// What jobs may name, and where to train.
+    worker: Option<(Places, String)>,
 }
 
 async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
@@ -200,6 +206,14 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     let (decoder, metrics) = (Decoder::new(), Arc::new(Metrics::default()));
     let around = Surroundings { store: &store, objects: &objects, decoder: &decoder, metrics: &metrics };
     let (inference, running) = inference::start(setup.roster, &around)?;
+    let registry = Registry::start(
+        store.clone(),
+        objects.clone(),
+        inference.clone(),
+        setup.data_dir.join("models"),
+        setup.device,
+    );
+    let registry = registry.await?;
     let passwords = tokio::task::spawn_blocking(Passwords::new).await??;
     let limits = Arc::new(Limits::default());
     let listener = tokio::net::TcpListener::from_std(setup.listener)?;
@@ -214,11 +228,11 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     let (transfers, transferring) = transfers::start(shelf, setup.data_dir.join("transfers")).await?;
     let files = Files::new(store.clone(), objects.clone());
     let (job_news, listening) = JobNews::start(store.clone());
-    let worker = setup.worker.map(|(models, device)| {
+    let worker = setup.worker.map(|(places, device)| {
         Worker::start(WorkerSettings {
             store: store.clone(),
             objects: objects.clone(),
-            places: Places::new(&models, setup.data_dir.join("jobs")),
+            places,
             name: host_name(),
             device,
             news: job_news.clone(),
@@ -234,6 +248,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
         limits,
         transfers,
         job_news,
+        registry,
         files,
         uptime: Uptime::new(&setup.data_dir),
     };

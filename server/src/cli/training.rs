@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use qponder_pipeline::train::{Estimate, Progress, TrainError, ValidationReport};
+use serde::Serialize;
 
 /// Runs a training of `steps` steps and shows how it goes: to people, or as events to programs.
 pub fn watch(
@@ -14,11 +15,7 @@ pub fn watch(
     training: impl FnOnce(&mut dyn FnMut(&Progress)) -> Result<(), TrainError>,
 ) -> Result<(), TrainError> {
     if as_events {
-        return training(&mut |event| {
-            // Whoever read it may be gone; the training is not.
-            let line = serde_json::to_string(event).unwrap_or_default();
-            let _ = writeln!(std::io::stdout().lock(), "{line}");
-        });
+        return training(&mut |event| say_event(event));
     }
     let bar = ProgressBar::new(steps as u64);
     let template = "{bar:30} step {pos} of {len}, {msg}, {eta} left";
@@ -26,6 +23,13 @@ pub fn watch(
     let result = training(&mut |event| show(&bar, event));
     bar.finish_and_clear();
     result
+}
+
+/// Prints an event as one line of JSON.
+pub fn say_event(event: &impl Serialize) {
+    // Whoever read it may be gone; the work is not.
+    let line = serde_json::to_string(event).unwrap_or_default();
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// One line on what a training will need.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use qponder_pipeline::device::Place;
+use qponder_shared::recipe::{EndpointRecipe, TeacherRecipe};
 
 use super::places;
 use super::serve::{DATABASE, GRACE, Signals};
@@ -17,7 +18,7 @@ use crate::store::{self, Store};
 /// Connections to the database: one that listens, and one that writes.
 const CONNECTIONS: u32 = 3;
 
-/// Do training jobs beside a running server, one at a time.
+/// Do jobs beside a running server, one at a time: distil, train, evaluate.
 ///
 /// It needs the server's database and its data directory, where images, checkpoints and models lie. SIGTERM and
 /// Ctrl-C write a checkpoint and give the job back; whoever takes it up goes on from there.
@@ -37,6 +38,10 @@ pub struct WorkerArgs {
     /// given several times.
     #[arg(long, value_name = "DIR", env = "QPONDER_MODEL")]
     model: Vec<PathBuf>,
+    /// A TOML file with the `[endpoint]` of a teacher that distillations may ask, by the model's name. May be given
+    /// several times.
+    #[arg(long, value_name = "FILE", env = "QPONDER_TEACHER_ENDPOINT")]
+    teacher_endpoint: Vec<PathBuf>,
     /// Where to train: cpu, or cuda:N where this program was built for CUDA.
     #[arg(long, value_name = "DEVICE", default_value_t, env = "QPONDER_DEVICE")]
     device: Place,
@@ -60,7 +65,7 @@ pub fn run(args: &WorkerArgs) -> anyhow::Result<()> {
         Some(url) => store::parse_url(url).context("--database-url")?,
         None => postgres::options_of_running(&data_dir)?.database(DATABASE),
     };
-    let models = models(&args.model);
+    let (models, teachers) = (models(&args.model), teachers(&args.teacher_endpoint)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
@@ -72,7 +77,7 @@ pub fn run(args: &WorkerArgs) -> anyhow::Result<()> {
         let worker = Worker::start(WorkerSettings {
             store: store.clone(),
             objects: Objects::open(&data_dir.join("objects"))?,
-            places: Places::new(&models, data_dir.join("jobs")),
+            places: Places::new(&models, &teachers, data_dir.join("jobs")),
             name,
             device: args.device.to_string(),
             news,
@@ -93,6 +98,16 @@ pub fn run(args: &WorkerArgs) -> anyhow::Result<()> {
 /// The directories of models, or the one that ships with Q-Ponder.
 pub fn models(named: &[PathBuf]) -> Vec<PathBuf> {
     if named.is_empty() { vec![places::model(None)] } else { named.to_vec() }
+}
+
+/// The endpoints that files describe.
+pub fn teachers(files: &[PathBuf]) -> anyhow::Result<Vec<EndpointRecipe>> {
+    let read = |file: &PathBuf| {
+        let named = || format!("--teacher-endpoint {}", file.display());
+        let text = std::fs::read_to_string(file).with_context(named)?;
+        Ok(TeacherRecipe::parse(&text).with_context(named)?.endpoint)
+    };
+    files.iter().map(read).collect()
 }
 
 /// What this machine is called.

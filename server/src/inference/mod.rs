@@ -14,15 +14,17 @@
 mod caller;
 mod engine;
 mod feed;
+mod lanes;
 mod prepare;
 mod recorder;
 mod roster;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use qponder_shared::api::{Mode, ModelInfo, Sampling, ServedModel};
+use qponder_shared::api::{Mode, ModelInfo, ModelRole, Sampling, ServedModel};
+use qponder_shared::prompt;
 use qponder_shared::{AssessmentId, ImageId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -32,10 +34,13 @@ use crate::metrics::Metrics;
 use crate::store::objects::Objects;
 use crate::store::{Store, StoreError};
 use feed::Feeds;
+use lanes::{Lane, Lanes};
+use qponder_pipeline::assess::Assessor;
+use recorder::Report;
 use roster::Seat;
 
 pub use feed::{Feed, Listener, Phase};
-pub use roster::{Roster, Teacher, Words, prompt_version, takes, words_of};
+pub use roster::{Roster, SameName, Teacher, Words, prompt_version, takes, words_of};
 
 /// Assessments that may wait for one model. More is refused, since nobody waits that long.
 pub const QUEUE: usize = 256;
@@ -89,7 +94,7 @@ pub enum Refused {
 
 /// A place in a model's queue.
 pub struct Slot<'a> {
-    permit: mpsc::Permit<'a, Watched>,
+    permit: mpsc::OwnedPermit<Watched>,
     lane: usize,
     feeds: &'a Feeds,
 }
@@ -100,28 +105,36 @@ impl Slot<'_> {
         let recorded = matches!(job.picture, Picture::Stored(_));
         let feed = Arc::new(Feed::new(job.id, self.lane, job.cancel_on_disconnect, recorded));
         self.feeds.insert(&feed);
-        self.permit.send(Watched { job, feed: Arc::clone(&feed) });
+        drop(self.permit.send(Watched { job, feed: Arc::clone(&feed) }));
         feed
     }
 }
 
-/// The handle that the web side holds. Models are named by their place in the list, the default one is 0.
+/// The handle that the web side holds. Models are named by their place in the order in which they came.
 #[derive(Clone)]
 pub struct Inference {
-    queues: Arc<[mpsc::Sender<Watched>]>,
-    models: Arc<[ServedModel]>,
-    /// The default model.
-    info: Arc<ModelInfo>,
+    lanes: Arc<Lanes>,
     feeds: Arc<Feeds>,
     finished: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
+    workshop: Arc<Workshop>,
+}
+
+/// What a model needs to be served.
+struct Workshop {
+    store: Store,
+    objects: Objects,
+    decoder: Decoder,
+    metrics: Arc<Metrics>,
+    /// Weak: the recorder ends with the last model.
+    report: mpsc::WeakUnboundedSender<Report>,
+    engines: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    callers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What must be waited for when the server stops.
 pub struct Running {
     inference: Inference,
-    engines: Vec<std::thread::JoinHandle<()>>,
-    callers: Vec<JoinHandle<()>>,
     recorder: JoinHandle<()>,
     store: Store,
 }
@@ -138,71 +151,130 @@ pub struct Surroundings<'a> {
     pub metrics: &'a Arc<Metrics>,
 }
 
+/// Why a model cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Unservable {
+    #[error(transparent)]
+    SameName(#[from] SameName),
+    #[error("the server is stopping")]
+    Stopping,
+    #[error("the operating system gives no thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
 /// Starts a thread for each local model, a task for each endpoint, and what is around them. Call inside a
 /// tokio runtime.
 ///
 /// # Errors
 /// When the operating system gives no thread.
-pub fn start(roster: Roster, around: &Surroundings<'_>) -> std::io::Result<(Inference, Running)> {
+pub fn start(roster: Roster, around: &Surroundings<'_>) -> Result<(Inference, Running), Unservable> {
     let (report, reports) = mpsc::unbounded_channel();
-    let (queues, queued): (Vec<_>, Vec<_>) = roster.seats.iter().map(|_| mpsc::channel(QUEUE)).unzip();
+    let workshop = Workshop {
+        store: around.store.clone(),
+        objects: around.objects.clone(),
+        decoder: around.decoder.clone(),
+        metrics: Arc::clone(around.metrics),
+        report: report.downgrade(),
+        engines: Mutex::default(),
+        callers: Mutex::default(),
+    };
     let inference = Inference {
-        queues: queues.into(),
-        models: roster.seats.iter().map(Seat::served).collect(),
-        info: Arc::new(roster.default),
+        lanes: Arc::default(),
         feeds: Arc::default(),
         finished: watch::channel(0).0,
         stopping: watch::channel(false).0,
+        workshop: Arc::new(workshop),
     };
-    let (mut engines, mut callers) = (Vec::new(), Vec::new());
-    for (lane, (seat, queued)) in roster.seats.into_iter().zip(queued).enumerate() {
-        let stopping = inference.stopping.subscribe();
-        let (store, objects) = (around.store.clone(), around.objects.clone());
-        match seat {
-            Seat::Local { assessor, .. } => {
-                let (ready_in, ready) = mpsc::channel(engine::MAX_BATCH);
-                let sources = prepare::Sources { store, objects, decoder: around.decoder.clone() };
-                tokio::spawn(prepare::run(sources, queued, ready_in, report.clone(), stopping.clone()));
-                let (runtime, report) = (tokio::runtime::Handle::current(), report.clone());
-                let metrics = Arc::clone(around.metrics);
-                let thread =
-                    std::thread::Builder::new().name(format!("inference-{lane}")).stack_size(16 << 20);
-                engines.push(thread.spawn(move || {
-                    engine::run(&assessor, lane, &runtime, ready, &report, &stopping, &metrics);
-                })?);
-            }
-            Seat::Endpoint(teacher) => {
-                let teacher = Arc::new(teacher);
-                let caller = caller::Caller { lane, teacher, store, objects, report: report.clone() };
-                callers.push(tokio::spawn(Arc::new(caller).run(queued, stopping)));
-            }
-        }
+    for seat in roster.seats {
+        inference.seat(seat)?;
     }
     let metrics = Arc::clone(around.metrics);
     let recorder = tokio::spawn(recorder::run(around.store.clone(), inference.clone(), reports, metrics));
     let store = around.store.clone();
-    Ok((inference.clone(), Running { inference, engines, callers, recorder, store }))
+    Ok((inference.clone(), Running { inference, recorder, store }))
 }
 
 impl Inference {
-    /// The default model.
-    pub fn info(&self) -> &ModelInfo {
-        &self.info
+    /// Serves a model in a role beside the others; its place. Call inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When another model that is served has its name, or the server is stopping.
+    pub fn serve(&self, assessor: Assessor, role: ModelRole) -> Result<usize, Unservable> {
+        self.seat(Seat::Local { role, assessor, prompt: prompt::current(Mode::Reason) })
     }
 
-    /// Every model, the default one first.
-    pub fn models(&self) -> &[ServedModel] {
-        &self.models
+    fn seat(&self, seat: Seat) -> Result<usize, Unservable> {
+        let report = self.workshop.report.upgrade().filter(|_| !*self.stopping.borrow());
+        let report = report.ok_or(Unservable::Stopping)?;
+        let (queue, queued) = mpsc::channel(QUEUE);
+        let served = seat.served();
+        let name = served.name.clone();
+        let info = seat.info().map(Arc::new);
+        let lane = self.lanes.add(Lane { served: Arc::new(served), info, queue: Some(queue) });
+        let lane = lane.ok_or(SameName { name })?;
+        let stopping = self.stopping.subscribe();
+        let Workshop { store, objects, decoder, metrics, engines, callers, .. } = &*self.workshop;
+        let (store, objects) = (store.clone(), objects.clone());
+        match seat {
+            Seat::Local { assessor, .. } => {
+                let (ready_in, ready) = mpsc::channel(engine::MAX_BATCH);
+                let sources = prepare::Sources { store, objects, decoder: decoder.clone() };
+                tokio::spawn(prepare::run(sources, queued, ready_in, report.clone(), stopping.clone()));
+                let (runtime, metrics) = (tokio::runtime::Handle::current(), Arc::clone(metrics));
+                let thread =
+                    std::thread::Builder::new().name(format!("inference-{lane}")).stack_size(16 << 20);
+                let engine = thread.spawn(move || {
+                    engine::run(&assessor, lane, &runtime, ready, &report, &stopping, &metrics);
+                });
+                lock(engines).push(engine?);
+            }
+            Seat::Endpoint(teacher) => {
+                let teacher = Arc::new(teacher);
+                let caller = caller::Caller { lane, teacher, store, objects, report };
+                lock(callers).push(tokio::spawn(Arc::new(caller).run(queued, stopping)));
+            }
+        }
+        Ok(lane)
     }
 
-    /// The model at a place of the list.
-    pub fn model(&self, lane: usize) -> Option<&ServedModel> {
-        self.models.get(lane)
+    /// The default model, the one that answers where none is named.
+    pub fn default_lane(&self) -> usize {
+        self.lanes.default()
     }
 
-    /// The place of a model in the list.
+    /// What the default model is.
+    pub fn info(&self) -> Option<Arc<ModelInfo>> {
+        self.lanes.info()
+    }
+
+    /// Every model that is served with its place, the default one first.
+    pub fn models(&self) -> Vec<(usize, Arc<ServedModel>)> {
+        self.lanes.served()
+    }
+
+    /// The model at a place.
+    pub fn model(&self, lane: usize) -> Option<Arc<ServedModel>> {
+        self.lanes.model(lane)
+    }
+
+    /// The place of a model that is served.
     pub fn lane_of(&self, name: &str) -> Option<usize> {
-        self.models.iter().position(|model| model.name == name)
+        self.lanes.of_name(name)
+    }
+
+    /// Makes a model the default one.
+    pub fn set_default(&self, lane: usize) {
+        self.lanes.set_default(lane);
+    }
+
+    /// Gives a model another role. A model of Q-Ponder's knows the short prompt alone, whatever its role.
+    pub fn set_role(&self, lane: usize, role: ModelRole) {
+        self.lanes.set_role(lane, role, prompt::current(Mode::Reason).version);
+    }
+
+    /// Lets a model go. What waits for it is answered.
+    pub fn retire(&self, lane: usize) {
+        self.lanes.retire(lane);
     }
 
     /// A place in a model's queue.
@@ -210,17 +282,17 @@ impl Inference {
     /// # Errors
     /// When there is none, now or ever.
     pub fn reserve(&self, lane: usize) -> Result<Slot<'_>, Refused> {
-        let queue = self.queues.get(lane).filter(|_| !*self.stopping.borrow()).ok_or(Refused::Stopping)?;
-        match queue.try_reserve() {
+        let queue = self.lanes.queue(lane).filter(|_| !*self.stopping.borrow()).ok_or(Refused::Stopping)?;
+        match queue.try_reserve_owned() {
             Ok(permit) => Ok(Slot { permit, lane, feeds: &self.feeds }),
-            Err(mpsc::error::TrySendError::Full(())) => Err(Refused::Full),
-            Err(mpsc::error::TrySendError::Closed(())) => Err(Refused::Stopping),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Refused::Full),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Refused::Stopping),
         }
     }
 
     /// How many assessments wait in a model's queue.
     pub fn waiting(&self, lane: usize) -> usize {
-        self.queues.get(lane).map_or(0, |queue| QUEUE - queue.capacity())
+        self.lanes.queue(lane).map_or(0, |queue| QUEUE - queue.capacity())
     }
 
     /// The feed of an unfinished assessment.
@@ -253,7 +325,7 @@ impl Inference {
         if !unfinished.is_empty() {
             tracing::info!(count = unfinished.len(), "answering what an earlier server left");
         }
-        let mut of_model: Vec<Vec<Job>> = self.models.iter().map(|_| Vec::new()).collect();
+        let mut of_model = std::collections::BTreeMap::<usize, Vec<Job>>::new();
         for earlier in unfinished {
             if earlier.attempts >= MAX_ATTEMPTS {
                 let reason =
@@ -270,27 +342,25 @@ impl Inference {
                 recorder::fail(store, earlier.id, reason).await?;
                 continue;
             };
-            if let Some(jobs) = of_model.get_mut(lane) {
-                jobs.push(Job {
-                    id: earlier.id,
-                    picture: Picture::Stored(earlier.image_id),
-                    mode: earlier.mode,
-                    sampling: earlier.sampling,
-                    words: words_of(model, earlier.mode),
-                    cancel_on_disconnect: earlier.cancel_on_disconnect,
-                });
-            }
+            of_model.entry(lane).or_default().push(Job {
+                id: earlier.id,
+                picture: Picture::Stored(earlier.image_id),
+                mode: earlier.mode,
+                sampling: earlier.sampling,
+                words: words_of(&model, earlier.mode),
+                cancel_on_disconnect: earlier.cancel_on_disconnect,
+            });
         }
         let queue = |(lane, jobs): (usize, Vec<Job>)| async move {
-            let Some(queue) = self.queues.get(lane) else { return };
+            let Some(queue) = self.lanes.queue(lane) else { return };
             for job in jobs {
-                match queue.reserve().await {
+                match queue.clone().reserve_owned().await {
                     Ok(permit) => drop(Slot { permit, lane, feeds: &self.feeds }.submit(job)),
                     Err(_) => return,
                 }
             }
         };
-        futures_util::future::join_all(of_model.into_iter().enumerate().map(queue)).await;
+        futures_util::future::join_all(of_model.into_iter().map(queue)).await;
         Ok(())
     }
 }
@@ -299,8 +369,10 @@ impl Running {
     /// Takes nothing more, lets running batches and calls finish for `grace`, and stops it then. What is
     /// not final goes back to the queue, in its row, for the next server.
     pub async fn stop(self, grace: Duration) {
-        let Self { inference, engines, callers, recorder, store } = self;
+        let Self { inference, recorder, store } = self;
         inference.stopping.send_replace(true);
+        let engines = std::mem::take(&mut *lock(&inference.workshop.engines));
+        let callers = std::mem::take(&mut *lock(&inference.workshop.callers));
         let joined = async {
             let threads = tokio::task::spawn_blocking(move || {
                 engines.into_iter().for_each(|engine| drop(engine.join()));
@@ -326,4 +398,8 @@ impl Running {
             feed.set_phase(Phase::Gone);
         }
     }
+}
+
+fn lock<T>(list: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -74,24 +74,31 @@ impl Seat {
     }
 }
 
+impl Seat {
+    pub(super) fn info(&self) -> Option<ModelInfo> {
+        match self {
+            Seat::Local { assessor, .. } => Some(assessor.info().clone()),
+            Seat::Endpoint(_) => None,
+        }
+    }
+}
+
 /// Two models of one name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("two models are called {name}; an answer names its model, so rename the directory of one of them")]
 pub struct SameName {
-    name: String,
+    pub(super) name: String,
 }
 
-/// All models of a server, the default one first.
+/// The models that a server begins with, the default one first.
 pub struct Roster {
-    pub(super) default: ModelInfo,
     pub(super) seats: Vec<Seat>,
 }
 
 impl Roster {
     /// Of the default model alone.
     pub fn new(assessor: Assessor) -> Self {
-        let default = assessor.info().clone();
-        Self { default, seats: vec![Self::own(assessor)] }
+        Self { seats: vec![Self::own(assessor)] }
     }
 
     fn own(assessor: Assessor) -> Seat {

@@ -11,9 +11,11 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::answers::Answers;
+use super::artifacts;
 use super::child::{Child, Word, describe};
 use super::inputs::{Places, Unready};
 use super::numbers;
+use super::outcome;
 use super::worker::stopped;
 use crate::store::leases::{End, Happenings, Lease, Renewed};
 use crate::store::objects::Objects;
@@ -80,7 +82,7 @@ pub async fn run(around: &Around, lease: Lease, renewed: Instant, mut stop: watc
     let mut child = match Child::start(holder.lease.kind, &recipe, &around.device) {
         Ok(child) => child,
         Err(error) => {
-            let error = format!("the training could not be started: {error}");
+            let error = format!("the process could not be started: {error}");
             return holder.end(&End::Failed(error)).await;
         }
     };
@@ -88,11 +90,11 @@ pub async fn run(around: &Around, lease: Lease, renewed: Instant, mut stop: watc
     let end = match (&ended, wish) {
         (_, Wish::Abandon) => End::Released,
         // It may have come to its end before it heard.
-        (Ok(status), _) if status.success() => End::Done,
+        (Ok(status), _) if status.success() => return holder.finish().await,
         (_, Wish::Cancel) => End::Cancelled,
         (_, Wish::Release) => End::Released,
         (Ok(status), Wish::GoOn) => End::Failed(describe(*status, holder.last_error.as_deref())),
-        (Err(error), Wish::GoOn) => End::Failed(format!("nobody knows how the training ended: {error}")),
+        (Err(error), Wish::GoOn) => End::Failed(format!("nobody knows how the process ended: {error}")),
     };
     holder.end(&end).await;
 }
@@ -217,12 +219,41 @@ impl Holder<'_> {
         let step = number("step").unwrap_or_default();
         self.what.metrics.extend(numbers::of(&event));
         match event.get("event").and_then(Value::as_str) {
+            // A distillation counts answers.
+            Some("started") if number("wanted").is_some() => {
+                self.what.begun = number("wanted").map(|wanted| (wanted, 0));
+                let of = |name: &str| number(name).unwrap_or_default();
+                self.line(LogLevel::Info, format!("{} images, {} answers", of("images"), of("wanted")));
+            }
+            Some("known") => {
+                let answered = number("answered").unwrap_or_default();
+                self.what.begun = self.what.begun.map(|(wanted, _)| (wanted, answered));
+                self.what.step = Some(answered);
+                self.what.saved = Some(answered);
+                self.line(LogLevel::Info, format!("{answered} answers are there already"));
+            }
+            Some("answered") => {
+                // Each is in the journal by now.
+                self.what.step = number("answered");
+                self.what.saved = number("answered");
+            }
+            Some("retrying" | "failed" | "skipped" | "limit_reached") => {
+                let of = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
+                let what = [of("id"), of("cause"), of("message"), of("reason"), of("limit")];
+                let what: Vec<&str> = what.into_iter().filter(|word| !word.is_empty()).collect();
+                let kind = of("event").replace('_', " ");
+                self.line(LogLevel::Warning, format!("{kind}: {}", what.join(", ")));
+            }
+            Some("progress") => self.what.step = Some(step),
             Some("started") => {
                 self.what.begun = number("steps").map(|steps| (steps, step));
                 let known = self.lease.step.min(step);
                 self.answers.begin(known);
                 if step > 0 {
                     self.catch_up(known, step);
+                }
+                if !self.lease.kind.trains() {
+                    return;
                 }
                 let of = |name: &str| number(name).unwrap_or_default();
                 let from = if step > 0 { format!(", going on after step {step}") } else { String::new() };
@@ -280,6 +311,35 @@ impl Holder<'_> {
                 true
             }
         }
+    }
+
+    /// Keeps what the job made, and ends the attempt. The lease is kept meanwhile: large models take a while.
+    async fn finish(mut self) {
+        let out = self.around.places.output(self.lease.job);
+        let kept = {
+            let (around, lease) = (self.around, self.lease.clone());
+            async move {
+                let folder = out.clone();
+                let made = tokio::task::spawn_blocking(move || artifacts::made(&folder)).await;
+                let made = made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+                if !around.store.name_artifacts(&lease, &made).await.map_err(|error| error.to_string())? {
+                    return Ok(None);
+                }
+                artifacts::keep(&out, &made, &around.objects).await.map_err(|error| error.to_string())?;
+                outcome::read(lease.kind, &lease.recipe, &out).map(Some)
+            }
+        };
+        // The worker may be told to stop: this is soon done, and doing it again takes longer.
+        let (_never, mut stop) = watch::channel(false);
+        let end = tokio::select! {
+            kept = kept => match kept {
+                Ok(Some(outcome)) => End::Done(outcome.map(Box::new)),
+                Ok(None) => End::Released,
+                Err(error) => End::Failed(format!("what the job made could not be kept: {error}")),
+            },
+            wish = self.keep(&mut stop) => if wish == Wish::Cancel { End::Cancelled } else { End::Released },
+        };
+        self.end(&end).await;
     }
 
     /// Ends the attempt. The database may be away for a while; what was done must not be lost by that.

@@ -1,4 +1,4 @@
-//! The process that trains.
+//! The process that does a job.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -31,10 +31,18 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts the training of a recipe.
+    /// Starts what a recipe says.
     pub fn start(kind: JobKind, recipe: &Path, device: &str) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(kind.name()).arg("--recipe").arg(recipe).args(["--device", device, "--events"]);
+        command.arg(kind.name());
+        if kind == JobKind::Evaluate {
+            command.arg("run");
+        }
+        command.arg("--recipe").arg(recipe).arg("--events");
+        // A distillation only asks.
+        if kind != JobKind::Distil {
+            command.args(["--device", device]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C in a terminal reaches the worker alone, which then stops its child in good order.
         command.process_group(0);
@@ -46,7 +54,7 @@ impl Child {
         let process = Arc::new(Mutex::new(None));
         let (shared, begun) = (Arc::clone(&process), std::sync::mpsc::sync_channel(1));
         // The kernel kills the child when the *thread* that started it ends, so that thread waits for it.
-        std::thread::Builder::new().name("training".into()).spawn(move || {
+        std::thread::Builder::new().name("job".into()).spawn(move || {
             let started = command.spawn();
             let child = match started {
                 Ok(child) => child,
@@ -122,9 +130,9 @@ fn lines(source: impl Read, mut each: impl FnMut(String)) {
 /// In words how a process ended that nobody asked to end.
 pub fn describe(status: ExitStatus, last_error: Option<&str>) -> String {
     match (status.signal(), last_error) {
-        (Some(9), _) => "the training was killed; the machine may have run out of memory".to_owned(),
-        (Some(signal), _) => format!("the training was ended by signal {signal}; the log may say why"),
+        (Some(9), _) => "the process was killed; the machine may have run out of memory".to_owned(),
+        (Some(signal), _) => format!("the process was ended by signal {signal}; the log may say why"),
         (None, Some(error)) => error.trim_start_matches("qponder: ").to_owned(),
-        (None, None) => format!("the training ended with {status} and said nothing"),
+        (None, None) => format!("the process ended with {status} and said nothing"),
     }
 }

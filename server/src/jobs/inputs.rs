@@ -1,25 +1,32 @@
-//! What a training reads and where it writes: the names of a recipe as directories and files of this machine.
+//! What a job reads and where it writes: the names of a recipe as directories and files of this machine.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use qponder_shared::job::{Base, JobRecipe};
+use qponder_shared::job::{Base, JobRecipe, JobState, Names, Source};
+use qponder_shared::manifest::Row;
+use qponder_shared::recipe::EndpointRecipe;
 use qponder_shared::{DatasetId, JobId};
 
+use super::artifacts::{self, ArtifactError};
 use crate::store::Store;
 use crate::store::leases::Lease;
 use crate::store::objects::{Kind, Objects};
 
 /// Lines of a dataset that are read at a time.
 const CHUNK: i64 = 500;
+/// What a distillation calls the manifest of accepted answers.
+const MANIFEST: &str = "manifest.jsonl";
 
-/// Where models and jobs lie.
+/// Where models, teachers and jobs are.
 #[derive(Clone)]
 pub struct Places {
     /// Directories of models by their names.
     models: BTreeMap<String, PathBuf>,
+    /// Endpoints of teachers by their names.
+    teachers: BTreeMap<String, EndpointRecipe>,
     /// A folder for each job.
     jobs: PathBuf,
 }
@@ -44,14 +51,25 @@ impl From<io::Error> for Unready {
     }
 }
 
+impl From<ArtifactError> for Unready {
+    fn from(error: ArtifactError) -> Self {
+        match error {
+            ArtifactError::Io(error) => error.into(),
+            ArtifactError::Objects(_) => Self::Failed(error.to_string()),
+            ArtifactError::Gone { .. } | ArtifactError::Damaged { .. } => Self::Missing(error.to_string()),
+        }
+    }
+}
+
 impl Places {
-    /// Models in these directories, and jobs in folders of `jobs`.
-    pub fn new(models: &[PathBuf], jobs: PathBuf) -> Self {
+    /// Models in these directories, teachers behind these endpoints, and jobs in folders of `jobs`.
+    pub fn new(models: &[PathBuf], teachers: &[EndpointRecipe], jobs: PathBuf) -> Self {
         let models = models.iter().filter_map(|dir| {
             let dir = dir.canonicalize().ok()?;
             Some((dir.file_name()?.to_string_lossy().into_owned(), dir))
         });
-        Self { models: models.collect(), jobs }
+        let teachers = teachers.iter().map(|teacher| (teacher.model.clone(), teacher.clone()));
+        Self { models: models.collect(), teachers: teachers.collect(), jobs }
     }
 
     /// The folder of a job.
@@ -59,7 +77,7 @@ impl Places {
         self.jobs.join(job.to_string())
     }
 
-    /// What a job trained, or is training.
+    /// What a job makes, or is making.
     pub fn output(&self, job: JobId) -> PathBuf {
         self.folder(job).join("out")
     }
@@ -67,28 +85,79 @@ impl Places {
     /// Writes the recipe for the child, with the datasets that it names; returns the recipe's path.
     pub async fn prepare(&self, lease: &Lease, store: &Store, objects: &Objects) -> Result<PathBuf, Unready> {
         let recipe = JobRecipe::parse(lease.kind, &lease.recipe).map_err(Unready::Missing)?;
-        let base = match &recipe.base {
-            Base::Model(name) => self.models.get(name).cloned().ok_or_else(|| {
-                let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
-                Unready::Missing(format!("this worker has no model {name:?}; it has {}", known.join(", ")))
-            })?,
-            Base::Job(id) => self.output(*id),
+        let endpoint = match &recipe.teacher {
+            None => None,
+            Some(name) => Some(self.teachers.get(name).cloned().ok_or_else(|| {
+                let known = listed(self.teachers.keys());
+                Unready::Missing(format!(
+                    "this worker has no teacher {name:?}; it has {known}. --teacher-endpoint names them"
+                ))
+            })?),
         };
-        if !base.join("config.json").is_file() {
-            return Err(Unready::Missing(format!("{} has no model on this worker's machine", recipe.base)));
+        let mut bases = Vec::new();
+        for base in &recipe.bases {
+            bases.push(text(&self.model(base, store, objects).await?)?);
         }
         let folder = self.folder(lease.job);
         fs::create_dir_all(&folder)?;
         let mut manifests = Vec::new();
-        for id in &recipe.datasets {
-            let manifest = unpack(*id, &folder.join("data").join(id.to_string()), store, objects).await?;
+        for source in &recipe.sources {
+            let data = folder.join("data");
+            let manifest = match source {
+                Source::Dataset(id) => unpack(*id, &data.join(id.to_string()), store, objects).await?,
+                Source::Job(id) => unpack_answers(*id, &data.join(id.to_string()), store, objects).await?,
+            };
             manifests.push(text(&manifest)?);
         }
-        let whole = recipe.resolved(&text(&base)?, &text(&self.output(lease.job))?, manifests);
+        let names = Names { bases, manifests, endpoint, out: text(&self.output(lease.job))? };
         let path = folder.join("recipe.toml");
-        fs::write(&path, whole.map_err(Unready::Missing)?)?;
+        fs::write(&path, recipe.resolved(names).map_err(Unready::Missing)?)?;
         Ok(path)
     }
+
+    /// The directory of a model, fetched where it is not on this machine.
+    async fn model(&self, base: &Base, store: &Store, objects: &Objects) -> Result<PathBuf, Unready> {
+        let job = match base {
+            Base::Job(id) => *id,
+            Base::Model(name) => {
+                if let Some(dir) = self.models.get(name) {
+                    return Ok(dir.clone());
+                }
+                let registered = store.model_of_name(name).await.map_err(database)?;
+                registered.and_then(|model| model.job).ok_or_else(|| {
+                    let known = listed(self.models.keys());
+                    Unready::Missing(format!("there is no model {name:?}; this worker has {known}, and those that jobs trained"))
+                })?
+            }
+        };
+        let dir = self.output(job);
+        if !dir.join("config.json").is_file() {
+            let files = finished(job, store).await?;
+            artifacts::fetch(&dir, &files, objects).await?;
+        }
+        if !dir.join("config.json").is_file() {
+            return Err(Unready::Missing(format!("the job {job} has made no model")));
+        }
+        Ok(dir)
+    }
+}
+
+/// The files of a job that is done.
+async fn finished(job: JobId, store: &Store) -> Result<Vec<qponder_shared::job::Artifact>, Unready> {
+    let found = store.job(job).await.map_err(database)?;
+    if found.is_none_or(|found| found.state != JobState::Done) {
+        return Err(Unready::Missing(format!("the job {job}, whose work is needed, is not done")));
+    }
+    store.artifacts(job).await.map_err(database)
+}
+
+fn database(error: crate::store::StoreError) -> Unready {
+    Unready::Failed(format!("the database failed: {error}"))
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 fn text(path: &Path) -> Result<String, Unready> {
@@ -98,12 +167,11 @@ fn text(path: &Path) -> Result<String, Unready> {
 
 /// Writes a dataset into a folder, unless it is there already; returns the path of its manifest.
 async fn unpack(id: DatasetId, folder: &Path, store: &Store, objects: &Objects) -> Result<PathBuf, Unready> {
-    let manifest = folder.join("manifest.jsonl");
+    let manifest = folder.join(MANIFEST);
     // It comes last, so where it is everything is; and what is in a dataset never changes.
     if manifest.is_file() {
         return Ok(manifest);
     }
-    let database = |error| Unready::Failed(format!("the dataset could not be read: {error}"));
     if store.dataset(id).await.map_err(database)?.is_none() {
         return Err(Unready::Missing(format!("there is no dataset {id}")));
     }
@@ -116,20 +184,55 @@ async fn unpack(id: DatasetId, folder: &Path, store: &Store, objects: &Objects) 
         for line in lines {
             text += &line.text;
             text.push('\n');
-            let image = folder.join(format!("images/{}.{}", line.sha256, line.format));
-            if image.is_file() {
-                continue;
-            }
-            let bytes = objects.get(Kind::Original, &line.sha256).await;
-            let bytes = bytes.map_err(|error| Unready::Failed(error.to_string()))?;
-            let gone = || Unready::Missing(format!("the image {} of the dataset is gone", line.sha256));
-            let unfinished = image.with_extension("part");
-            fs::write(&unfinished, bytes.ok_or_else(gone)?)?;
-            fs::rename(&unfinished, &image)?;
+            fetch_image(&folder.join(format!("images/{}.{}", line.sha256, line.format)), &line.sha256, objects).await?;
         }
     }
-    let unfinished = folder.join("manifest.part");
-    fs::write(&unfinished, text)?;
-    fs::rename(&unfinished, &manifest)?;
+    complete(&manifest, &text)?;
     Ok(manifest)
+}
+
+/// Writes what a distillation accepted into a folder, as [`unpack`] does. Its images lie beside it under their
+/// hashes, whichever machine it was made on.
+async fn unpack_answers(id: JobId, folder: &Path, store: &Store, objects: &Objects) -> Result<PathBuf, Unready> {
+    let manifest = folder.join(MANIFEST);
+    if manifest.is_file() {
+        return Ok(manifest);
+    }
+    let files = finished(id, store).await?;
+    let accepted = files.into_iter().find(|file| file.name == MANIFEST);
+    let accepted = accepted.ok_or_else(|| Unready::Missing(format!("the job {id} has accepted no answers")))?;
+    let made = folder.join("made");
+    artifacts::fetch(&made, &[accepted], objects).await?;
+    fs::create_dir_all(folder.join("images"))?;
+    let mut text = String::new();
+    for line in fs::read_to_string(made.join(MANIFEST))?.lines() {
+        let unreadable = |what: String| Unready::Missing(format!("the manifest of the job {id}: {what}"));
+        let mut row: Row = serde_json::from_str(line).map_err(|error| unreadable(error.to_string()))?;
+        let name = Path::new(&row.image).file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        let name = name.ok_or_else(|| unreadable(format!("{:?} names no file", row.image)))?;
+        let hash = name.split('.').next().unwrap_or_default();
+        fetch_image(&folder.join("images").join(&name), hash, objects).await?;
+        row.image = format!("images/{name}");
+        text += &serde_json::to_string(&row).map_err(|error| unreadable(error.to_string()))?;
+        text.push('\n');
+    }
+    complete(&manifest, &text)?;
+    Ok(manifest)
+}
+
+async fn fetch_image(path: &Path, sha256: &str, objects: &Objects) -> Result<(), Unready> {
+    if path.is_file() {
+        return Ok(());
+    }
+    let bytes = objects.get(Kind::Original, sha256).await;
+    let bytes = bytes.map_err(|error| Unready::Failed(error.to_string()))?;
+    let gone = || Unready::Missing(format!("the image {sha256} of the dataset is gone"));
+    complete(path, bytes.ok_or_else(gone)?)
+}
+
+/// Writes a file that is there whole or not at all.
+fn complete(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), Unready> {
+    let unfinished = path.with_extension("part");
+    fs::write(&unfinished, bytes)?;
+    Ok(fs::rename(&unfinished, path)?)
 }

@@ -251,10 +251,13 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await?;
         lock_hash(&mut transaction, sha256).await?;
-        let used: bool = sqlx::query_scalar("select exists (select from images where sha256 = $1)")
-            .bind(sha256)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let used: bool = sqlx::query_scalar(
+            "select exists (select from images where sha256 = $1) \
+             or exists (select from artifacts where sha256 = $1)",
+        )
+        .bind(sha256)
+        .fetch_one(&mut *transaction)
+        .await?;
         if !used {
             delete.await;
         }

@@ -1,8 +1,11 @@
 //! Jobs as people see them: made, listed, cancelled, tried again. What workers do is in `leases`.
 
-use qponder_shared::job::{Attempt, AttemptOutcome, CreateJob, Job, JobKind, JobState, Worker};
-use qponder_shared::{JobId, WorkerId};
+use qponder_shared::job::{
+    Artifact, Attempt, AttemptOutcome, CreateJob, Job, JobKind, JobState, Outcome, Worker,
+};
+use qponder_shared::{ArtifactId, JobId, WorkerId};
 use sqlx::postgres::{PgListener, PgRow};
+use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -46,6 +49,7 @@ macro_rules! select_job {
         )
     };
 }
+pub(super) use select_job;
 
 impl Store {
     /// Makes a job. It waits for the jobs that it needs, as far as they are not done.
@@ -223,6 +227,30 @@ impl Store {
         rows.iter().map(read_attempt).collect()
     }
 
+    /// The files that a job made, by name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn artifacts(&self, id: JobId) -> Result<Vec<Artifact>, StoreError> {
+        let rows = sqlx::query("select * from artifacts where job_id = $1 order by name")
+            .bind(id.0)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(read_artifact).collect()
+    }
+
+    /// A file that a job made.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn artifact(&self, id: ArtifactId) -> Result<Option<Artifact>, StoreError> {
+        let row = sqlx::query("select * from artifacts where id = $1")
+            .bind(id.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(read_artifact).transpose()
+    }
+
     /// The workers that were heard of in the last minute.
     ///
     /// # Errors
@@ -307,6 +335,7 @@ pub(super) fn read(row: &PgRow) -> Result<Job, StoreError> {
         failures: small("failures")?,
         step: number("step")?,
         steps: number("steps")?,
+        outcome: row.try_get::<Option<Json<Outcome>>, _>("outcome")?.map(|outcome| outcome.0),
         worker: row.try_get("worker")?,
         is_cancelling: row.try_get("is_cancelling")?,
         error: row.try_get("error")?,
@@ -315,6 +344,15 @@ pub(super) fn read(row: &PgRow) -> Result<Job, StoreError> {
         created_at: rfc3339(row.try_get("created_at")?),
         started_at: row.try_get::<Option<_>, _>("started_at")?.map(rfc3339),
         finished_at: row.try_get::<Option<_>, _>("finished_at")?.map(rfc3339),
+    })
+}
+
+fn read_artifact(row: &PgRow) -> Result<Artifact, StoreError> {
+    Ok(Artifact {
+        id: ArtifactId(row.try_get("id")?),
+        name: row.try_get("name")?,
+        bytes: row.try_get::<i64, _>("bytes")?.unsigned_abs(),
+        sha256: row.try_get("sha256")?,
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use qponder_shared::job::{AttemptOutcome, Completion, JobKind, LogLevel, Metrics};
+use qponder_shared::job::{Artifact, AttemptOutcome, Completion, JobKind, LogLevel, Measured, Metrics, Outcome};
 use qponder_shared::{JobId, WorkerId};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -76,7 +76,8 @@ pub struct Sampled {
 /// The end of an attempt.
 #[derive(Clone, Debug)]
 pub enum End {
-    Done,
+    /// With what came of it, beside the model that it trained.
+    Done(Option<Box<Outcome>>),
     Failed(String),
     /// Failed in a way that another attempt cannot mend.
     Hopeless(String),
@@ -275,6 +276,43 @@ impl Store {
         Ok(true)
     }
 
+    /// Names the files that a job made, before their bytes are kept, so that nobody takes these for rubbish; whether
+    /// the job is still this attempt's. Those of earlier attempts are forgotten.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing changes.
+    pub async fn name_artifacts(&self, lease: &Lease, files: &[Artifact]) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let held = sqlx::query(
+            "select from jobs where id = $1 and attempt = $2 and state = 'running' for no key update",
+        )
+        .bind(lease.job.0)
+        .bind(lease.attempt)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if held.is_none() {
+            return Ok(false);
+        }
+        sqlx::query("delete from artifacts where job_id = $1")
+            .bind(lease.job.0)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(
+            "insert into artifacts (id, job_id, name, sha256, bytes) \
+             select id, $1, name, sha256, bytes from unnest($2::uuid[], $3::text[], $4::text[], $5::int8[]) \
+             as t(id, name, sha256, bytes)",
+        )
+        .bind(lease.job.0)
+        .bind(files.iter().map(|file| file.id.0).collect::<Vec<_>>())
+        .bind(files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>())
+        .bind(files.iter().map(|file| file.sha256.as_str()).collect::<Vec<_>>())
+        .bind(files.iter().map(|file| file.bytes.cast_signed()).collect::<Vec<_>>())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
     /// Ends an attempt; whether the job was still in its hands. Jobs that waited for it are queued.
     ///
     /// # Errors
@@ -282,7 +320,7 @@ impl Store {
     pub async fn end_attempt(&self, lease: &Lease, end: &End) -> Result<bool, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let (outcome, error) = match end {
-            End::Done => (AttemptOutcome::Done, None),
+            End::Done(_) => (AttemptOutcome::Done, None),
             End::Failed(error) | End::Hopeless(error) => (AttemptOutcome::Failed, Some(error)),
             End::Cancelled => (AttemptOutcome::Cancelled, None),
             End::Released => (AttemptOutcome::Released, None),
@@ -296,15 +334,19 @@ impl Store {
                     .bind(lease.attempt)
                     .bind(error)
             }
-            End::Done | End::Cancelled | End::Released => sqlx::query(
-                "update jobs set state = case when $3 = 'released' and is_cancelling then 'cancelled' \
+            End::Done(_) | End::Cancelled | End::Released => sqlx::query(
+                "update jobs set outcome = coalesce($4, outcome), state = case when $3 = 'released' and is_cancelling then 'cancelled' \
                  when $3 = 'released' then 'queued' else $3 end, lease_until = null, is_cancelling = false, \
                  finished_at = case when $3 = 'released' and not is_cancelling then null else now() end \
                  where id = $1 and attempt = $2 and state = 'running'",
             )
             .bind(lease.job.0)
             .bind(lease.attempt)
-            .bind(outcome.name()),
+            .bind(outcome.name())
+            .bind(match end {
+                End::Done(Some(came)) => Some(Json(came)),
+                _ => None,
+            }),
         };
         if query.execute(&mut *transaction).await?.rows_affected() == 0 {
             return Ok(false);
@@ -318,7 +360,12 @@ impl Store {
         .bind(error)
         .execute(&mut *transaction)
         .await?;
-        if matches!(end, End::Done) {
+        if let End::Done(Some(came)) = end
+            && let Outcome::Evaluated { measured, .. } = &**came
+        {
+            add_measurements(&mut transaction, lease.job, measured).await?;
+        }
+        if matches!(end, End::Done(_)) {
             sqlx::query(
                 "update jobs set state = 'queued', run_after = now() where state = 'waiting' \
                  and id in (select job_id from job_needs where needs_id = $1) \
@@ -333,6 +380,24 @@ impl Store {
         transaction.commit().await?;
         Ok(true)
     }
+}
+
+async fn add_measurements(
+    connection: &mut PgConnection,
+    job: JobId,
+    measured: &[Measured],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into measurements (job_id, place, model, numbers) \
+         select $1, place, model, numbers from unnest($2::text[], $3::jsonb[]) with ordinality \
+         as t(model, numbers, place) on conflict (job_id, place) do nothing",
+    )
+    .bind(job.0)
+    .bind(measured.iter().map(|one| one.model.as_str()).collect::<Vec<_>>())
+    .bind(measured.iter().map(Json).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn add_completions(

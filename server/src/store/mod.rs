@@ -17,6 +17,7 @@ pub mod labels;
 pub mod leases;
 pub mod lookup;
 mod migrations;
+pub mod models;
 pub mod objects;
 pub mod operation;
 pub mod pairs;

@@ -28,6 +28,8 @@ pub enum Kind {
     Rendering,
     /// A file that was exported, under the id of its transfer.
     Export,
+    /// A file that a job made.
+    Artifact,
 }
 
 /// Bytes could not be read or written.
@@ -43,7 +45,8 @@ pub struct Objects {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Original, Kind::Thumbnail, Kind::Rendering, Kind::Export];
+    pub const ALL: [Kind; 5] =
+        [Kind::Original, Kind::Thumbnail, Kind::Rendering, Kind::Export, Kind::Artifact];
 
     /// Its folder, which is also what people call it.
     pub fn folder(self) -> &'static str {
@@ -52,6 +55,7 @@ impl Kind {
             Kind::Thumbnail => "thumbnails",
             Kind::Rendering => "renderings",
             Kind::Export => "exports",
+            Kind::Artifact => "artifacts",
         }
     }
 }
@@ -107,6 +111,18 @@ impl Objects {
     ) -> Result<Option<(u64, BoxStream<'static, object_store::Result<Bytes>>)>, ObjectError> {
         match self.store.get(&key(kind, name)).await {
             Ok(found) => Ok(Some((found.meta.size, found.into_stream()))),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The size of an object in bytes; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn size(&self, kind: Kind, name: &str) -> Result<Option<u64>, ObjectError> {
+        match self.store.head(&key(kind, name)).await {
+            Ok(found) => Ok(Some(found.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -117,6 +117,7 @@ impl Store {
     pub async fn named_files(&self, names: &[String]) -> Result<BTreeSet<String>, StoreError> {
         let known: Vec<String> = sqlx::query_scalar(
             "select sha256 from images where sha256 = any($1) \
+             union all select sha256 from artifacts where sha256 = any($1) \
              union all select id::text from transfers where available and id::text = any($1)",
         )
         .bind(names)

@@ -1,15 +1,17 @@
 //! Jobs: trainings that workers do, and what becomes of them.
 
 mod hints;
+mod outcome;
 mod recipe;
 
 use std::collections::BTreeMap;
 
 pub use hints::{Line, hints};
-pub use recipe::{Base, JobRecipe};
+pub use outcome::{Difference, Estimated, Interval, Measured, Outcome};
+pub use recipe::{Base, JobRecipe, Names, Source};
 use serde::{Deserialize, Serialize};
 
-use crate::{ImageId, JobId, WorkerId};
+use crate::{ArtifactId, ImageId, JobId, WorkerId};
 
 /// Longest recipe, in bytes.
 pub const MAX_RECIPE: usize = 64 << 10;
@@ -44,11 +46,25 @@ macro_rules! names {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum JobKind {
+    /// A teacher is asked about images, and of its answers those that pass the filters are kept.
+    Distil,
+    /// The cold start.
     Sft,
+    /// Reinforcement learning.
     Grpo,
+    /// Models are measured on labelled images.
+    Evaluate,
 }
 
-names!(JobKind: Sft "sft", Grpo "grpo");
+names!(JobKind: Distil "distil", Sft "sft", Grpo "grpo", Evaluate "evaluate");
+
+impl JobKind {
+    /// Whether it makes a model.
+    #[must_use]
+    pub fn trains(self) -> bool {
+        matches!(self, Self::Sft | Self::Grpo)
+    }
+}
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,10 +136,11 @@ names!(LogLevel: Info "info", Warning "warning", Error "error");
 pub struct CreateJob {
     pub kind: JobKind,
     pub name: String,
-    /// A recipe in TOML, without `out`. `base` is `model:` and the name of a model, or `job:` and the id of the
-    /// job that trains it; manifests are `dataset:` and an id.
+    /// A recipe in TOML, without `out`. `base` and `models` are `model:` and the name of a model, or `job:` and the id
+    /// of the job that trains it; manifests are `dataset:` and an id, or `job:` and the id of the distillation that
+    /// makes it. A distillation names its teacher, `teacher = "NAME"`, in the place of an endpoint.
     pub recipe: String,
-    /// Jobs that must be done before; that of `base` is always one of them.
+    /// Jobs that must be done before; those that the recipe names are always among them.
     #[serde(default)]
     pub needs: Vec<JobId>,
     /// -100 to 100; higher ones come first.
@@ -146,10 +163,12 @@ pub struct Job {
     pub attempt: u32,
     /// Times it failed in a row without a new checkpoint in between.
     pub failures: u32,
-    /// Steps that are done.
+    /// Steps that are done; of a distillation and an evaluation answers.
     pub step: u64,
     /// Steps that there are; 0 until it is known.
     pub steps: u64,
+    /// What came of it, beside the model that it trained; `None` before it is done.
+    pub outcome: Option<Outcome>,
     /// Name of the worker that has it.
     pub worker: Option<String>,
     /// Somebody wants it to end.
@@ -222,6 +241,18 @@ pub struct MetricsSoFar {
     pub metrics: Vec<Metrics>,
     /// Where they end: later numbers come after it.
     pub place: u64,
+}
+
+/// A file that a job made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Artifact {
+    pub id: ArtifactId,
+    /// Where it stands among the job's files.
+    pub name: String,
+    pub bytes: u64,
+    /// Lower-case hex.
+    pub sha256: String,
 }
 
 /// An answer that reinforcement learning sampled.

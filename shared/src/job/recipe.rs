@@ -5,7 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::JobKind;
-use crate::recipe::{Data, GrpoRecipe, Kind, Recipe, RecipeError, SftRecipe};
+use crate::recipe::{
+    Data, DistilData, DistilRecipe, EndpointRecipe, EvaluateData, EvaluateRecipe, GrpoRecipe, Kind, Recipe,
+    RecipeError, SftRecipe,
+};
 use crate::{DatasetId, JobId};
 
 /// What a training starts from.
@@ -40,14 +43,65 @@ impl fmt::Display for Base {
     }
 }
 
+/// Where labelled images come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A dataset.
+    Dataset(DatasetId),
+    /// The answers that a distillation accepted.
+    Job(JobId),
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let source = match text.split_once(':') {
+            Some(("dataset", id)) => id.parse().ok().map(Self::Dataset),
+            Some(("job", id)) => id.parse().ok().map(Self::Job),
+            _ => None,
+        };
+        source.ok_or_else(|| {
+            format!(
+                "data.manifests has {text:?}; name `dataset:` and the id of a dataset, or `job:` and the id of a \
+                 distillation"
+            )
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dataset(id) => write!(f, "dataset:{id}"),
+            Self::Job(id) => write!(f, "job:{id}"),
+        }
+    }
+}
+
 /// A recipe of a job, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobRecipe {
     recipe: Recipe,
-    /// What it starts from.
-    pub base: Base,
-    /// What it learns from, in the order of its manifests.
-    pub datasets: Vec<DatasetId>,
+    /// What a training starts from, or what an evaluation measures, in the order of the recipe.
+    pub bases: Vec<Base>,
+    /// What it learns from, asks about or measures on, in the order of its manifests.
+    pub sources: Vec<Source>,
+    /// Whom a distillation asks.
+    pub teacher: Option<String>,
+}
+
+/// What the names of a recipe stand for on one machine.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Directories of the models, in the order of [`JobRecipe::bases`].
+    pub bases: Vec<String>,
+    /// Files of the manifests, in the order of [`JobRecipe::sources`].
+    pub manifests: Vec<String>,
+    /// Where the teacher is.
+    pub endpoint: Option<EndpointRecipe>,
+    /// Where what comes of it goes.
+    pub out: String,
 }
 
 impl JobRecipe {
@@ -60,51 +114,90 @@ impl JobRecipe {
         if table.insert("out".to_owned(), "job".into()).is_some() {
             return Err("out is given; a job has a place of its own, so leave it out".to_owned());
         }
+        let teacher = if kind == JobKind::Distil { Some(take_teacher(&mut table)?) } else { None };
         let whole = toml::to_string(&table).map_err(|error| error.to_string())?;
-        let said = |error: RecipeError| error.to_string();
         let kind = match kind {
+            JobKind::Distil => Kind::Distil,
             JobKind::Sft => Kind::Sft,
             JobKind::Grpo => Kind::Grpo,
+            JobKind::Evaluate => Kind::Evaluate,
         };
-        let recipe = Recipe::parse(kind, &whole).map_err(said)?;
-        let (base, data) = match &recipe {
-            Recipe::Sft(SftRecipe { base, data, .. }) => (base, data),
+        let recipe = Recipe::parse(kind, &whole).map_err(|error: RecipeError| error.to_string())?;
+        let (bases, manifests) = match &recipe {
+            Recipe::Distil(recipe) => (&[][..], &recipe.data.manifests),
+            Recipe::Sft(recipe) => (std::slice::from_ref(&recipe.base), &recipe.data.manifests),
             Recipe::Grpo(recipe) if recipe.judge.is_some() => {
                 return Err("judge is given; jobs have no judge yet, so leave it out".to_owned());
             }
-            Recipe::Grpo(recipe) => (&recipe.base, &recipe.data),
-            Recipe::Distil(_) | Recipe::Judge(_) => return Err("it is no recipe of a training".to_owned()),
+            Recipe::Grpo(recipe) => (std::slice::from_ref(&recipe.base), &recipe.data.manifests),
+            Recipe::Evaluate(recipe) => (&recipe.models[..], &recipe.data.manifests),
+            Recipe::Judge(_) => return Err("it is no recipe of a job".to_owned()),
         };
-        let base = base.parse()?;
-        let dataset = |manifest: &String| {
-            let id = manifest.strip_prefix("dataset:").and_then(|id| id.parse().ok());
-            id.ok_or_else(|| {
-                format!("data.manifests has {manifest:?}; name `dataset:` and the id of a dataset")
-            })
-        };
-        let datasets = data.manifests.iter().map(dataset).collect::<Result<_, _>>()?;
-        Ok(Self { recipe, base, datasets })
+        let bases = bases.iter().map(|base| base.parse()).collect::<Result<_, _>>()?;
+        let sources = manifests.iter().map(|manifest| manifest.parse()).collect::<Result<_, _>>()?;
+        Ok(Self { bases, sources, recipe, teacher })
+    }
+
+    /// The jobs that it names: what they make must be there before.
+    pub fn jobs(&self) -> impl Iterator<Item = JobId> {
+        let bases = self.bases.iter().filter_map(|base| match base {
+            Base::Job(id) => Some(*id),
+            Base::Model(_) => None,
+        });
+        let sources = self.sources.iter().filter_map(|source| match source {
+            Source::Job(id) => Some(*id),
+            Source::Dataset(_) => None,
+        });
+        bases.chain(sources)
     }
 
     /// The recipe for the command line, with directories and files in the place of names.
     ///
     /// # Errors
-    /// When it has no form in TOML.
-    pub fn resolved(&self, base: &str, out: &str, manifests: Vec<String>) -> Result<String, String> {
-        let (base, out) = (base.to_owned(), out.to_owned());
+    /// When a name stands for nothing, or the recipe has no form in TOML.
+    pub fn resolved(&self, names: Names) -> Result<String, String> {
+        let Names { bases, manifests, endpoint, out } = names;
+        let base = || bases.first().cloned().ok_or("nobody says where the base is");
         let written = match &self.recipe {
+            Recipe::Distil(recipe) => {
+                let endpoint = endpoint.ok_or("nobody says where the teacher is")?;
+                let data = DistilData { manifests, ..recipe.data.clone() };
+                toml::to_string(&DistilRecipe { out, endpoint, data, ..recipe.clone() })
+            }
             Recipe::Sft(recipe) => {
                 let data = Data { manifests, ..recipe.data.clone() };
-                toml::to_string(&SftRecipe { base, out, data, ..recipe.clone() })
+                toml::to_string(&SftRecipe { base: base()?, out, data, ..recipe.clone() })
             }
             Recipe::Grpo(recipe) => {
                 let data = Data { manifests, ..recipe.data.clone() };
-                toml::to_string(&GrpoRecipe { base, out, data, ..(**recipe).clone() })
+                toml::to_string(&GrpoRecipe { base: base()?, out, data, ..(**recipe).clone() })
             }
-            Recipe::Distil(_) | Recipe::Judge(_) => Ok(String::new()),
+            Recipe::Evaluate(recipe) => {
+                let data = EvaluateData { manifests, ..recipe.data.clone() };
+                toml::to_string(&EvaluateRecipe { models: bases, out, data, ..recipe.clone() })
+            }
+            Recipe::Judge(_) => return Err("it is no recipe of a job".to_owned()),
         };
         written.map_err(|error| error.to_string())
     }
+}
+
+/// Takes the teacher's name out of a distillation's recipe and puts an endpoint there that stands for it.
+fn take_teacher(table: &mut toml::Table) -> Result<String, String> {
+    let wanted = "name a teacher of this server, such as teacher = \"NAME\"";
+    if table.contains_key("endpoint") {
+        return Err(format!("endpoint is given, which only the operator of a server can say; {wanted}"));
+    }
+    let teacher = match table.remove("teacher") {
+        Some(toml::Value::String(name)) if !name.is_empty() => name,
+        Some(other) => return Err(format!("teacher is {other}; {wanted}")),
+        None => return Err(format!("teacher is missing; {wanted}")),
+    };
+    let mut endpoint = toml::Table::new();
+    endpoint.insert("base_url".to_owned(), "http://teacher.invalid".into());
+    endpoint.insert("model".to_owned(), "teacher".into());
+    table.insert("endpoint".to_owned(), endpoint.into());
+    Ok(teacher)
 }
 
 #[cfg(test)]
@@ -117,21 +210,63 @@ mod tests {
         format!("base = \"{base}\"\n{rest}\n[data]\nmanifests = [\"dataset:{ID}\"]\n[train]\nsteps = 300\n")
     }
 
+    fn names(bases: &[&str], endpoint: Option<EndpointRecipe>) -> Names {
+        Names {
+            bases: bases.iter().map(|&base| base.to_owned()).collect(),
+            manifests: vec!["/d/manifest.jsonl".to_owned()],
+            endpoint,
+            out: "/jobs/1".to_owned(),
+        }
+    }
+
     #[test]
     fn names_become_directories_and_nothing_else_changes() {
         let recipe = JobRecipe::parse(JobKind::Sft, &sft("model:nano-ci", "")).expect("a recipe");
-        assert_eq!(recipe.base, Base::Model("nano-ci".to_owned()));
-        assert_eq!(recipe.datasets, [ID.parse().expect("an id")]);
-        let toml =
-            recipe.resolved("/m/nano-ci", "/jobs/1", vec!["/d/manifest.jsonl".to_owned()]).expect("TOML");
+        assert_eq!(recipe.bases, [Base::Model("nano-ci".to_owned())]);
+        assert_eq!(recipe.sources, [Source::Dataset(ID.parse().expect("an id"))]);
+        assert_eq!(recipe.jobs().count(), 0);
+        let toml = recipe.resolved(names(&["/m/nano-ci"], None)).expect("TOML");
         let resolved = SftRecipe::parse(&toml).expect("a recipe of the command line");
         assert_eq!((resolved.base.as_str(), resolved.out.as_str()), ("/m/nano-ci", "/jobs/1"));
         assert_eq!(
             (resolved.data.manifests.as_slice(), resolved.train.steps),
             (&["/d/manifest.jsonl".to_owned()][..], 300)
         );
-        let recipe = JobRecipe::parse(JobKind::Sft, &sft(&format!("job:{ID}"), "")).expect("a recipe");
-        assert_eq!(recipe.base.to_string(), format!("job:{ID}"));
+        let toml = sft(&format!("job:{ID}"), "").replace("dataset:", "job:");
+        let recipe = JobRecipe::parse(JobKind::Sft, &toml).expect("a recipe");
+        assert_eq!((recipe.bases[0].to_string(), recipe.sources[0].to_string()), (format!("job:{ID}"), format!("job:{ID}")));
+        assert_eq!(recipe.jobs().count(), 2);
+    }
+
+    #[test]
+    fn a_distillation_names_its_teacher_and_never_an_address() {
+        let toml = |head: &str| format!("{head}\n[data]\nmanifests = [\"dataset:{ID}\"]\n");
+        let recipe = JobRecipe::parse(JobKind::Distil, &toml("teacher = \"big\"")).expect("a recipe");
+        assert_eq!((recipe.teacher.as_deref(), recipe.bases.len()), (Some("big"), 0));
+        let endpoint = "base_url = 'http://localhost:1/v1'\nmodel = 'm'\nconcurrency = 9\n";
+        let endpoint: EndpointRecipe = toml::from_str(endpoint).expect("an endpoint");
+        let resolved = recipe.resolved(names(&[], Some(endpoint.clone()))).expect("TOML");
+        let resolved = DistilRecipe::parse(&resolved).expect("a recipe of the command line");
+        assert_eq!((resolved.endpoint, resolved.out.as_str()), (endpoint, "/jobs/1"));
+        for (head, words) in [
+            ("", "teacher is missing"),
+            ("teacher = 3", "teacher is 3"),
+            ("teacher = \"big\"\n[endpoint]\nbase_url = \"http://10.0.0.1\"\nmodel = \"m\"", "only the operator"),
+        ] {
+            let error = JobRecipe::parse(JobKind::Distil, &toml(head)).expect_err(head);
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(JobRecipe::parse(JobKind::Sft, &format!("teacher = \"big\"\n{}", sft("model:a", ""))).is_err());
+    }
+
+    #[test]
+    fn an_evaluation_names_every_model() {
+        let toml = format!("models = [\"model:nano\", \"job:{ID}\"]\n[data]\nmanifests = [\"dataset:{ID}\"]\n");
+        let recipe = JobRecipe::parse(JobKind::Evaluate, &toml).expect("a recipe");
+        assert_eq!((recipe.bases.len(), recipe.jobs().count()), (2, 1));
+        let resolved = recipe.resolved(names(&["/m/nano", "/jobs/2/out"], None)).expect("TOML");
+        let resolved = EvaluateRecipe::parse(&resolved).expect("a recipe of the command line");
+        assert_eq!(resolved.models, ["/m/nano", "/jobs/2/out"]);
     }
 
     #[test]
@@ -142,6 +277,7 @@ mod tests {
             (sft("job:7", ""), "no id of a job"),
             (sft("model:a", "out = \"/etc\""), "leave it out"),
             (sft("model:a", "").replace("dataset:", ""), "name `dataset:`"),
+            (sft("model:a", "").replace("dataset:", "job:7"), "name `dataset:`"),
             (sft("model:a", "").replace("steps = 300", "steps = 0"), "steps"),
             (sft("model:a", "").replace("steps", "stepps"), "stepps"),
             ("base = ".to_owned(), "line 1"),

@@ -4,6 +4,7 @@
 
 mod distil;
 mod endpoint;
+mod evaluate;
 mod grpo;
 mod judge;
 mod learning;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use distil::{Ask, DistilData, DistilRecipe, Filter, Filters, TeacherPrompt};
 pub use endpoint::EndpointRecipe;
+pub use evaluate::{EvaluateData, EvaluateRecipe, FitOn, Measure};
 pub use grpo::{GrpoRecipe, GrpoTrain, LossKind, RewardScale, Rewards, Rollout, ScoreReward};
 pub use judge::JudgeRecipe;
 pub use learning::{Learning, Optimiser, Part, Precision, Schedule};
@@ -42,6 +44,7 @@ pub enum Recipe {
     Sft(SftRecipe),
     Grpo(Box<GrpoRecipe>),
     Judge(JudgeRecipe),
+    Evaluate(EvaluateRecipe),
 }
 
 /// What a recipe is of.
@@ -51,11 +54,12 @@ pub enum Kind {
     Sft,
     Grpo,
     Judge,
+    Evaluate,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Distil, Self::Sft, Self::Grpo, Self::Judge];
+    pub const ALL: [Self; 5] = [Self::Distil, Self::Sft, Self::Grpo, Self::Judge, Self::Evaluate];
 
     /// The name of the command that takes such a recipe; of a judge, that of the option.
     #[must_use]
@@ -65,6 +69,7 @@ impl Kind {
             Self::Sft => "sft",
             Self::Grpo => "grpo",
             Self::Judge => "judge",
+            Self::Evaluate => "evaluate",
         }
     }
 
@@ -79,6 +84,8 @@ impl Kind {
         let is_endpoint_alone = has(&["endpoint"]) && !has(&["out", "data", "ask", "filters"]);
         Ok(if is_endpoint_alone {
             Self::Judge
+        } else if has(&["models", "measure"]) {
+            Self::Evaluate
         } else if has(&["endpoint", "ask", "filters"]) {
             Self::Distil
         } else if has(&["rollout", "reward", "judge"]) {
@@ -96,6 +103,7 @@ impl Kind {
             Self::Sft => include_str!("defaults/sft.toml"),
             Self::Grpo => include_str!("defaults/grpo.toml"),
             Self::Judge => include_str!("defaults/judge.toml"),
+            Self::Evaluate => include_str!("defaults/evaluate.toml"),
         }
     }
 }
@@ -111,6 +119,7 @@ impl Recipe {
             Kind::Sft => SftRecipe::parse(toml).map(Self::Sft),
             Kind::Grpo => GrpoRecipe::parse(toml).map(Box::new).map(Self::Grpo),
             Kind::Judge => JudgeRecipe::parse(toml).map(Self::Judge),
+            Kind::Evaluate => EvaluateRecipe::parse(toml).map(Self::Evaluate),
         }
     }
 }
@@ -204,7 +213,10 @@ impl Validation {
 
 #[cfg(test)]
 mod tests {
-    use super::{Data, DistilRecipe, EndpointRecipe, GrpoRecipe, JudgeRecipe, Kind, Recipe, SftRecipe};
+    use super::{
+        Data, DistilRecipe, EndpointRecipe, EvaluateData, EvaluateRecipe, GrpoRecipe, JudgeRecipe, Kind, Recipe,
+        SftRecipe,
+    };
 
     #[test]
     fn the_recipes_that_ship_are_valid_and_their_kinds_are_seen() {
@@ -270,7 +282,18 @@ mod tests {
         )
         .expect("the least that a recipe says");
         let judge = JudgeRecipe { endpoint: distil.endpoint.clone(), limits: Default::default() };
+        let evaluate = EvaluateRecipe {
+            models: vec!["models/nano-ci".into(), "models/nano-rl".into()],
+            out: "data/evaluated".into(),
+            data: EvaluateData {
+                manifests: vec!["data/set/manifest.jsonl".into()],
+                split: crate::manifest::Split::Val,
+                limit: None,
+            },
+            measure: Default::default(),
+        };
         for (kind, recipe, table) in [
+            (Kind::Evaluate, Recipe::Evaluate(evaluate.clone()), toml::Table::try_from(&evaluate)),
             (Kind::Judge, Recipe::Judge(judge.clone()), toml::Table::try_from(&judge)),
             (Kind::Distil, Recipe::Distil(distil.clone()), toml::Table::try_from(&distil)),
             (Kind::Sft, Recipe::Sft(sft.clone()), toml::Table::try_from(&sft)),

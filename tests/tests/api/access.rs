@@ -87,7 +87,19 @@ const EXPECTED: &[(&str, &str)] = &[
     ("GET /api/v1/jobs/{id}/log", "train"),
     ("GET /api/v1/jobs/{id}/completions", "train"),
     ("GET /api/v1/jobs/{id}/events", "train"),
+    ("GET /api/v1/jobs/{id}/artifacts", "train"),
+    ("GET /api/v1/artifacts/{id}", "train"),
     ("GET /api/v1/workers", "train"),
+    ("GET /api/v1/jobs/{id}/lineage", "train"),
+    ("GET /api/v1/models", "train"),
+    ("POST /api/v1/models", "train"),
+    ("GET /api/v1/models/{id}", "train"),
+    ("PATCH /api/v1/models/{id}", "train"),
+    ("GET /api/v1/models/{id}/measurements", "train"),
+    ("GET /api/v1/models/{id}/file", "train"),
+    ("GET /api/v1/uses", "train"),
+    ("PUT /api/v1/uses/{use}", "train"),
+    ("POST /api/v1/uses/{use}/rollback", "train"),
     ("GET /api/v1/images/{id}/comparison", "assess"),
     ("GET /api/v1/comparison", "assess"),
     ("GET /api/v1/comparison/statistics", "assess"),
@@ -123,7 +135,7 @@ const NOBODY: &str = "01900000-0000-7000-8000-000000000000";
 fn ask(client: &Client, endpoint: &str) -> u16 {
     let (method, path) = endpoint.split_once(' ').expect("method and path");
     let headers = [("content-type", "application/json")];
-    let answer = client.send(method, &path.replace("{id}", NOBODY).replace("{user}", NOBODY), &headers, b"");
+    let answer = client.send(method, &path.replace("{id}", NOBODY).replace("{user}", NOBODY).replace("{use}", "none"), &headers, b"");
     if matches!(answer.status, 401 | 403) && !path.starts_with("/v1/") {
         problem(&answer);
     }

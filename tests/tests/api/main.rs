@@ -18,6 +18,7 @@ mod lifecycle;
 mod models;
 mod operation;
 mod plans;
+mod registry;
 mod studies;
 mod tokens;
 mod transfers;

@@ -7,10 +7,9 @@ use qponder_pipeline::assess::Assessor;
 use qponder_pipeline::device::Place;
 use qponder_shared::api::Mode;
 use qponder_shared::prompt::{self, Prompt};
-use qponder_shared::recipe::TeacherRecipe;
 
 use super::ServeArgs;
-use crate::cli::places;
+use crate::cli::{places, worker};
 use crate::inference::{Roster, Teacher};
 
 /// What teachers are asked for reasons with.
@@ -36,8 +35,9 @@ impl TeacherPrompt {
 pub fn load(args: &ServeArgs) -> anyhow::Result<Roster> {
     let asked = args.teacher_prompt.prompt();
     // What costs nothing to check comes before gigabytes are read.
-    let endpoint = args.teacher_endpoint.as_deref().map(|file| endpoint(file, asked));
-    let endpoint = endpoint.transpose()?;
+    let endpoints = worker::teachers(&args.teacher_endpoint)?;
+    let endpoints = endpoints.into_iter().map(|endpoint| Teacher::new(endpoint, asked));
+    let endpoints: Vec<Teacher> = endpoints.collect::<Result<_, _>>().context("--teacher-endpoint")?;
     let mut models = args.model.iter();
     let mut roster = Roster::new(assessor(&places::model(models.next().map(|dir| &**dir)), args.device)?);
     for dir in models {
@@ -46,7 +46,7 @@ pub fn load(args: &ServeArgs) -> anyhow::Result<Roster> {
     if let Some(dir) = &args.teacher {
         roster.add_teacher(assessor(dir, args.device)?, asked)?;
     }
-    if let Some(teacher) = endpoint {
+    for teacher in endpoints {
         tracing::info!(model = teacher.settings.model, "teacher behind an endpoint");
         roster.add_endpoint(teacher)?;
     }
@@ -57,11 +57,4 @@ fn assessor(dir: &Path, device: Place) -> anyhow::Result<Assessor> {
     let assessor = Assessor::load(dir, device)?;
     tracing::info!(model = assessor.info().name, parameters = assessor.info().parameters, "model loaded");
     Ok(assessor)
-}
-
-fn endpoint(file: &Path, asked: Prompt) -> anyhow::Result<Teacher> {
-    let named = || format!("--teacher-endpoint {}", file.display());
-    let text = std::fs::read_to_string(file).with_context(named)?;
-    let recipe = TeacherRecipe::parse(&text).with_context(named)?;
-    Teacher::new(recipe.endpoint, asked).with_context(named)
 }
