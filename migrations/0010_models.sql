@@ -3,6 +3,24 @@
 alter table jobs drop constraint jobs_kind_check;
 alter table jobs add constraint jobs_kind_check check (kind in ('distil', 'sft', 'grpo', 'evaluate'));
 alter table jobs add column outcome jsonb;
+-- Only a worker with this label takes it.
+alter table jobs add column label text check (char_length(label) between 1 and 60);
+-- What people want to remember of it.
+alter table jobs add column notes text not null default '' check (char_length(notes) <= 20000);
+
+create index jobs_of_kind on jobs (kind, id desc);
+
+create table job_tags (
+    tag            text not null check (char_length(tag) between 1 and 60),
+    job_id         uuid not null references jobs (id),
+    primary key (tag, job_id)
+);
+
+create index job_tags_of_job on job_tags (job_id);
+
+-- Kinds of jobs that a worker does, all without any; and its labels.
+alter table workers add column kinds text[] not null default '{}';
+alter table workers add column labels text[] not null default '{}';
 
 -- Files that a job made. Their bytes are in the object store, under their hash.
 create table artifacts (

@@ -110,6 +110,8 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/jobs", Needs(Scope::Train)),
     ("POST", "/api/v1/jobs", Needs(Scope::Train)),
     ("GET", "/api/v1/jobs/{id}", Needs(Scope::Train)),
+    ("PATCH", "/api/v1/jobs/{id}", Needs(Scope::Train)),
+    ("POST", "/api/v1/pipelines", Needs(Scope::Train)),
     ("DELETE", "/api/v1/jobs/{id}", Needs(Scope::Train)),
     ("POST", "/api/v1/jobs/{id}/retry", Needs(Scope::Train)),
     ("GET", "/api/v1/jobs/{id}/attempts", Needs(Scope::Train)),

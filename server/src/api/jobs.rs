@@ -5,11 +5,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use qponder_shared::{ArtifactId, JobId};
-use qponder_shared::api::{Page, Problem};
+use qponder_shared::api::{Mode, Page, Problem};
 use qponder_shared::job::{
-    Artifact, Attempt, Base, Completions, CreateJob, Job, JobKind, JobRecipe, JobState, LogLine, MAX_NEEDS,
-    MAX_RECIPE, MetricsSoFar, Source, Worker,
+    Artifact, Attempt, Base, Completions, CreateJob, CreatePipeline, EditJob, Job, JobKind, JobRecipe, JobState,
+    LogLine, MAX_NEEDS, MAX_NOTES, MAX_RECIPE, MAX_TAG, MAX_TAGS, MetricsSoFar, Source, Template, Worker,
 };
+use qponder_shared::prompt;
 use qponder_shared::study::check;
 
 use super::assessments::idempotency_key;
@@ -18,8 +19,9 @@ use super::files::saved;
 use super::gate::Caller;
 use super::images::check_limit;
 use super::problem::ApiError;
+use crate::inference::Inference;
 use crate::store::Store;
-use crate::store::jobs::{ChangedJob, MadeJob};
+use crate::store::jobs::{ChangedJob, MadeJob, Which};
 use crate::store::objects::{Kind, Objects};
 
 /// Most points of one line of a chart.
@@ -32,9 +34,14 @@ const MOST_LINES: u32 = 1000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListJobs {
-    /// Only jobs in this state.
+    /// Only jobs in this state. One of `state`, `kind` and `tag` at most.
     #[param(inline)]
     state: Option<JobState>,
+    /// Only jobs of this kind.
+    #[param(inline)]
+    kind: Option<JobKind>,
+    /// Only jobs with this tag.
+    tag: Option<String>,
     /// `next` of the page before; from the newest without it.
     cursor: Option<JobId>,
     /// Jobs on the page, 1 to 200.
@@ -74,7 +81,14 @@ pub async fn list(
     Query(query): Query<ListJobs>,
 ) -> Result<axum::Json<Page<Job>>, ApiError> {
     let limit = check_limit(query.limit)?;
-    let items = store.jobs(query.state, query.cursor, limit + 1).await?;
+    let which = match (query.state, query.kind, query.tag) {
+        (None, None, None) => Which::All,
+        (Some(state), None, None) => Which::State(state),
+        (None, Some(kind), None) => Which::Kind(kind),
+        (None, None, Some(tag)) => Which::Tag(tag),
+        _ => return Err(ApiError::unprocessable("name one of state, kind and tag")),
+    };
+    let items = store.jobs(&which, query.cursor, limit + 1).await?;
     Ok(axum::Json(Page::cut(items, limit, |last| last.id.to_string())))
 }
 
@@ -103,6 +117,7 @@ pub async fn create(
         return Err(ApiError::unprocessable(format!("the recipe has more than {MAX_RECIPE} bytes")));
     }
     check::number("priority", f64::from(body.priority), -100.0, 100.0)?;
+    let label = body.label.as_deref().map(|label| check::text("the label", label, 1, MAX_TAG)).transpose()?;
     let recipe = JobRecipe::parse(body.kind, &body.recipe)
         .map_err(|error| ApiError::unprocessable(format!("the recipe: {error}")))?;
     let mut needs = body.needs.clone();
@@ -122,7 +137,7 @@ pub async fn create(
     }
     check_kinds(&store, &recipe).await?;
     let key = idempotency_key(&headers)?;
-    let new = CreateJob { name, ..body };
+    let new = CreateJob { name, label, ..body };
     let (status, job) = match store.add_job(&new, &needs, key, &caller.by).await? {
         MadeJob::New(job) => (StatusCode::CREATED, job),
         MadeJob::Repeated(job) => (StatusCode::OK, job),
@@ -133,6 +148,77 @@ pub async fn create(
     };
     let location = format!("/api/v1/jobs/{}", job.id);
     Ok((status, [(header::LOCATION, location)], axum::Json(*job)).into_response())
+}
+
+/// Queue everything from a dataset to a measured model: a distillation where a teacher is named, the cold start, GRPO,
+/// and an evaluation of both beside what they began from. All are queued, or none.
+#[utoipa::path(post, path = "/pipelines", tag = "training", params(
+    ("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, 1 to 190 characters."),
+), request_body = CreatePipeline, responses(
+    (status = CREATED, description = "Its jobs, in their order.", body = Vec<Job>),
+    (status = NOT_FOUND, description = "There is no such dataset or job.", body = Problem,
+        content_type = "application/problem+json"),
+    (status = UNPROCESSABLE_ENTITY, description = "The base is none, or the key belongs to another request.",
+        body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn pipeline(
+    State(store): State<Store>,
+    State(inference): State<Inference>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(body): Json<CreatePipeline>,
+) -> Result<Response, ApiError> {
+    let name = check::text("the name", &body.name, 1, check::MAX_NAME - 20)?;
+    let base: Base = body.base.parse().map_err(ApiError::unprocessable)?;
+    store.dataset(body.dataset).await?.ok_or_else(|| ApiError::not_found("dataset", body.dataset))?;
+    if let Base::Job(id) = base
+        && !find(&store, id).await?.kind.trains()
+    {
+        return Err(ApiError::unprocessable(format!("the job {id} trains no model")));
+    }
+    let split = store.dataset_split(body.dataset).await?;
+    let teacher = body.teacher.as_deref().and_then(|name| inference.model(inference.lane_of(name)?));
+    let is_own_teacher =
+        teacher.is_some_and(|teacher| teacher.prompt_version == prompt::current(Mode::Reason).version);
+    let dataset = format!("dataset:{}", body.dataset);
+    let kinds: &[JobKind] = if body.teacher.is_some() { JobKind::ALL } else { &JobKind::ALL[1..] };
+    let next = |made: &[Job]| {
+        let kind = *kinds.get(made.len())?;
+        let of = |kind: JobKind| made.iter().find(|job| job.kind == kind).map(|job| format!("job:{}", job.id));
+        let (sft, grpo) = (of(JobKind::Sft), of(JobKind::Grpo));
+        let start = if kind == JobKind::Grpo { sft.clone() } else { None };
+        let mut template = Template {
+            models: vec![start.unwrap_or_else(|| base.to_string())],
+            manifests: vec![dataset.clone()],
+            teacher: body.teacher.clone().unwrap_or_default(),
+            is_own_teacher,
+            split,
+            size: body.size,
+        };
+        if kind == JobKind::Evaluate {
+            template.models.extend([sft, grpo].into_iter().flatten());
+        }
+        if let (JobKind::Sft, Some(distilled)) = (kind, of(JobKind::Distil)) {
+            template.manifests = vec![distilled];
+        }
+        let recipe = template.recipe(kind);
+        let mut needs: Vec<JobId> = JobRecipe::parse(kind, &recipe).ok()?.jobs().collect();
+        needs.sort_unstable();
+        needs.dedup();
+        let what = match kind {
+            JobKind::Distil => "answers",
+            JobKind::Sft => "cold start",
+            JobKind::Grpo => "GRPO",
+            JobKind::Evaluate => "evaluation",
+        };
+        let name = format!("{name}, {what}");
+        Some((CreateJob { kind, name, recipe, needs: Vec::new(), priority: 0, label: None }, needs))
+    };
+    match store.add_jobs(idempotency_key(&headers)?, &caller.by, next).await? {
+        Ok(jobs) => Ok((StatusCode::CREATED, axum::Json(jobs)).into_response()),
+        Err(MadeJob::NoJob(id)) => Err(ApiError::not_found("job", id)),
+        Err(_) => Err(ApiError::unprocessable("this Idempotency-Key was used for another request")),
+    }
 }
 
 /// Whether the jobs that a recipe names make what it wants of them. Those that are not there are told later.
@@ -180,6 +266,36 @@ pub async fn cancel(
     Path(id): Path<JobId>,
 ) -> Result<axum::Json<Job>, ApiError> {
     changed(store.cancel_job(id, &caller.by).await?, id, "it has ended already")
+}
+
+/// Change what a job is called, its notes or its tags.
+#[utoipa::path(patch, path = "/jobs/{id}", tag = "training", params(("id" = JobId, Path)), request_body = EditJob,
+    responses(
+    (status = OK, body = Job),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn edit(
+    State(store): State<Store>,
+    caller: Caller,
+    Path(id): Path<JobId>,
+    Json(mut body): Json<EditJob>,
+) -> Result<axum::Json<Job>, ApiError> {
+    if let Some(name) = &mut body.name {
+        *name = check::text("the name", name, 1, check::MAX_NAME)?;
+    }
+    if let Some(notes) = &mut body.notes {
+        *notes = check::text("the notes", notes, 0, MAX_NOTES)?;
+    }
+    if let Some(tags) = &mut body.tags {
+        if tags.len() > MAX_TAGS {
+            return Err(ApiError::unprocessable(format!("there are {} tags; {MAX_TAGS} is the most", tags.len())));
+        }
+        for tag in tags {
+            *tag = check::text("a tag", tag, 1, MAX_TAG)?;
+        }
+    }
+    let job = store.edit_job(id, &body, &caller.by).await?;
+    Ok(axum::Json(job.ok_or_else(|| ApiError::not_found("job", id))?))
 }
 
 /// Try a job again that failed or was cancelled. It goes on from its newest checkpoint.

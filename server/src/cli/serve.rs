@@ -32,6 +32,7 @@ use crate::logging::{self, LogFormat};
 use crate::metrics::Metrics;
 use crate::postgres::Cluster;
 use crate::registry::Registry;
+use crate::store::leases::Takes;
 use crate::store::objects::Objects;
 use crate::store::{self, Store};
 use crate::transfers;
@@ -235,6 +236,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
             places,
             name: host_name(),
             device,
+            takes: Takes::default(),
             news: job_news.clone(),
         })
     });

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use qponder_pipeline::device::Place;
+use qponder_shared::job::JobKind;
 use qponder_shared::recipe::{EndpointRecipe, TeacherRecipe};
 
 use super::places;
@@ -12,6 +13,7 @@ use super::serve::{DATABASE, GRACE, Signals};
 use crate::jobs::{JobNews, Places, Worker, WorkerSettings};
 use crate::logging::{self, LogFormat};
 use crate::postgres;
+use crate::store::leases::Takes;
 use crate::store::objects::Objects;
 use crate::store::{self, Store};
 
@@ -25,6 +27,8 @@ const CONNECTIONS: u32 = 3;
 #[derive(Args)]
 #[command(after_help = "Examples:
   qponder worker                                    beside a server on this machine
+  qponder worker --kinds distil,evaluate            leaves trainings to others
+  qponder worker --device cuda:0 --label big-gpu    also takes jobs that want that label
   qponder worker --device cuda:0 --name big --model ~/Qwen2.5-VL-3B-Instruct
   qponder worker --data-dir /mnt/qponder --database-url postgres://me@db/qponder")]
 pub struct WorkerArgs {
@@ -45,6 +49,12 @@ pub struct WorkerArgs {
     /// Where to train: cpu, or cuda:N where this program was built for CUDA.
     #[arg(long, value_name = "DEVICE", default_value_t, env = "QPONDER_DEVICE")]
     device: Place,
+    /// Do jobs of these kinds alone, with commas between them: distil, sft, grpo, evaluate [default: all].
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind)]
+    kinds: Vec<JobKind>,
+    /// Also take jobs that want this label, such as `big-gpu`. May be given several times.
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<String>,
     /// What people call it [default: the machine's name].
     #[arg(long)]
     name: Option<String>,
@@ -80,6 +90,7 @@ pub fn run(args: &WorkerArgs) -> anyhow::Result<()> {
             places: Places::new(&models, &teachers, data_dir.join("jobs")),
             name,
             device: args.device.to_string(),
+            takes: Takes { kinds: args.kinds.clone(), labels: args.label.clone() },
             news,
         });
         signals.next().await;
@@ -98,6 +109,10 @@ pub fn run(args: &WorkerArgs) -> anyhow::Result<()> {
 /// The directories of models, or the one that ships with Q-Ponder.
 pub fn models(named: &[PathBuf]) -> Vec<PathBuf> {
     if named.is_empty() { vec![places::model(None)] } else { named.to_vec() }
+}
+
+fn kind(name: &str) -> Result<JobKind, String> {
+    JobKind::of_name(name).ok_or_else(|| format!("{name:?} is none of distil, sft, grpo and evaluate"))
 }
 
 /// The endpoints that files describe.

@@ -11,6 +11,7 @@ use super::attempt::{self, Around, LEASE};
 use super::inputs::Places;
 use super::news::JobNews;
 use crate::store::Store;
+use crate::store::leases::Takes;
 use crate::store::objects::Objects;
 
 /// How often a worker looks for jobs of which it was not told: those that were put off, or whose worker is gone.
@@ -25,6 +26,8 @@ pub struct WorkerSettings {
     pub name: String,
     /// Where it trains, as `--device` has it.
     pub device: String,
+    /// Which jobs it takes.
+    pub takes: Takes,
     pub news: JobNews,
 }
 
@@ -51,7 +54,7 @@ impl Worker {
 }
 
 async fn work(settings: WorkerSettings, mut stop: watch::Receiver<bool>) {
-    let WorkerSettings { store, objects, places, name, device, news } = settings;
+    let WorkerSettings { store, objects, places, name, device, takes, news } = settings;
     let around = Arc::new(Around { store, objects, places, worker: WorkerId::new(), device });
     let mut changes = news.listen();
     let mut is_known = false;
@@ -59,10 +62,10 @@ async fn work(settings: WorkerSettings, mut stop: watch::Receiver<bool>) {
         let asked = Instant::now();
         let claimed = async {
             if !is_known {
-                around.store.add_worker(around.worker, &name, &around.device).await?;
+                around.store.add_worker(around.worker, &name, &around.device, &takes).await?;
                 is_known = true;
             }
-            around.store.claim(around.worker, LEASE).await
+            around.store.claim(around.worker, &takes, LEASE).await
         };
         match claimed.await {
             Ok(Some(lease)) => {

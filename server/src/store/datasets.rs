@@ -1,5 +1,6 @@
 //! Versions of datasets. They are made whole and never changed.
 
+use qponder_shared::manifest::Split;
 use qponder_shared::study::dataset::{Dataset, Settled};
 use qponder_shared::{DatasetId, ImageId, StudyId};
 use sqlx::Row;
@@ -152,6 +153,21 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(images.into_iter().map(ImageId).collect())
+    }
+
+    /// The split of a dataset that models are best measured on: `test` where it has lines, else `val`, else `train`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn dataset_split(&self, id: DatasetId) -> Result<Split, StoreError> {
+        let splits: Vec<Option<String>> =
+            sqlx::query_scalar("select distinct line::jsonb ->> 'split' from dataset_items where dataset_id = $1")
+                .bind(id.0)
+                .fetch_all(&self.pool)
+                .await?;
+        let best = [Split::Test, Split::Val].into_iter();
+        let mut best = best.filter(|split| splits.iter().flatten().any(|name| name == split.name()));
+        Ok(best.next().unwrap_or(Split::Train))
     }
 
     /// Lines of a dataset after a position, `limit` at most.

@@ -1,7 +1,7 @@
 //! Jobs as people see them: made, listed, cancelled, tried again. What workers do is in `leases`.
 
 use qponder_shared::job::{
-    Artifact, Attempt, AttemptOutcome, CreateJob, Job, JobKind, JobState, Outcome, Worker,
+    Artifact, Attempt, AttemptOutcome, CreateJob, EditJob, Job, JobKind, JobState, Outcome, Worker,
 };
 use qponder_shared::{ArtifactId, JobId, WorkerId};
 use sqlx::postgres::{PgListener, PgRow};
@@ -16,6 +16,19 @@ use super::{Store, StoreError};
 
 /// The channel on which jobs that changed are named.
 const CHANNEL: &str = "jobs";
+
+/// Which jobs a page shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Every one.
+    All,
+    /// Those in a state.
+    State(JobState),
+    /// Those of a kind.
+    Kind(JobKind),
+    /// Those with a tag.
+    Tag(String),
+}
 
 /// What became of the wish for a job.
 pub enum MadeJob {
@@ -43,7 +56,8 @@ macro_rules! select_job {
     ($rest:literal) => {
         concat!(
             "select jobs.*, workers.name as worker, \
-             array(select needs_id from job_needs where job_id = jobs.id order by needs_id) as needs \
+             array(select needs_id from job_needs where job_id = jobs.id order by needs_id) as needs, \
+             array(select tag from job_tags where job_id = jobs.id order by tag) as tags \
              from jobs left join workers on workers.id = worker_id and state = 'running' ",
             $rest
         )
@@ -63,57 +77,43 @@ impl Store {
         key: Option<&str>,
         by: &By,
     ) -> Result<MadeJob, StoreError> {
-        // Keys of two people never meet.
-        let key = key.map(|key| format!("{}:{key}", by.name));
-        let needs: Vec<Uuid> = needs.iter().map(|id| id.0).collect();
         let mut transaction = self.pool.begin().await?;
-        // Locked, so that none of them ends between this look at them and the new job.
-        let known: Vec<(Uuid, String)> =
-            sqlx::query_as("select id, state from jobs where id = any($1) order by id for share")
-                .bind(&needs)
-                .fetch_all(&mut *transaction)
-                .await?;
-        if let Some(missing) = needs.iter().find(|id| known.iter().all(|(known, _)| known != *id)) {
-            return Ok(MadeJob::NoJob(JobId(*missing)));
+        let made = add(&mut transaction, new, needs, key, by).await?;
+        if matches!(made, MadeJob::New(_)) {
+            transaction.commit().await?;
         }
-        let is_ready = known.iter().all(|(_, state)| state == JobState::Done.name());
-        let state = if is_ready { JobState::Queued } else { JobState::Waiting };
-        let id = JobId::new();
-        let added = sqlx::query(
-            "insert into jobs (id, kind, name, recipe, state, priority, created_by, idempotency_key) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (idempotency_key) do nothing",
-        )
-        .bind(id.0)
-        .bind(new.kind.name())
-        .bind(&new.name)
-        .bind(&new.recipe)
-        .bind(state.name())
-        .bind(new.priority)
-        .bind(&by.name)
-        .bind(&key)
-        .execute(&mut *transaction)
-        .await?;
-        if added.rows_affected() == 0 {
-            let row = sqlx::query(select_job!("where idempotency_key = $1"))
-                .bind(&key)
-                .fetch_one(&mut *transaction)
-                .await?;
-            let earlier = read(&row)?;
-            let is_same =
-                earlier.kind == new.kind && earlier.name == new.name && earlier.recipe == new.recipe;
-            return Ok(if is_same { MadeJob::Repeated(Box::new(earlier)) } else { MadeJob::KeyTaken });
+        Ok(made)
+    }
+
+    /// Makes jobs of which later ones may need earlier ones, all or none. `next` gets those that are made, and gives
+    /// the next one with the jobs that it needs, until there is none.
+    ///
+    /// # Errors
+    /// When the database fails; then there is none.
+    pub async fn add_jobs(
+        &self,
+        key: Option<&str>,
+        by: &By,
+        mut next: impl FnMut(&[Job]) -> Option<(CreateJob, Vec<JobId>)>,
+    ) -> Result<Result<Vec<Job>, MadeJob>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let mut made = Vec::new();
+        let mut is_repeated = false;
+        while let Some((new, needs)) = next(&made) {
+            let key = key.map(|key| format!("{key}/{}", made.len() + 1));
+            match add(&mut transaction, &new, &needs, key.as_deref(), by).await? {
+                MadeJob::New(job) => made.push(*job),
+                MadeJob::Repeated(job) => {
+                    is_repeated = true;
+                    made.push(*job);
+                }
+                refused => return Ok(Err(refused)),
+            }
         }
-        sqlx::query("insert into job_needs (job_id, needs_id) select $1, unnest($2::uuid[])")
-            .bind(id.0)
-            .bind(&needs)
-            .execute(&mut *transaction)
-            .await?;
-        note(&mut transaction, by, Change { action: "job.create", object: Some(id.0), detail: &new.name })
-            .await?;
-        announce(&mut transaction, id).await?;
-        let job = find(&mut transaction, id).await?.ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
-        transaction.commit().await?;
-        Ok(MadeJob::New(Box::new(job)))
+        if !is_repeated {
+            transaction.commit().await?;
+        }
+        Ok(Ok(made))
     }
 
     /// A job.
@@ -125,36 +125,73 @@ impl Store {
         find(&mut connection, id).await
     }
 
-    /// One page of jobs, newest first, of one state where it is named: `limit` at most, before `before`.
+    /// One page of jobs, newest first, of those that `which` names: `limit` at most, before `before`.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn jobs(
         &self,
-        state: Option<JobState>,
+        which: &Which,
         before: Option<JobId>,
         limit: usize,
     ) -> Result<Vec<Job>, StoreError> {
-        let before = before.map_or(Uuid::max(), |id| id.0);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = match state {
-            Some(state) => {
-                sqlx::query(select_job!("where state = $3 and jobs.id < $1 order by jobs.id desc limit $2"))
-                    .bind(before)
-                    .bind(limit)
-                    .bind(state.name())
-                    .fetch_all(&self.pool)
-                    .await?
-            }
-            None => {
-                sqlx::query(select_job!("where jobs.id < $1 order by jobs.id desc limit $2"))
-                    .bind(before)
-                    .bind(limit)
-                    .fetch_all(&self.pool)
-                    .await?
-            }
+        let (statement, named) = match which {
+            Which::All => (select_job!("where jobs.id < $1 order by jobs.id desc limit $2"), None),
+            Which::State(state) => (
+                select_job!("where state = $3 and jobs.id < $1 order by jobs.id desc limit $2"),
+                Some(state.name()),
+            ),
+            Which::Kind(kind) => (
+                select_job!("where kind = $3 and jobs.id < $1 order by jobs.id desc limit $2"),
+                Some(kind.name()),
+            ),
+            // The page of tags first: few jobs have a rare one.
+            Which::Tag(tag) => (
+                select_job!(
+                    "where jobs.id in (select job_id from job_tags where tag = $3 and job_id < $1 \
+                     order by job_id desc limit $2) order by jobs.id desc"
+                ),
+                Some(tag.as_str()),
+            ),
         };
-        rows.iter().map(read).collect()
+        let query = sqlx::query(statement)
+            .bind(before.map_or(Uuid::max(), |id| id.0))
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let query = match named {
+            Some(named) => query.bind(named),
+            None => query,
+        };
+        query.fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
+
+    /// Changes what people call a job and want to remember of it; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the database fails; then it stays as it is.
+    pub async fn edit_job(&self, id: JobId, change: &EditJob, by: &By) -> Result<Option<Job>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let name: Option<String> = sqlx::query_scalar(
+            "update jobs set name = coalesce($2, name), notes = coalesce($3, notes) where id = $1 returning name",
+        )
+        .bind(id.0)
+        .bind(&change.name)
+        .bind(&change.notes)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(name) = name else { return Ok(None) };
+        if let Some(tags) = &change.tags {
+            sqlx::query("delete from job_tags where job_id = $1").bind(id.0).execute(&mut *transaction).await?;
+            sqlx::query("insert into job_tags (tag, job_id) select distinct unnest($2::text[]), $1")
+                .bind(id.0)
+                .bind(tags)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        note(&mut transaction, by, Change { action: "job.edit", object: Some(id.0), detail: &name }).await?;
+        announce(&mut transaction, id).await?;
+        let job = find(&mut transaction, id).await?;
+        transaction.commit().await?;
+        Ok(job)
     }
 
     /// Cancels a job. One that runs is asked to end.
@@ -268,6 +305,8 @@ impl Store {
                     id: WorkerId(row.try_get("id")?),
                     name: row.try_get("name")?,
                     device: row.try_get("device")?,
+                    kinds: kinds(row.try_get("kinds")?)?,
+                    labels: row.try_get("labels")?,
                     version: row.try_get("version")?,
                     started_at: rfc3339(row.try_get("started_at")?),
                     seen_at: rfc3339(row.try_get("seen_at")?),
@@ -310,6 +349,63 @@ pub(super) async fn announce(connection: &mut PgConnection, id: JobId) -> Result
     Ok(())
 }
 
+async fn add(
+    connection: &mut PgConnection,
+    new: &CreateJob,
+    needs: &[JobId],
+    key: Option<&str>,
+    by: &By,
+) -> Result<MadeJob, StoreError> {
+    // Keys of two people never meet.
+    let key = key.map(|key| format!("{}:{key}", by.name));
+    let needs: Vec<Uuid> = needs.iter().map(|id| id.0).collect();
+    // Locked, so that none of them ends between this look at them and the new job.
+    let known: Vec<(Uuid, String)> =
+        sqlx::query_as("select id, state from jobs where id = any($1) order by id for share")
+            .bind(&needs)
+            .fetch_all(&mut *connection)
+            .await?;
+    if let Some(missing) = needs.iter().find(|id| known.iter().all(|(known, _)| known != *id)) {
+        return Ok(MadeJob::NoJob(JobId(*missing)));
+    }
+    let is_ready = known.iter().all(|(_, state)| state == JobState::Done.name());
+    let state = if is_ready { JobState::Queued } else { JobState::Waiting };
+    let id = JobId::new();
+    let added = sqlx::query(
+        "insert into jobs (id, kind, name, recipe, state, priority, label, created_by, idempotency_key) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (idempotency_key) do nothing",
+    )
+    .bind(id.0)
+    .bind(new.kind.name())
+    .bind(&new.name)
+    .bind(&new.recipe)
+    .bind(state.name())
+    .bind(new.priority)
+    .bind(&new.label)
+    .bind(&by.name)
+    .bind(&key)
+    .execute(&mut *connection)
+    .await?;
+    if added.rows_affected() == 0 {
+        let row = sqlx::query(select_job!("where idempotency_key = $1"))
+            .bind(&key)
+            .fetch_one(&mut *connection)
+            .await?;
+        let earlier = read(&row)?;
+        let is_same = earlier.kind == new.kind && earlier.name == new.name && earlier.recipe == new.recipe;
+        return Ok(if is_same { MadeJob::Repeated(Box::new(earlier)) } else { MadeJob::KeyTaken });
+    }
+    sqlx::query("insert into job_needs (job_id, needs_id) select $1, unnest($2::uuid[])")
+        .bind(id.0)
+        .bind(&needs)
+        .execute(&mut *connection)
+        .await?;
+    note(connection, by, Change { action: "job.create", object: Some(id.0), detail: &new.name }).await?;
+    announce(connection, id).await?;
+    let job = find(connection, id).await?.ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
+    Ok(MadeJob::New(Box::new(job)))
+}
+
 async fn find(connection: &mut PgConnection, id: JobId) -> Result<Option<Job>, StoreError> {
     let row = sqlx::query(select_job!("where jobs.id = $1")).bind(id.0).fetch_optional(connection).await?;
     row.map(|row| read(&row)).transpose()
@@ -331,6 +427,9 @@ pub(super) fn read(row: &PgRow) -> Result<Job, StoreError> {
         state,
         needs: row.try_get::<Vec<Uuid>, _>("needs")?.into_iter().map(JobId).collect(),
         priority: row.try_get("priority")?,
+        label: row.try_get("label")?,
+        notes: row.try_get("notes")?,
+        tags: row.try_get("tags")?,
         attempt: small("attempt")?,
         failures: small("failures")?,
         step: number("step")?,
@@ -345,6 +444,13 @@ pub(super) fn read(row: &PgRow) -> Result<Job, StoreError> {
         started_at: row.try_get::<Option<_>, _>("started_at")?.map(rfc3339),
         finished_at: row.try_get::<Option<_>, _>("finished_at")?.map(rfc3339),
     })
+}
+
+fn kinds(names: Vec<String>) -> Result<Vec<JobKind>, StoreError> {
+    let read = |name: String| {
+        JobKind::of_name(&name).ok_or(StoreError::Unreadable { what: "workers.kinds", value: name })
+    };
+    names.into_iter().map(read).collect()
 }
 
 fn read_artifact(row: &PgRow) -> Result<Artifact, StoreError> {

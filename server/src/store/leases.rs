@@ -14,6 +14,15 @@ use super::{Store, StoreError};
 /// Failures in a row, without a new checkpoint in between, after which a job is given up.
 pub const MAX_FAILURES: i32 = 3;
 
+/// Which jobs a worker takes.
+#[derive(Clone, Debug, Default)]
+pub struct Takes {
+    /// Those of these kinds; all without any.
+    pub kinds: Vec<JobKind>,
+    /// Those that want no label, or one of these.
+    pub labels: Vec<String>,
+}
+
 /// A job that a worker holds.
 #[derive(Clone, Debug)]
 pub struct Lease {
@@ -110,14 +119,24 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn add_worker(&self, id: WorkerId, name: &str, device: &str) -> Result<(), StoreError> {
-        sqlx::query("insert into workers (id, name, device, version) values ($1, $2, $3, $4)")
-            .bind(id.0)
-            .bind(name)
-            .bind(device)
-            .bind(env!("CARGO_PKG_VERSION"))
-            .execute(&self.pool)
-            .await?;
+    pub async fn add_worker(
+        &self,
+        id: WorkerId,
+        name: &str,
+        device: &str,
+        takes: &Takes,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "insert into workers (id, name, device, version, kinds, labels) values ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(id.0)
+        .bind(name)
+        .bind(device)
+        .bind(env!("CARGO_PKG_VERSION"))
+        .bind(takes.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>())
+        .bind(&takes.labels)
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
@@ -126,7 +145,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails; then nothing is claimed.
-    pub async fn claim(&self, worker: WorkerId, lease: Duration) -> Result<Option<Lease>, StoreError> {
+    pub async fn claim(
+        &self,
+        worker: WorkerId,
+        takes: &Takes,
+        lease: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
         let mut transaction = self.pool.begin().await?;
         put_back(&mut transaction).await?;
         sqlx::query("update workers set seen_at = now() where id = $1")
@@ -135,6 +159,7 @@ impl Store {
             .await?;
         let row = sqlx::query(
             "with next as (select id from jobs where state = 'queued' and run_after <= now() \
+             and (cardinality($3::text[]) = 0 or kind = any($3)) and (label is null or label = any($4)) \
              order by priority desc, id limit 1 for update skip locked) \
              update jobs set state = 'running', attempt = attempt + 1, worker_id = $1, error = null, \
              lease_until = now() + make_interval(secs => $2), started_at = coalesce(started_at, now()) \
@@ -142,6 +167,8 @@ impl Store {
         )
         .bind(worker.0)
         .bind(lease.as_secs_f64())
+        .bind(takes.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>())
+        .bind(&takes.labels)
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(row) = row else {

@@ -3,18 +3,26 @@
 mod hints;
 mod outcome;
 mod recipe;
+mod template;
 
 use std::collections::BTreeMap;
 
 pub use hints::{Line, hints};
 pub use outcome::{Difference, Estimated, Interval, Measured, Outcome};
 pub use recipe::{Base, JobRecipe, Names, Source};
+pub use template::Template;
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactId, ImageId, JobId, WorkerId};
+use crate::{ArtifactId, DatasetId, ImageId, JobId, WorkerId};
 
 /// Longest recipe, in bytes.
 pub const MAX_RECIPE: usize = 64 << 10;
+/// Longest notes, in characters.
+pub const MAX_NOTES: usize = 20_000;
+/// Longest tag or label, in characters.
+pub const MAX_TAG: usize = 60;
+/// Most tags of a job.
+pub const MAX_TAGS: usize = 20;
 /// Most jobs that one can need.
 pub const MAX_NEEDS: usize = 20;
 
@@ -146,7 +154,56 @@ pub struct CreateJob {
     /// -100 to 100; higher ones come first.
     #[serde(default)]
     pub priority: i16,
+    /// Only a worker with this label takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
 }
+
+/// Body of `PATCH /api/v1/jobs/{id}`: what is not named stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EditJob {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What people want to remember of it, in Markdown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+}
+
+/// Body of `POST /api/v1/pipelines`: a dataset goes all the way to a measured model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CreatePipeline {
+    /// What its jobs are called.
+    pub name: String,
+    pub dataset: DatasetId,
+    /// What the cold start begins from, `model:` and a name, or `job:` and an id.
+    pub base: String,
+    /// Whose answers the cold start learns; without it those of the dataset, or what rules write where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
+    #[serde(default)]
+    pub size: PipelineSize,
+}
+
+/// How long the trainings of a pipeline are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum PipelineSize {
+    /// To learn something.
+    #[default]
+    Usual,
+    /// To see in minutes whether all of it works.
+    Trial,
+}
+
+names!(PipelineSize: Usual "usual", Trial "trial");
+
 
 /// A job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,6 +216,11 @@ pub struct Job {
     pub state: JobState,
     pub needs: Vec<JobId>,
     pub priority: i16,
+    /// Only a worker with this label takes it.
+    pub label: Option<String>,
+    /// What people want to remember of it, in Markdown.
+    pub notes: String,
+    pub tags: Vec<String>,
     /// Times it was begun.
     pub attempt: u32,
     /// Times it failed in a row without a new checkpoint in between.
@@ -227,6 +289,9 @@ pub struct Worker {
     pub id: WorkerId,
     pub name: String,
     pub device: String,
+    /// Kinds of jobs that it does; all without any.
+    pub kinds: Vec<JobKind>,
+    pub labels: Vec<String>,
     pub version: String,
     pub started_at: String,
     pub seen_at: String,

@@ -80,6 +80,8 @@ const EXPECTED: &[(&str, &str)] = &[
     ("GET /api/v1/jobs", "train"),
     ("POST /api/v1/jobs", "train"),
     ("GET /api/v1/jobs/{id}", "train"),
+    ("PATCH /api/v1/jobs/{id}", "train"),
+    ("POST /api/v1/pipelines", "train"),
     ("DELETE /api/v1/jobs/{id}", "train"),
     ("POST /api/v1/jobs/{id}/retry", "train"),
     ("GET /api/v1/jobs/{id}/attempts", "train"),

@@ -121,7 +121,7 @@ fn a_pipeline_ends_in_a_model_that_is_promoted_and_rolled_back() {
     assert_eq!(default(client), "nano-rl");
     eventually(|| served(client, "mine-1").is_none().then_some(()));
     let uses = client.get("/api/v1/uses").json();
-    assert_eq!(column(&uses, "name"), ["", "mine-1"]);
+    assert_eq!((&uses[0]["name"], &uses[1]["name"]), (&Value::Null, &json!("mine-1")), "{uses}");
     let none = client.post("/api/v1/uses/preview/rollback", &json!({}));
     assert_eq!((none.status, problem(&none).as_str()), (422, "unprocessable"));
 
