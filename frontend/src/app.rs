@@ -13,11 +13,14 @@ use crate::pages::annotate::AnnotatePage;
 use crate::pages::audit::AuditPage;
 use crate::pages::compare::ComparePage;
 use crate::pages::compare_image::CompareImagePage;
+use crate::pages::compare_jobs::CompareJobsPage;
 use crate::pages::gallery::GalleryPage;
 use crate::pages::health::HealthPage;
 use crate::pages::image::ImagePage;
 use crate::pages::job::JobPage;
 use crate::pages::jobs::JobsPage;
+use crate::pages::model::ModelPage;
+use crate::pages::models::ModelsPage;
 use crate::pages::review::ReviewPage;
 use crate::pages::side_by_side::SideBySidePage;
 use crate::pages::sign_in::SignInPage;
@@ -124,8 +127,21 @@ fn show(app: State, route: Route) -> AnyView {
         {
             refuse(app, Scope::Review)
         }
-        Route::Jobs | Route::Job(_) if !app.session.may_untracked(Scope::Train) => refuse(app, Scope::Train),
-        Route::Jobs => view! { <JobsPage/> }.into_any(),
+        Route::Jobs
+        | Route::TrainOn(_)
+        | Route::Job(_)
+        | Route::CompareJobs(_)
+        | Route::Models
+        | Route::Model(_)
+            if !app.session.may_untracked(Scope::Train) =>
+        {
+            refuse(app, Scope::Train)
+        }
+        Route::Jobs => view! { <JobsPage dataset=None/> }.into_any(),
+        Route::TrainOn(dataset) => view! { <JobsPage dataset=Some(dataset)/> }.into_any(),
+        Route::CompareJobs(jobs) => view! { <CompareJobsPage jobs/> }.into_any(),
+        Route::Models => view! { <ModelsPage/> }.into_any(),
+        Route::Model(id) => view! { <ModelPage id/> }.into_any(),
         Route::Job(id) => view! { <JobPage id/> }.into_any(),
         Route::Studies => view! { <StudiesPage/> }.into_any(),
         Route::Transfers => view! { <TransfersPage/> }.into_any(),

@@ -114,7 +114,11 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
                     route::go(app, Route::Study(study));
                     true
                 }
-                Route::Job(_) if key == "Escape" => {
+                Route::Model(_) if key == "Escape" => {
+                    route::go(app, Route::Models);
+                    true
+                }
+                Route::Job(_) | Route::CompareJobs(_) if key == "Escape" => {
                     route::go(app, Route::Jobs);
                     true
                 }
@@ -132,6 +136,8 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
                 | Route::Review(_)
                 | Route::Transfers
                 | Route::Jobs
+                | Route::TrainOn(_)
+                | Route::Models
                     if key == "Escape" =>
                 {
                     route::go(app, Route::Gallery);

@@ -1,7 +1,9 @@
-//! Addresses: `/` is the gallery, `/images/{id}` one image; studies, reviews and accounts have their own.
+//! Addresses: `/` is the gallery, `/images/{id}` one image; studies, reviews, jobs and accounts have their own.
+
+use std::str::FromStr;
 
 use leptos::prelude::*;
-use qponder_shared::{ImageId, JobId, StudyId, ThreadId};
+use qponder_shared::{DatasetId, ImageId, JobId, ModelId, StudyId, ThreadId};
 use wasm_bindgen::JsValue;
 
 use crate::state::App;
@@ -21,9 +23,15 @@ pub enum Route {
     Studies,
     /// Imports and exports.
     Transfers,
-    /// Trainings.
+    /// Jobs: trainings, and what belongs to them.
     Jobs,
+    /// The same, with a dataset chosen for a new pipeline.
+    TrainOn(DatasetId),
     Job(JobId),
+    /// Two to four jobs over each other.
+    CompareJobs([Option<JobId>; 4]),
+    Models,
+    Model(ModelId),
     Study(StudyId),
     Annotate(StudyId),
     Statistics(StudyId),
@@ -56,7 +64,13 @@ impl Route {
             (Some("health"), None, _) => Route::Health,
             (Some("studies"), None, _) => Route::Studies,
             (Some("transfers"), None, _) => Route::Transfers,
-            (Some("training"), None, _) => Route::Jobs,
+            (Some("training"), None, _) => {
+                let dataset = query("dataset").and_then(|id| id.parse().ok());
+                dataset.map_or(Route::Jobs, Route::TrainOn)
+            }
+            (Some("training"), Some("compare"), None) => several("jobs").map_or(Route::Unknown, Route::CompareJobs),
+            (Some("models"), None, _) => Route::Models,
+            (Some("models"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Model),
             (Some("training"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Job),
             (Some("studies"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Study),
             (Some("studies"), Some(id), Some("annotate")) => {
@@ -73,7 +87,7 @@ impl Route {
             (Some("images"), Some(id), Some("compare")) => {
                 id.parse().map_or(Route::Unknown, Route::CompareImage)
             }
-            (Some("side-by-side"), None, _) => side_by_side().map_or(Route::Unknown, Route::SideBySide),
+            (Some("side-by-side"), None, _) => several("images").map_or(Route::Unknown, Route::SideBySide),
             _ => Route::Unknown,
         }
     }
@@ -92,7 +106,11 @@ impl Route {
             Route::Studies => "/studies".to_owned(),
             Route::Transfers => "/transfers".to_owned(),
             Route::Jobs => "/training".to_owned(),
+            Route::TrainOn(dataset) => format!("/training?dataset={dataset}"),
             Route::Job(id) => format!("/training/{id}"),
+            Route::CompareJobs(jobs) => format!("/training/compare?jobs={}", listed(&jobs)),
+            Route::Models => "/models".to_owned(),
+            Route::Model(id) => format!("/models/{id}"),
             Route::Study(id) => format!("/studies/{id}"),
             Route::Annotate(id) => format!("/studies/{id}/annotate"),
             Route::Statistics(id) => format!("/studies/{id}/statistics"),
@@ -100,27 +118,35 @@ impl Route {
             Route::Review(Some(id)) => format!("/review/{id}"),
             Route::Compare => "/compare".to_owned(),
             Route::CompareImage(id) => format!("/images/{id}/compare"),
-            Route::SideBySide(images) => {
-                let ids: Vec<String> = images.iter().flatten().map(ToString::to_string).collect();
-                format!("/side-by-side?images={}", ids.join(","))
-            }
+            Route::SideBySide(images) => format!("/side-by-side?images={}", listed(&images)),
             Route::Gallery | Route::Unknown => "/".to_owned(),
         }
     }
 }
 
-/// The images of the query: two to four.
-fn side_by_side() -> Option<[Option<ImageId>; 4]> {
+/// A word of the query.
+fn query(name: &str) -> Option<String> {
     let query = location().search().ok()?;
-    let list = query.trim_start_matches('?').split('&').find_map(|part| part.strip_prefix("images="))?;
-    let list = String::from(js_sys::decode_uri_component(list).ok()?);
-    let ids = list.split(',').map(str::parse).collect::<Result<Vec<ImageId>, _>>().ok()?;
-    let mut images = [None; 4];
-    if !(2..=images.len()).contains(&ids.len()) {
+    let mut parts = query.trim_start_matches('?').split('&').filter_map(|part| part.split_once('='));
+    let (_, value) = parts.find(|(known, _)| *known == name)?;
+    Some(String::from(js_sys::decode_uri_component(value).ok()?))
+}
+
+/// The ids of the query: two to four.
+fn several<T: FromStr + Copy>(name: &str) -> Option<[Option<T>; 4]> {
+    let list = query(name)?;
+    let ids = list.split(',').map(|id| id.parse().ok()).collect::<Option<Vec<T>>>()?;
+    let mut found = [None; 4];
+    if !(2..=found.len()).contains(&ids.len()) {
         return None;
     }
-    images.iter_mut().zip(ids).for_each(|(slot, id)| *slot = Some(id));
-    Some(images)
+    found.iter_mut().zip(ids).for_each(|(slot, id)| *slot = Some(id));
+    Some(found)
+}
+
+fn listed<T: ToString>(ids: &[Option<T>]) -> String {
+    let ids: Vec<String> = ids.iter().flatten().map(ToString::to_string).collect();
+    ids.join(",")
 }
 
 /// Goes somewhere, as a link would.

@@ -106,6 +106,15 @@ impl App {
         may
     }
 
+    /// Asks the server again which models it has, after that changed.
+    pub fn learn(self) {
+        spawn_local(async move {
+            if let Ok(info) = api::info().await {
+                let _ = self.info.try_set(Some(info));
+            }
+        });
+    }
+
     /// Says what went wrong; when the server is away, starts to wait for it instead.
     pub fn report(self, failure: &Failure) {
         match failure {

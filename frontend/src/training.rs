@@ -1,4 +1,4 @@
-//! Calls of `/api/v1` about training jobs, and the stream of one.
+//! Calls of `/api/v1` about jobs, and the stream of one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,9 +10,10 @@ use leptos::task::spawn_local;
 use qponder_shared::JobId;
 use qponder_shared::api::Page;
 use qponder_shared::job::{
-    Attempt, Completions, CreateJob, Job, JobEvent, JobState, Line, LogLine, MetricPart, Metrics,
-    MetricsSoFar, Worker, hints,
+    Artifact, Attempt, CheckRecipe, Completions, CreateJob, CreatePipeline, EditJob, Job, JobEvent, JobKind,
+    JobState, Line, LogLine, MetricPart, Metrics, MetricsSoFar, RecipeCheck, RecipeDifference, Worker, hints,
 };
+use qponder_shared::registry::Measurement;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::*;
 use web_sys::{EventSource, MessageEvent};
@@ -28,11 +29,75 @@ const POINTS: u32 = 1000;
 /// Lines of the log that the page keeps.
 const MOST_LINES: usize = 2000;
 
+/// Which jobs are listed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Filter {
+    #[default]
+    All,
+    State(JobState),
+    Kind(JobKind),
+    Tag(String),
+}
+
 /// One page of jobs, newest first.
-pub async fn jobs(state: Option<JobState>, cursor: Option<&str>) -> Result<Page<Job>, Failure> {
-    let state = state.map(|state| format!("&state={}", state.name()));
+pub async fn jobs(filter: &Filter, cursor: Option<&str>) -> Result<Page<Job>, Failure> {
+    let filter = match filter {
+        Filter::All => String::new(),
+        Filter::State(state) => format!("&state={}", state.name()),
+        Filter::Kind(kind) => format!("&kind={}", kind.name()),
+        Filter::Tag(tag) => format!("&tag={}", js_sys::encode_uri_component(tag)),
+    };
     let cursor = cursor.map(|cursor| format!("&cursor={cursor}"));
-    get(&format!("{JOBS}?limit=25{}{}", state.unwrap_or_default(), cursor.unwrap_or_default())).await
+    get(&format!("{JOBS}?limit=25{filter}{}", cursor.unwrap_or_default())).await
+}
+
+/// A job.
+pub async fn job(id: JobId) -> Result<Job, Failure> {
+    get(&format!("{JOBS}/{id}")).await
+}
+
+/// Queues everything from a dataset to a measured model.
+pub async fn create_pipeline(body: &CreatePipeline) -> Result<Vec<Job>, Failure> {
+    read(send(Request::post, "/api/v1/pipelines", Some(body)).await?).await
+}
+
+/// What is wrong with a recipe, or what it will need.
+pub async fn check(kind: JobKind, recipe: String) -> Result<RecipeCheck, Failure> {
+    read(send(Request::post, "/api/v1/recipes/check", Some(&CheckRecipe { kind, recipe })).await?).await
+}
+
+/// The keys in which the recipes of jobs differ.
+pub async fn differences(jobs: &[JobId]) -> Result<Vec<RecipeDifference>, Failure> {
+    let jobs: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+    get(&format!("/api/v1/recipes/differences?jobs={}", jobs.join(","))).await
+}
+
+/// Changes what a job is called, its notes or its tags.
+pub async fn edit(id: JobId, body: &EditJob) -> Result<Job, Failure> {
+    read(send(Request::patch, &format!("{JOBS}/{id}"), Some(body)).await?).await
+}
+
+/// The files that a job made.
+pub async fn artifacts(id: JobId) -> Result<Vec<Artifact>, Failure> {
+    get(&format!("{JOBS}/{id}/artifacts")).await
+}
+
+/// The jobs that came before a job.
+pub async fn lineage(id: JobId) -> Result<Vec<Job>, Failure> {
+    get(&format!("{JOBS}/{id}/lineage")).await
+}
+
+/// What evaluations found of the model that a job trained.
+pub async fn measurements(id: JobId) -> Result<Vec<Measurement>, Failure> {
+    get(&format!("{JOBS}/{id}/measurements")).await
+}
+
+/// The numbers of a job so far.
+pub async fn numbers(id: JobId) -> Result<Series, Failure> {
+    let so_far: MetricsSoFar = get(&format!("{JOBS}/{id}/metrics?points={POINTS}")).await?;
+    let mut series = Series::default();
+    series.add(so_far.metrics);
+    Ok(series)
 }
 
 /// Queues a job.

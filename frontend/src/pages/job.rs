@@ -1,4 +1,4 @@
-//! One training: how it goes, live.
+//! One job: how it goes, live.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -8,14 +8,16 @@ use web_sys::{HtmlInputElement, HtmlSelectElement};
 
 use crate::format::{self, plural, sentence};
 use crate::pages::jobs::{Progress, facts};
-use crate::parts::chart::{Chart, ChartStyle};
+use crate::parts::chart::{Chart, ChartStyle, ChartTools};
+use crate::parts::job_notes::JobNotes;
+use crate::parts::job_result::JobResult;
 use crate::parts::sampled::SampledAnswers;
 use crate::route::{Route, follow_link};
 use crate::state::App;
 use crate::training::{self, Followed};
 
 /// Names that people look at first, in this order, with what they are called.
-const FIRST: [(&str, &str); 12] = [
+pub const FIRST: [(&str, &str); 12] = [
     ("loss", "Loss"),
     ("reward", "Reward"),
     ("srcc", "SRCC, quick"),
@@ -50,12 +52,17 @@ pub fn JobPage(id: JobId) -> impl IntoView {
             }
         });
     });
+    let job = Memo::new(move |_| followed.job.get());
     view! {
         <div class="page is-wide">
             {move || followed.job.get().map(|job| view! { <Head job followed/> })}
             <Hints followed/>
-            <Charts followed/>
+            <JobResult job/>
+            <Show when=move || job.with(|job| job.as_ref().is_some_and(|job| job.kind.trains()))>
+                <Charts followed/>
+            </Show>
             <SampledAnswers followed/>
+            <JobNotes followed/>
             <Log followed/>
             <section>
                 <h2>"Attempts"</h2>
@@ -111,7 +118,7 @@ fn Head(job: Job, followed: Followed) -> impl IntoView {
                         "Try again"
                     </button>
                 })}
-                <a class="button" href=Route::Jobs.path() on:click=follow_link(app, Route::Jobs)>"All trainings"</a>
+                <a class="button" href=Route::Jobs.path() on:click=follow_link(app, Route::Jobs)>"All jobs"</a>
             </div>
         </div>
         {job.error.clone().map(|error| view! { <p class="form-error">{sentence(&error)}</p> })}
@@ -120,7 +127,7 @@ fn Head(job: Job, followed: Followed) -> impl IntoView {
                 "It waits for "
                 {needs.into_iter().map(|id| {
                     let to = Route::Job(id);
-                    view! { <a href=to.path() on:click=follow_link(app, to)>"another training"</a>" " }
+                    view! { <a href=to.path() on:click=follow_link(app, to)>"another job"</a>" " }
                 }).collect_view()}
             </p>
         })}
@@ -129,7 +136,7 @@ fn Head(job: Job, followed: Followed) -> impl IntoView {
 }
 
 /// What a number is called.
-fn title(part: MetricPart, name: &str) -> String {
+pub fn title(part: MetricPart, name: &str) -> String {
     let known = FIRST.iter().find(|(known, _)| *known == name).map(|(_, title)| (*title).to_owned());
     let title = known.unwrap_or_else(|| name.replace(['_', '/'], " "));
     match part {
@@ -153,8 +160,7 @@ fn Hints(followed: Followed) -> impl IntoView {
 
 #[component]
 fn Charts(followed: Followed) -> impl IntoView {
-    let style =
-        ChartStyle { smoothing: RwSignal::new(0.0), is_log: RwSignal::new(false), at: RwSignal::new(None) };
+    let style = ChartStyle::plain();
     let is_all = RwSignal::new(false);
     let names = Memo::new(move |_| {
         let rank = |name: &str| FIRST.iter().position(|(known, _)| *known == name).unwrap_or(FIRST.len());
@@ -172,10 +178,7 @@ fn Charts(followed: Followed) -> impl IntoView {
         <section>
             <div class="chart-tools">
                 <h2>"Numbers"</h2>
-                <label>"Smoothing " <input type="range" min="0" max="0.98" step="0.02" prop:value=move || style.smoothing.get().to_string()
-                    on:input=move |event| style.smoothing.set(event_target::<HtmlInputElement>(&event).value().parse().unwrap_or(0.0))/></label>
-                <label class="check"><input type="checkbox" prop:checked=move || style.is_log.get()
-                    on:change=move |event| style.is_log.set(event_target::<HtmlInputElement>(&event).checked())/>" Logarithmic"</label>
+                <ChartTools style/>
                 <Show when=move || hidden() != 0>
                     <button class="button" aria-pressed=move || is_all.get().to_string() on:click=move |_| is_all.update(|all| *all = !*all)>
                         {move || if is_all.get() { "Show the main ones".to_owned() } else { format!("Show {} more", hidden()) }}
@@ -195,8 +198,8 @@ fn Charts(followed: Followed) -> impl IntoView {
                 <For each=shown key=Clone::clone let:name>
                     {
                         let title = title(name.0, &name.1);
-                        let line = Memo::new(move |_| followed.series.with(|series| series.line(&name)));
-                        view! { <Chart title line style/> }
+                        let lines = Memo::new(move |_| followed.series.with(|series| vec![series.line(&name)]));
+                        view! { <Chart title lines style/> }
                     }
                 </For>
             </div>

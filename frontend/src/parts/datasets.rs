@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use qponder_shared::StudyId;
+use qponder_shared::{Scope, StudyId};
 use qponder_shared::study::dataset::{CreateDataset, Dataset};
 use qponder_shared::study::{Study, StudyTask};
 use qponder_shared::subjective::Screening;
@@ -10,6 +10,7 @@ use web_sys::HtmlSelectElement;
 
 use crate::format::{self, plural, sentence};
 use crate::parts::field::FormError;
+use crate::route::{Route, follow_link};
 use crate::state::App;
 use crate::studies;
 
@@ -75,6 +76,10 @@ pub fn Datasets(id: StudyId, study: RwSignal<Option<Study>>) -> impl IntoView {
                             )}</p>
                         </div>
                         <a class="button" href=format!("/api/v1/datasets/{}/archive", one.id) download="">"Download"</a>
+                        {app.session.may_untracked(Scope::Train).then(|| {
+                            let to = Route::TrainOn(one.id);
+                            view! { <a class="button" href=to.path() on:click=follow_link(app, to)>"Train on it"</a> }
+                        })}
                     </li>
                 </For>
             </ul>

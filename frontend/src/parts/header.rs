@@ -91,7 +91,10 @@ fn Sections() -> impl IntoView {
                 {link(Route::Transfers, "Data", |route| route == Route::Transfers)}
             </Show>
             <Show when=move || app.session.may(Scope::Train)>
-                {link(Route::Jobs, "Training", |route| matches!(route, Route::Jobs | Route::Job(_)))}
+                {link(Route::Jobs, "Training", |route| matches!(
+                    route, Route::Jobs | Route::TrainOn(_) | Route::Job(_) | Route::CompareJobs(_)
+                ))}
+                {link(Route::Models, "Models", |route| matches!(route, Route::Models | Route::Model(_)))}
             </Show>
         </nav>
     }

@@ -1,44 +1,39 @@
-//! Queueing a training: what it starts from, what it learns from, and its recipe.
+//! Queueing one job: what it starts from, what it reads, and its recipe.
 
+use std::time::Duration;
+
+use gloo_timers::future::sleep;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use qponder_shared::JobId;
-use qponder_shared::api::ModelRole;
-use qponder_shared::job::{CreateJob, Job, JobKind, JobRecipe, JobState};
-use web_sys::{HtmlSelectElement, HtmlTextAreaElement, SubmitEvent};
+use qponder_shared::api::{Mode, ModelPlace, ModelRole, ServedModel};
+use qponder_shared::job::{CheckRecipe, CreateJob, Job, JobKind, JobState, PipelineSize, RecipeCheck, Template};
+use qponder_shared::manifest::Split;
+use qponder_shared::{JobId, prompt};
+use web_sys::{HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement, SubmitEvent};
 
-use crate::format::sentence;
+use crate::format::{self, sentence};
 use crate::parts::field::{Field, FormError};
 use crate::state::App;
-use crate::{studies, training};
+use crate::training;
 
-/// What a recipe of a kind begins as.
-fn template(kind: JobKind, base: &str, dataset: &str) -> String {
-    let head = format!("base = \"{base}\"\n\n[data]\nmanifests = [\"dataset:{dataset}\"]\n");
-    match kind {
-        JobKind::Sft => format!(
-            "{head}\n[train]\nsteps = 200\nbatch = 16\nmicro_batch = 4\nlearning_rate = 1e-4\nwarmup = 10\n\
-             checkpoint_every = 25\n\n[validation]\nevery = 50\nimages = 100\nreasoning_images = 50\n"
-        ),
-        JobKind::Grpo => format!(
-            "{head}\n[rollout]\ngroup = 8\nmax_new_tokens = 192\n\n[reward]\nscore = 3.0\nscore_scale = 2.0\n\
-             consistency = 0.3\ndistortion = 0.3\n\n[train]\nloss = \"dr_grpo\"\n\
-             parts = [\"vision\", \"merger\", \"language\"]\nsteps = 50\nimages = 8\nlearning_rate = 1e-4\n\
-             warmup = 3\ncheckpoint_every = 10\n\n[validation]\nevery = 25\nimages = 100\nreasoning_images = 100\n"
-        ),
-    }
-}
+/// How long nothing must be typed before the recipe is checked.
+const PAUSE: Duration = Duration::from_millis(300);
 
-/// A form for a new training; `done` gets the job.
+/// A form for a new job; `done` gets it.
 #[component]
 pub fn JobForm(
-    /// Jobs whose models a training can start from.
+    /// Jobs whose work others can go on with, and whose recipes can be taken up.
     jobs: Signal<Vec<Job>>,
+    /// Datasets by id, with what they are called; nothing until they came.
+    datasets: Signal<Option<Vec<(String, String)>>>,
+    /// What models a training can start from, with what they are called.
+    bases: Signal<Vec<(String, String)>>,
     done: Callback<Job>,
 ) -> impl IntoView {
     let app = App::get();
     let (kind, name) = (RwSignal::new(JobKind::Sft), RwSignal::new(String::new()));
     let (base, dataset) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
+    let (label, priority) = (RwSignal::new(String::new()), RwSignal::new(0_i16));
     // What is typed into the recipe; nothing while it follows the choices above.
     let typed = RwSignal::new(None::<String>);
     // The job whose recipe was taken up.
@@ -48,37 +43,88 @@ pub fn JobForm(
         let _ = earlier.try_set(String::new());
     };
     let (error, is_busy) = (RwSignal::new(None), RwSignal::new(false));
-    let datasets = RwSignal::new(None::<Vec<(String, String)>>);
-    spawn_local(async move {
-        match studies::datasets().await {
-            Ok(page) => {
-                let named = page.items.iter().map(|one| {
-                    (
-                        one.id.to_string(),
-                        format!("{}, version {}, {} images", one.name, one.version, one.images),
-                    )
-                });
-                let named: Vec<_> = named.collect();
-                if let Some((id, _)) = named.first() {
-                    let _ = dataset.try_set(id.clone());
-                }
-                let _ = datasets.try_set(Some(named));
+    let teacher = RwSignal::new(String::new());
+    let sources = Signal::derive(move || {
+        let mut sources: Vec<(String, String)> = Vec::new();
+        if kind.get() == JobKind::Sft {
+            let distilled = jobs.get().into_iter().filter(|job| job.kind == JobKind::Distil && is_of_use(job));
+            sources.extend(distilled.map(|job| (format!("job:{}", job.id), format!("answers of “{}”", job.name))));
+        }
+        let datasets = datasets.get().unwrap_or_default();
+        sources.extend(datasets.into_iter().map(|(id, label)| (format!("dataset:{id}"), label)));
+        sources
+    });
+    let teachers = Signal::derive(move || {
+        let models = app.info.get().map(|info| info.models).unwrap_or_default();
+        let is_teacher = |model: &ServedModel| model.role == ModelRole::Teacher && model.place == ModelPlace::Endpoint;
+        models.into_iter().filter(is_teacher).collect::<Vec<_>>()
+    });
+    // The first of each list is chosen until somebody chooses another one.
+    let first = |all: Signal<Vec<(String, String)>>, chosen: RwSignal<String>| {
+        Effect::new(move |_| {
+            let found = all.with(|all| {
+                let is_there = all.iter().any(|(value, _)| chosen.with(|chosen| chosen == value));
+                if is_there { None } else { all.first().map(|(value, _)| value.clone()) }
+            });
+            if let Some(found) = found {
+                chosen.set(found);
             }
-            Err(failure) => app.report(&failure),
-        }
-    });
-    let models = move || app.info.get().map(|info| info.models).unwrap_or_default();
+        });
+    };
+    first(bases, base);
+    // Datasets come first, so that the answers of a teacher are chosen on purpose.
     Effect::new(move |_| {
-        let first = models().first().map(|model| format!("model:{}", model.name));
-        if base.with_untracked(String::is_empty)
-            && let Some(first) = first
-        {
-            base.set(first);
+        let found = sources.with(|all| {
+            let is_there = all.iter().any(|(value, _)| dataset.with(|chosen| chosen == value));
+            let found = all.iter().find(|(value, _)| value.starts_with("dataset:")).or(all.first());
+            if is_there { None } else { found.map(|(value, _)| value.clone()) }
+        });
+        if let Some(found) = found {
+            dataset.set(found);
         }
     });
-    let recipe =
-        Memo::new(move |_| typed.get().unwrap_or_else(|| template(kind.get(), &base.get(), &dataset.get())));
-    let problem = Memo::new(move |_| JobRecipe::parse(kind.get(), &recipe.get()).err());
+    Effect::new(move |_| {
+        let found = teachers.with(|all| all.first().map(|teacher| teacher.name.clone()));
+        if teacher.with_untracked(String::is_empty) {
+            teacher.set(found.unwrap_or_default());
+        }
+    });
+    let recipe = Memo::new(move |_| {
+        typed.get().unwrap_or_else(|| {
+            let asked = teacher.get();
+            let own = prompt::current(Mode::Reason).version;
+            let is_own = |one: &ServedModel| one.name == asked && one.prompt_version == own;
+            let template = Template {
+                models: vec![base.get()],
+                manifests: vec![dataset.get()],
+                is_own_teacher: teachers.with(|all| all.iter().any(is_own)),
+                teacher: asked,
+                split: Split::Val,
+                size: PipelineSize::Usual,
+            };
+            template.recipe(kind.get())
+        })
+    });
+    // What the server says of the recipe as it stands; nothing while it has not said it.
+    let checked = RwSignal::new(None::<RecipeCheck>);
+    Effect::new(move |_| {
+        let asked = CheckRecipe { kind: kind.get(), recipe: recipe.get() };
+        checked.set(None);
+        spawn_local(async move {
+            sleep(PAUSE).await;
+            let is_newest =
+                move || recipe.try_get_untracked().as_ref() == Some(&asked.recipe) && kind.try_get_untracked() == Some(asked.kind);
+            if !is_newest() {
+                return;
+            }
+            match training::check(kind.get_untracked(), recipe.get_untracked()).await {
+                Ok(said) if is_newest() => drop(checked.try_set(Some(said))),
+                Ok(_) => {}
+                Err(_) => app.reach(),
+            }
+        });
+    });
+    let problem = Memo::new(move |_| checked.with(|said| said.as_ref().and_then(|said| said.problem.clone())));
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         is_busy.set(true);
@@ -88,7 +134,8 @@ pub fn JobForm(
             name: name.get_untracked(),
             recipe: recipe.get_untracked(),
             needs: Vec::<JobId>::new(),
-            priority: 0,
+            priority: priority.get_untracked(),
+            label: Some(label.get_untracked()).filter(|label| !label.is_empty()),
         };
         spawn_local(async move {
             let outcome = training::create(&body).await;
@@ -127,21 +174,28 @@ pub fn JobForm(
         let jobs = jobs.get().into_iter().map(|job| (job.id.to_string(), format!("that of “{}”", job.name)));
         jobs.map(|(value, label)| choice(value, label, earlier)).collect_view()
     };
-    let bases = move || {
-        let models = models().into_iter().filter(|model| model.role == ModelRole::Model);
-        let models = models.map(|model| (format!("model:{}", model.name), model.name));
-        let jobs =
-            jobs.get().into_iter().filter(|job| !matches!(job.state, JobState::Failed | JobState::Cancelled));
-        let jobs = jobs.map(|job| (format!("job:{}", job.id), format!("what “{}” trains", job.name)));
-        models.chain(jobs).map(|(value, label)| choice(value, label, base)).collect_view()
+    let listed = move |all: Signal<Vec<(String, String)>>, chosen: RwSignal<String>| {
+        move || all.get().into_iter().map(|(value, label)| choice(value, label, chosen)).collect_view()
+    };
+    let is_distil = move || kind.get() == JobKind::Distil;
+    let begins = move || if kind.get() == JobKind::Evaluate { "Measures" } else { "Starts from" };
+    let reads = move || match kind.get() {
+        JobKind::Distil => "Asks about",
+        JobKind::Sft | JobKind::Grpo => "Learns from",
+        JobKind::Evaluate => "On",
     };
     view! {
         <section>
-            <h2>"Train a model"</h2>
+            <h2>"One job"</h2>
             <Show when=move || datasets.with(|all| all.as_ref().is_some_and(Vec::is_empty))>
                 <p class="note">
-                    "A training learns from a dataset, and there is none yet: make one of a study, or import one on the
+                    "Every job reads a dataset, and there is none yet: make one of a study, or import one on the
                     page Data."
+                </p>
+            </Show>
+            <Show when=move || is_distil() && teachers.with(Vec::is_empty)>
+                <p class="note">
+                    "There is no teacher to ask: the server and its workers get one with --teacher-endpoint."
                 </p>
             </Show>
             <form class="form" on:submit=submit>
@@ -150,21 +204,33 @@ pub fn JobForm(
                     <div class="field">
                         <label for="job-kind">"Kind"</label>
                         <select id="job-kind" prop:value=move || kind.get().name() on:change=choose_kind>
-                            <option value="sft">"Cold start"</option>
-                            <option value="grpo">"GRPO"</option>
+                            {JobKind::ALL.iter().map(|kind| view! { <option value=kind.name()>{title(*kind)}</option> }).collect_view()}
                         </select>
                     </div>
+                    <Show when=is_distil fallback=move || view! {
+                        <div class="field">
+                            <label for="job-base">{begins}</label>
+                            <select id="job-base" on:change=choose(base)>{listed(bases, base)}</select>
+                        </div>
+                    }>
+                        <div class="field">
+                            <label for="job-teacher">"Teacher"</label>
+                            <select id="job-teacher" on:change=choose(teacher)>
+                                {move || teachers.get().into_iter().map(|one| choice(one.name.clone(), one.name, teacher)).collect_view()}
+                            </select>
+                        </div>
+                    </Show>
                     <div class="field">
-                        <label for="job-base">"Starts from"</label>
-                        <select id="job-base" on:change=choose(base)>{bases}</select>
+                        <label for="job-dataset">{reads}</label>
+                        <select id="job-dataset" on:change=choose(dataset)>{listed(sources, dataset)}</select>
                     </div>
                     <div class="field">
-                        <label for="job-dataset">"Learns from"</label>
-                        <select id="job-dataset" on:change=choose(dataset) prop:value=move || dataset.get()>
-                            {move || datasets.get().unwrap_or_default().into_iter()
-                                .map(|(id, label)| view! { <option value=id>{label}</option> }).collect_view()}
-                        </select>
+                        <label for="job-priority">"Priority"</label>
+                        <input id="job-priority" type="number" min="-100" max="100" prop:value=move || priority.get().to_string()
+                            on:input=move |event| priority.set(event_target::<HtmlInputElement>(&event).value().parse().unwrap_or_default())/>
                     </div>
+                    <Field label="Worker’s label" name="job-label" value=label required=false
+                        hint="Only a worker with this label takes it."/>
                 </div>
                 <div class="field">
                     <label for="job-earlier">"Begin with the recipe"</label>
@@ -180,10 +246,12 @@ pub fn JobForm(
                         on:input=move |event| typed.set(Some(event_target::<HtmlTextAreaElement>(&event).value()))>
                     </textarea>
                     <p class="hint" id="job-recipe-hint" role="status">
-                        {move || problem.get().unwrap_or_else(|| {
-                            "It can be used. `qponder recipe show-defaults` lists every key.".to_owned()
-                        })}
+                        {move || checked.with(|said| said.as_ref().map_or_else(|| "…".to_owned(), needs))}
                     </p>
+                    <details>
+                        <summary>"The same on the command line"</summary>
+                        <pre class="code" tabindex="0">{move || command(kind.get())}</pre>
+                    </details>
                     <Show when=move || typed.with(Option::is_some)>
                         <button class="button" type="button" on:click=move |_| begin_again()>
                             "Begin again from the choices above"
@@ -197,6 +265,48 @@ pub fn JobForm(
             </form>
         </section>
     }
+}
+
+/// What is wrong with a recipe, or what it will need.
+fn needs(said: &RecipeCheck) -> String {
+    if let Some(problem) = &said.problem {
+        return problem.clone();
+    }
+    let mut words = vec!["It can be used.".to_owned()];
+    words.extend(said.memory.map(|bytes| format!("It takes about {} of memory at most.", format::bytes(bytes as f64))));
+    words.extend(said.seconds.map(|seconds| {
+        let jobs = format::plural(said.paced_by as usize, "job");
+        format!("It takes about {}, at the pace of the last {jobs} of its kind.", format::duration((1e3 * seconds) as u64))
+    }));
+    words.push("`qponder recipe show-defaults` lists every key.".to_owned());
+    words.join(" ")
+}
+
+/// How the recipe is run without a server.
+fn command(kind: JobKind) -> String {
+    let subcommand = if kind == JobKind::Evaluate { "evaluate run" } else { kind.name() };
+    let change = match kind {
+        JobKind::Distil => "with out = \"DIRECTORY\", files of manifests, and [endpoint] in the place of teacher",
+        JobKind::Sft | JobKind::Grpo | JobKind::Evaluate => {
+            "with out = \"DIRECTORY\", and directories and files in the place of names"
+        }
+    };
+    format!("# recipe.toml as above, {change}\nqponder {subcommand} --recipe recipe.toml")
+}
+
+/// What a kind is called.
+pub fn title(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Distil => "Distillation",
+        JobKind::Sft => "Cold start",
+        JobKind::Grpo => "GRPO",
+        JobKind::Evaluate => "Evaluation",
+    }
+}
+
+/// Whether others can go on with what a job makes.
+pub fn is_of_use(job: &Job) -> bool {
+    !matches!(job.state, JobState::Failed | JobState::Cancelled)
 }
 
 /// An option of a list that may grow at its beginning while it is open: each option knows whether it is chosen.

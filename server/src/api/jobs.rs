@@ -7,8 +7,9 @@ use axum::response::{IntoResponse, Response};
 use qponder_shared::{ArtifactId, JobId};
 use qponder_shared::api::{Mode, Page, Problem};
 use qponder_shared::job::{
-    Artifact, Attempt, Base, Completions, CreateJob, CreatePipeline, EditJob, Job, JobKind, JobRecipe, JobState,
-    LogLine, MAX_NEEDS, MAX_NOTES, MAX_RECIPE, MAX_TAG, MAX_TAGS, MetricsSoFar, Source, Template, Worker,
+    Artifact, Attempt, Base, CheckRecipe, Completions, CreateJob, CreatePipeline, EditJob, Job, JobKind, JobRecipe,
+    JobState, LogLine, MAX_NEEDS, MAX_NOTES, MAX_RECIPE, MAX_TAG, MAX_TAGS, MetricsSoFar, RecipeCheck,
+    RecipeDifference, Source, Template, Worker, differences,
 };
 use qponder_shared::prompt;
 use qponder_shared::study::check;
@@ -20,6 +21,7 @@ use super::gate::Caller;
 use super::images::check_limit;
 use super::problem::ApiError;
 use crate::inference::Inference;
+use crate::jobs::Places;
 use crate::store::Store;
 use crate::store::jobs::{ChangedJob, MadeJob, Which};
 use crate::store::objects::{Kind, Objects};
@@ -148,6 +150,55 @@ pub async fn create(
     };
     let location = format!("/api/v1/jobs/{}", job.id);
     Ok((status, [(header::LOCATION, location)], axum::Json(*job)).into_response())
+}
+
+/// Check a recipe, and say what it will need.
+#[utoipa::path(post, path = "/recipes/check", tag = "training", request_body = CheckRecipe, responses(
+    (status = OK, description = "What is wrong with it, or what it will need.", body = RecipeCheck),
+))]
+pub async fn check_recipe(
+    State(store): State<Store>,
+    State(places): State<Places>,
+    Json(body): Json<CheckRecipe>,
+) -> Result<axum::Json<RecipeCheck>, ApiError> {
+    let recipe = match JobRecipe::parse(body.kind, &body.recipe) {
+        Ok(recipe) => recipe,
+        Err(problem) => return Ok(axum::Json(RecipeCheck { problem: Some(problem), ..RecipeCheck::default() })),
+    };
+    let memory = places.memory(&recipe, &store).await;
+    let pace = store.pace(body.kind).await?;
+    let seconds = recipe.steps().zip(pace).map(|(steps, (pace, _))| pace * steps as f64);
+    let paced_by = pace.map_or(0, |(_, count)| count);
+    Ok(axum::Json(RecipeCheck { problem: None, memory, seconds, paced_by }))
+}
+
+/// Which jobs.
+#[derive(serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CompareRecipes {
+    /// Ids of two to four jobs, with commas between them.
+    jobs: String,
+}
+
+/// List the keys in which the recipes of jobs differ.
+#[utoipa::path(get, path = "/recipes/differences", tag = "training", params(CompareRecipes), responses(
+    (status = OK, body = Vec<RecipeDifference>),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn recipe_differences(
+    State(store): State<Store>,
+    Query(query): Query<CompareRecipes>,
+) -> Result<axum::Json<Vec<RecipeDifference>>, ApiError> {
+    let ids = query.jobs.split(',').map(str::parse::<JobId>).collect::<Result<Vec<_>, _>>();
+    let ids = ids.ok().filter(|ids| (2..=4).contains(&ids.len()));
+    let ids = ids.ok_or_else(|| ApiError::unprocessable("jobs must be the ids of two to four jobs"))?;
+    let mut recipes = Vec::new();
+    for id in ids {
+        recipes.push(find(&store, id).await?.recipe);
+    }
+    let recipes: Vec<&str> = recipes.iter().map(String::as_str).collect();
+    Ok(axum::Json(differences(&recipes)))
 }
 
 /// Queue everything from a dataset to a measured model: a distillation where a teacher is named, the cold start, GRPO,

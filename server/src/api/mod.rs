@@ -57,7 +57,7 @@ use crate::accounts::passwords::Passwords;
 use crate::decoding::Decoder;
 use crate::file_count::Files;
 use crate::inference::Inference;
-use crate::jobs::JobNews;
+use crate::jobs::{JobNews, Places};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::store::Store;
@@ -96,6 +96,8 @@ pub struct App {
     pub transfers: Transfers,
     /// News of jobs.
     pub job_news: JobNews,
+    /// What jobs may name.
+    pub places: Places,
     /// Models that have a name.
     pub registry: Registry,
     /// The files of the object store.
@@ -135,6 +137,7 @@ part!(passwords: Passwords);
 part!(limits: Arc<Limits>);
 part!(transfers: Transfers);
 part!(job_news: JobNews);
+part!(places: Places);
 part!(registry: Registry);
 part!(files: Files);
 part!(uptime: Uptime);
@@ -225,6 +228,8 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(transfers::file))
         .routes(routes!(jobs::list, jobs::create))
         .routes(routes!(jobs::read, jobs::edit, jobs::cancel))
+        .routes(routes!(jobs::check_recipe))
+        .routes(routes!(jobs::recipe_differences))
         .routes(routes!(jobs::pipeline))
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::attempts))
@@ -236,6 +241,7 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(jobs::artifact))
         .routes(routes!(jobs::workers))
         .routes(routes!(models::lineage))
+        .routes(routes!(models::measurements_of_job))
         .routes(routes!(models::list, models::register))
         .routes(routes!(models::read, models::edit))
         .routes(routes!(models::measurements))

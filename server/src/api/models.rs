@@ -276,6 +276,19 @@ pub async fn roll_back(
     uses(State(store)).await
 }
 
+/// List what evaluations found of the model that a job trained, newest first.
+#[utoipa::path(get, path = "/jobs/{id}/measurements", tag = "training", params(("id" = JobId, Path)), responses(
+    (status = OK, body = Vec<Measurement>),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn measurements_of_job(
+    State(store): State<Store>,
+    Path(id): Path<JobId>,
+) -> Result<axum::Json<Vec<Measurement>>, ApiError> {
+    jobs::find(&store, id).await?;
+    Ok(axum::Json(store.measurements_of_job(id).await?))
+}
+
 /// List the jobs that came before a job, oldest first.
 #[utoipa::path(get, path = "/jobs/{id}/lineage", tag = "training", params(("id" = JobId, Path)), responses(
     (status = OK, body = Vec<Job>),

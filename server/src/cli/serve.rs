@@ -137,11 +137,8 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let web_dir = args.web_dir.clone().unwrap_or_else(|| places::find("target/web"));
     let teachers = teachers(&args.teacher_endpoint)?;
-    let worker = (!args.no_worker).then(|| {
-        let places = Places::new(&models(&args.model), &teachers, data_dir.join("jobs"));
-        (places, args.device.to_string())
-    });
-    let setup = Setup { listener, reach, roster, data_dir, web_dir, device: args.device, worker };
+    let places = Places::new(&models(&args.model), &teachers, data_dir.join("jobs"));
+    let setup = Setup { listener, reach, roster, data_dir, web_dir, device: args.device, places, works: !args.no_worker };
     let served = runtime.block_on(async {
         let options = match cluster {
             Some(_) => {
@@ -195,8 +192,10 @@ struct Setup {
     data_dir: PathBuf,
     web_dir: PathBuf,
     device: Place,
-    /// What jobs may name, and where to train.
-    worker: Option<(Places, String)>,
+    /// What jobs may name.
+    places: Places,
+    /// Whether it does jobs itself.
+    works: bool,
 }
 
 async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
@@ -229,13 +228,13 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     let (transfers, transferring) = transfers::start(shelf, setup.data_dir.join("transfers")).await?;
     let files = Files::new(store.clone(), objects.clone());
     let (job_news, listening) = JobNews::start(store.clone());
-    let worker = setup.worker.map(|(places, device)| {
+    let worker = setup.works.then(|| {
         Worker::start(WorkerSettings {
             store: store.clone(),
             objects: objects.clone(),
-            places,
+            places: setup.places.clone(),
             name: host_name(),
-            device,
+            device: setup.device.to_string(),
             takes: Takes::default(),
             news: job_news.clone(),
         })
@@ -250,6 +249,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
         limits,
         transfers,
         job_news,
+        places: setup.places,
         registry,
         files,
         uptime: Uptime::new(&setup.data_dir),

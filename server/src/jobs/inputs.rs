@@ -5,15 +5,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use qponder_pipeline::train::Estimate;
 use qponder_shared::job::{Base, JobRecipe, JobState, Names, Source};
 use qponder_shared::manifest::Row;
-use qponder_shared::recipe::EndpointRecipe;
+use qponder_shared::recipe::{EndpointRecipe, Kind, Recipe};
 use qponder_shared::{DatasetId, JobId};
 
 use super::artifacts::{self, ArtifactError};
 use crate::store::Store;
 use crate::store::leases::Lease;
-use crate::store::objects::{Kind, Objects};
+use crate::store::objects::{Kind as Stored, Objects};
 
 /// Lines of a dataset that are read at a time.
 const CHUNK: i64 = 500;
@@ -115,6 +116,21 @@ impl Places {
         Ok(path)
     }
 
+    /// Bytes of memory that a training takes at most, about; `None` while what it starts from is not on this machine.
+    pub async fn memory(&self, recipe: &JobRecipe, store: &Store) -> Option<u64> {
+        let dir = match recipe.bases.first()? {
+            Base::Model(name) => match self.models.get(name) {
+                Some(dir) => dir.clone(),
+                None => self.output(store.model_of_name(name).await.ok()??.job?),
+            },
+            Base::Job(id) => self.output(*id),
+        };
+        let manifests = vec![String::new(); recipe.sources.len()];
+        let names = Names { bases: vec![text(&dir).ok()?], manifests, endpoint: None, out: "job".to_owned() };
+        let resolved = recipe.resolved(names).ok()?;
+        tokio::task::spawn_blocking(move || estimate(&resolved)).await.ok()?
+    }
+
     /// The directory of a model, fetched where it is not on this machine.
     async fn model(&self, base: &Base, store: &Store, objects: &Objects) -> Result<PathBuf, Unready> {
         let job = match base {
@@ -140,6 +156,16 @@ impl Places {
         }
         Ok(dir)
     }
+}
+
+/// What a training of the command line takes.
+fn estimate(recipe: &str) -> Option<u64> {
+    let estimate = match Recipe::parse(Kind::of(recipe).ok()?, recipe).ok()? {
+        Recipe::Sft(recipe) => Estimate::sft(&recipe),
+        Recipe::Grpo(recipe) => Estimate::grpo(&recipe),
+        Recipe::Distil(_) | Recipe::Evaluate(_) | Recipe::Judge(_) => return None,
+    };
+    estimate.ok().map(|estimate| estimate.total())
 }
 
 /// The files of a job that is done.
@@ -224,7 +250,7 @@ async fn fetch_image(path: &Path, sha256: &str, objects: &Objects) -> Result<(),
     if path.is_file() {
         return Ok(());
     }
-    let bytes = objects.get(Kind::Original, sha256).await;
+    let bytes = objects.get(Stored::Original, sha256).await;
     let bytes = bytes.map_err(|error| Unready::Failed(error.to_string()))?;
     let gone = || Unready::Missing(format!("the image {sha256} of the dataset is gone"));
     complete(path, bytes.ok_or_else(gone)?)

@@ -264,6 +264,22 @@ impl Store {
         rows.iter().map(read_attempt).collect()
     }
 
+    /// Seconds that a step took in the newest jobs of a kind that are done, the median, and of how many jobs.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pace(&self, kind: JobKind) -> Result<Option<(f64, u32)>, StoreError> {
+        let (pace, count): (Option<f64>, i64) = sqlx::query_as(
+            "select percentile_cont(0.5) within group (order by seconds), count(*) from \
+             (select extract(epoch from finished_at - started_at)::float8 / steps as seconds from jobs \
+             where kind = $1 and state = 'done' and steps > 0 order by id desc limit 20) newest",
+        )
+        .bind(kind.name())
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(pace.map(|pace| (pace, u32::try_from(count).unwrap_or_default())))
+    }
+
     /// The files that a job made, by name.
     ///
     /// # Errors

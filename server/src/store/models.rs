@@ -227,11 +227,27 @@ impl Store {
     pub async fn measurements(&self, model: &Model) -> Result<Vec<Measurement>, StoreError> {
         let mut names = vec![format!("model:{}", model.name)];
         names.extend(model.job.map(|job| format!("job:{job}")));
+        self.measured(&names).await
+    }
+
+    /// How good what a job trained is, newest evaluations first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn measurements_of_job(&self, job: JobId) -> Result<Vec<Measurement>, StoreError> {
+        let names: Vec<String> =
+            sqlx::query_scalar("select name from models where job_id = $1").bind(job.0).fetch_all(&self.pool).await?;
+        let names = names.iter().map(|name| format!("model:{name}"));
+        let names: Vec<String> = names.chain([format!("job:{job}")]).collect();
+        self.measured(&names).await
+    }
+
+    async fn measured(&self, names: &[String]) -> Result<Vec<Measurement>, StoreError> {
         let rows = sqlx::query(
             "select job_id, numbers, coalesce(finished_at, jobs.created_at) as at from measurements \
              join jobs on jobs.id = job_id where model = any($1) order by job_id desc, place limit $2",
         )
-        .bind(&names)
+        .bind(names)
         .bind(MEASUREMENTS)
         .fetch_all(&self.pool)
         .await?;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 pub use hints::{Line, hints};
 pub use outcome::{Difference, Estimated, Interval, Measured, Outcome};
-pub use recipe::{Base, JobRecipe, Names, Source};
+pub use recipe::{Base, JobRecipe, Names, Source, differences};
 pub use template::Template;
 use serde::{Deserialize, Serialize};
 
@@ -157,6 +157,38 @@ pub struct CreateJob {
     /// Only a worker with this label takes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+}
+
+/// Body of `POST /api/v1/recipes/check`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CheckRecipe {
+    pub kind: JobKind,
+    pub recipe: String,
+}
+
+/// What a recipe would need, as far as it can be said before it is queued.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RecipeCheck {
+    /// Why it cannot be used.
+    pub problem: Option<String>,
+    /// Bytes of memory that a training takes at most, about; unknown while what it starts from is not there.
+    pub memory: Option<u64>,
+    /// Seconds, by the pace of the newest jobs of its kind that are done.
+    pub seconds: Option<f64>,
+    /// Of how many jobs the pace is.
+    pub paced_by: u32,
+}
+
+/// A key in which recipes differ.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RecipeDifference {
+    pub key: String,
+    /// What each recipe says, in the order of the jobs; `None` where it leaves the key to its default.
+    pub values: Vec<Option<String>>,
 }
 
 /// Body of `PATCH /api/v1/jobs/{id}`: what is not named stays.

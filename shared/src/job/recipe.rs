@@ -1,10 +1,11 @@
 //! Recipes of jobs: those of the command line, but for what they name. A job names models, jobs and datasets by
 //! what they are called here; which directories these are is for the worker to know.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use super::JobKind;
+use super::{JobKind, RecipeDifference};
 use crate::recipe::{
     Data, DistilData, DistilRecipe, EndpointRecipe, EvaluateData, EvaluateRecipe, GrpoRecipe, Kind, Recipe,
     RecipeError, SftRecipe,
@@ -138,6 +139,16 @@ impl JobRecipe {
         Ok(Self { bases, sources, recipe, teacher })
     }
 
+    /// Steps of a training.
+    #[must_use]
+    pub fn steps(&self) -> Option<usize> {
+        match &self.recipe {
+            Recipe::Sft(recipe) => Some(recipe.train.steps),
+            Recipe::Grpo(recipe) => Some(recipe.train.steps),
+            Recipe::Distil(_) | Recipe::Evaluate(_) | Recipe::Judge(_) => None,
+        }
+    }
+
     /// The jobs that it names: what they make must be there before.
     pub fn jobs(&self) -> impl Iterator<Item = JobId> {
         let bases = self.bases.iter().filter_map(|base| match base {
@@ -198,6 +209,39 @@ fn take_teacher(table: &mut toml::Table) -> Result<String, String> {
     endpoint.insert("model".to_owned(), "teacher".into());
     table.insert("endpoint".to_owned(), endpoint.into());
     Ok(teacher)
+}
+
+/// The keys in which recipes differ, with what each recipe says; `None` where it leaves the key to its default.
+/// A recipe that is no TOML says nothing.
+#[must_use]
+pub fn differences(recipes: &[&str]) -> Vec<RecipeDifference> {
+    let flat: Vec<BTreeMap<String, String>> = recipes
+        .iter()
+        .map(|recipe| {
+            let mut keys = BTreeMap::new();
+            if let Ok(table) = toml::from_str::<toml::Table>(recipe) {
+                flatten("", &table, &mut keys);
+            }
+            keys
+        })
+        .collect();
+    let names: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
+    let row = |key: &String| RecipeDifference {
+        key: key.clone(),
+        values: flat.iter().map(|keys| keys.get(key).cloned()).collect(),
+    };
+    let rows = names.into_iter().map(row);
+    rows.filter(|row| row.values.iter().any(|value| *value != row.values[0])).collect()
+}
+
+fn flatten(before: &str, table: &toml::Table, keys: &mut BTreeMap<String, String>) {
+    for (name, value) in table {
+        let name = if before.is_empty() { name.clone() } else { format!("{before}.{name}") };
+        match value {
+            toml::Value::Table(table) => flatten(&name, table, keys),
+            value => drop(keys.insert(name, value.to_string())),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -285,5 +329,20 @@ mod tests {
             let error = JobRecipe::parse(JobKind::Sft, &toml).expect_err("it is wrong");
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn only_what_differs_is_listed() {
+        let (first, second) = ("a = 1\n[train]\nsteps = 3\nrate = 0.1\n", "a = 1\n[train]\nsteps = 4\n");
+        let found = differences(&[first, second]);
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            found,
+            [
+                RecipeDifference { key: "train.rate".to_owned(), values: vec![some("0.1"), None] },
+                RecipeDifference { key: "train.steps".to_owned(), values: vec![some("3"), some("4")] }
+            ]
+        );
+        assert!(differences(&[first, first]).is_empty() && differences(&["=", "="]).is_empty());
     }
 }
