@@ -20,7 +20,7 @@ fn browser_a_pipeline_is_queued_watched_killed_and_its_model_promoted() {
     // The teacher is another server of ours, behind its chat endpoint.
     let other = Server::start(theirs.path());
     let file = teacher(ours.path(), &other.client.url);
-    let (server, admin) = serve_with(ours.path(), &["--teacher-endpoint", &file]);
+    let (server, admin) = serve_with(ours.path(), &["--teacher-endpoint", &file, "--teacher-prompt", "trained"]);
     let dataset = add_dataset(&admin, ours.path());
     let url = &server.client.url;
     let browser = open_as("pipeline", &format!("{url}/training?dataset={dataset}"), "admin");

@@ -101,8 +101,20 @@ fn Head(job: Job, followed: Followed) -> impl IntoView {
             let _ = is_busy.try_set(false);
         });
     };
-    let needs = job.needs.clone();
-    let is_waiting = job.state == JobState::Waiting;
+    // What it waits for, by name.
+    let needed = RwSignal::new(Vec::<Job>::new());
+    if job.state == JobState::Waiting {
+        let needs = job.needs.clone();
+        spawn_local(async move {
+            let mut found = Vec::new();
+            for id in needs {
+                if let Ok(job) = training::job(id).await {
+                    found.push(job);
+                }
+            }
+            let _ = needed.try_set(found);
+        });
+    }
     view! {
         <div class="page-head">
             <div>
@@ -122,14 +134,24 @@ fn Head(job: Job, followed: Followed) -> impl IntoView {
             </div>
         </div>
         {job.error.clone().map(|error| view! { <p class="form-error">{sentence(&error)}</p> })}
-        {is_waiting.then(|| view! {
-            <p class="muted">
-                "It waits for "
-                {needs.into_iter().map(|id| {
-                    let to = Route::Job(id);
-                    view! { <a href=to.path() on:click=follow_link(app, to)>"another job"</a>" " }
-                }).collect_view()}
-            </p>
+        {move || needed.get().into_iter().filter(|one| one.state != JobState::Done).map(|one| {
+            let to = Route::Job(one.id);
+            let then = match one.state {
+                JobState::Failed => ", which failed: try it again there",
+                JobState::Cancelled => ", which was cancelled: try it again there",
+                _ => "",
+            };
+            view! {
+                <p class="muted">
+                    "It waits for "<a href=to.path() on:click=follow_link(app, to)>{one.name}</a>{then}"."
+                </p>
+            }
+        }).collect_view()}
+        {job.position.map(|before| view! {
+            <p class="muted">{match before {
+                0 => "It is the next one.".to_owned(),
+                before => format!("{} before it.", plural(before as usize, "job")),
+            }}</p>
         })}
         <Progress job/>
     }

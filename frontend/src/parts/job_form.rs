@@ -224,14 +224,19 @@ pub fn JobForm(
                         <label for="job-dataset">{reads}</label>
                         <select id="job-dataset" on:change=choose(dataset)>{listed(sources, dataset)}</select>
                     </div>
-                    <div class="field">
-                        <label for="job-priority">"Priority"</label>
-                        <input id="job-priority" type="number" min="-100" max="100" prop:value=move || priority.get().to_string()
-                            on:input=move |event| priority.set(event_target::<HtmlInputElement>(&event).value().parse().unwrap_or_default())/>
-                    </div>
-                    <Field label="Worker’s label" name="job-label" value=label required=false
-                        hint="Only a worker with this label takes it."/>
                 </div>
+                <details>
+                    <summary>"Priority and label"</summary>
+                    <div class="form is-row">
+                        <div class="field">
+                            <label for="job-priority">"Priority"</label>
+                            <input id="job-priority" type="number" min="-100" max="100" prop:value=move || priority.get().to_string()
+                                on:input=move |event| priority.set(event_target::<HtmlInputElement>(&event).value().parse().unwrap_or_default())/>
+                        </div>
+                        <Field label="Worker’s label" name="job-label" value=label required=false
+                            hint="Only a worker with this label takes it."/>
+                    </div>
+                </details>
                 <div class="field">
                     <label for="job-earlier">"Begin with the recipe"</label>
                     <select id="job-earlier" on:change=take_up>

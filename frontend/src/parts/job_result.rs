@@ -17,7 +17,7 @@ use crate::route::{self, Route, follow_link};
 use crate::state::App;
 use crate::{registry, studies, training};
 
-/// Everything that came of a job; nothing while it is not done.
+/// Everything that came of a job.
 #[component]
 pub fn JobResult(job: Memo<Option<Job>>) -> impl IntoView {
     let app = App::get();
@@ -31,7 +31,7 @@ pub fn JobResult(job: Memo<Option<Job>>) -> impl IntoView {
                 Ok(found) => drop(before.try_set(found)),
                 Err(failure) => app.report(&failure),
             }
-            if state != JobState::Done {
+            if !state.is_final() {
                 return;
             }
             match training::artifacts(id).await {

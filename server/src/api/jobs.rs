@@ -443,7 +443,7 @@ pub async fn log(
     Ok(axum::Json(store.log_after(id, query.after, i64::from(limit)).await?))
 }
 
-/// List the files that a job made; there are some when it is done.
+/// List the files that a job made; there are some when it has ended.
 #[utoipa::path(get, path = "/jobs/{id}/artifacts", tag = "training", params(("id" = JobId, Path)), responses(
     (status = OK, body = Vec<Artifact>),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
@@ -453,7 +453,7 @@ pub async fn artifacts(
     Path(id): Path<JobId>,
 ) -> Result<axum::Json<Vec<Artifact>>, ApiError> {
     let job = find(&store, id).await?;
-    let files = if job.state == JobState::Done { store.artifacts(id).await? } else { Vec::new() };
+    let files = if job.state.is_final() { store.artifacts(id).await? } else { Vec::new() };
     Ok(axum::Json(files))
 }
 

@@ -1,11 +1,12 @@
 //! One attempt at a job: from its claim to its end.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use qponder_shared::WorkerId;
-use qponder_shared::job::LogLevel;
+use qponder_shared::job::{LogLevel, Outcome};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -136,6 +137,18 @@ async fn follow(
             child.kill();
         }
     }
+}
+
+/// Why a distillation of which nothing is left cannot be gone on with.
+fn nothing_accepted(answered: u64, refused: &BTreeMap<String, u64>) -> String {
+    let mut refused: Vec<_> = refused.iter().filter(|(_, count)| **count > 0).collect();
+    refused.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let refused: Vec<String> = refused.iter().map(|(name, count)| format!("{name} refused {count}")).collect();
+    format!(
+        "none of {answered} answers passed the filters, so there is nothing to learn from ({}); rejected.jsonl has \
+         the answers. Choose another prompt or other filters",
+        refused.join(", ")
+    )
 }
 
 /// An answer of the database, or that it did not come in time.
@@ -333,6 +346,9 @@ impl Holder<'_> {
         let (_never, mut stop) = watch::channel(false);
         let end = tokio::select! {
             kept = kept => match kept {
+                Ok(Some(Some(Outcome::Distilled { accepted: 0, answered, refused, .. }))) => {
+                    End::Hopeless(nothing_accepted(answered, &refused))
+                }
                 Ok(Some(outcome)) => End::Done(outcome.map(Box::new)),
                 Ok(None) => End::Released,
                 Err(error) => End::Failed(format!("what the job made could not be kept: {error}")),

@@ -122,7 +122,18 @@ impl Store {
     /// When the database fails.
     pub async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         let mut connection = self.pool.acquire().await?;
-        find(&mut connection, id).await
+        let Some(mut job) = find(&mut connection, id).await? else { return Ok(None) };
+        if job.state == JobState::Queued {
+            let before: i64 = sqlx::query_scalar(
+                "select count(*) from jobs where state = 'queued' and (priority > $1 or (priority = $1 and id < $2))",
+            )
+            .bind(job.priority)
+            .bind(id.0)
+            .fetch_one(&mut *connection)
+            .await?;
+            job.position = Some(u32::try_from(before).unwrap_or(u32::MAX));
+        }
+        Ok(Some(job))
     }
 
     /// One page of jobs, newest first, of those that `which` names: `limit` at most, before `before`.
@@ -443,6 +454,7 @@ pub(super) fn read(row: &PgRow) -> Result<Job, StoreError> {
         state,
         needs: row.try_get::<Vec<Uuid>, _>("needs")?.into_iter().map(JobId).collect(),
         priority: row.try_get("priority")?,
+        position: None,
         label: row.try_get("label")?,
         notes: row.try_get("notes")?,
         tags: row.try_get("tags")?,

@@ -248,6 +248,8 @@ pub struct Job {
     pub state: JobState,
     pub needs: Vec<JobId>,
     pub priority: i16,
+    /// Jobs in the queue before it; of one that is queued, where it is read alone.
+    pub position: Option<u32>,
     /// Only a worker with this label takes it.
     pub label: Option<String>,
     /// What people want to remember of it, in Markdown.
