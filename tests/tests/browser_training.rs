@@ -52,7 +52,7 @@ fn browser_a_training_is_queued_watched_killed_and_ends() {
     assert!(kill_training(&id), "it trains");
     browser.shows("may have run out of memory");
     browser.shows("going on after step");
-    browser.shows("done · SFT");
+    browser.shows("done · Cold start");
     assert_eq!(browser.script("return window.isTheSame", &[]), true, "the page was loaded anew");
     assert_eq!(points(), 30, "each step stands once");
     browser.shows("1: ");
@@ -78,8 +78,8 @@ fn browser_a_training_is_queued_watched_killed_and_ends() {
     browser.wait_until("the line is still there", || points() == 30);
 
     // The next one starts from what this one trained.
-    browser.click("All trainings");
-    browser.shows("done · SFT");
+    browser.click("All jobs");
+    browser.shows("done · Cold start");
     // Its recipe can be taken up again.
     browser.choose("job-earlier", &id);
     assert_eq!(browser.value("#job-recipe"), recipe);

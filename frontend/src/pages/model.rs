@@ -61,7 +61,7 @@ pub fn ModelPage(id: ModelId) -> impl IntoView {
     let is_there = Memo::new(move |_| model.with(Option::is_some));
     move || match (is_there.get(), failure.get()) {
         (true, _) => view! {
-            <div class="page">
+            <div class="page is-wide">
                 {move || model.get().map(|one| view! { <Head one model/> })}
                 <Card model/>
                 <section>

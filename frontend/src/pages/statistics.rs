@@ -142,7 +142,7 @@ fn Subjects(made: StudyStatistics) -> impl IntoView {
                 <td>{number(subject.correlation, 2)}</td>
                 <td>{share(care.gold.accuracy)}</td>
                 <td>{number(care.repeats.mean_difference, 2)}</td>
-                <td class="is-words"><b>{verdict}</b><span class="muted">{format!(": {why}")}</span></td>
+                <td class="is-words is-text"><b>{verdict}</b><span class="muted">{format!(": {why}")}</span></td>
             </tr>
         }
     };

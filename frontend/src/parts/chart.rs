@@ -296,7 +296,7 @@ pub fn Chart(
         link.set_href(&format!("data:image/svg+xml;charset=utf-8,{picture}"));
     };
     let file = format!("{}.svg", title.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
-    let save_label = format!("Save the picture of {}", title.to_lowercase());
+    let save_label = format!("SVG of {}", title.to_lowercase());
     view! {
         <figure class="chart">
             <figcaption>

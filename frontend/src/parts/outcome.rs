@@ -70,8 +70,8 @@ pub fn MeasuredTable(
         view! {
             <tr>
                 <th scope="row">{move || called(&names.get(), &model)}</th>
-                <td>{move || dataset.as_ref().map_or("all together".to_owned(), |dataset| called(&names.get(), dataset))}</td>
-                <td>{one.mode.name()}</td>
+                <td class="is-words">{move || dataset.as_ref().map_or("all together".to_owned(), |dataset| called(&names.get(), dataset))}</td>
+                <td class="is-words">{one.mode.name()}</td>
                 <td class="tabular">{format::whole(one.images)}</td>
                 <td class="tabular">{estimated(one.srcc)}</td>
                 <td class="tabular">{estimated(one.plcc)}</td>
@@ -85,7 +85,7 @@ pub fn MeasuredTable(
             <table>
                 <thead>
                     <tr>
-                        <th scope="col">"Model"</th><th scope="col">"Dataset"</th><th scope="col">"Mode"</th>
+                        <th scope="col">"Model"</th><th scope="col" class="is-words">"Dataset"</th><th scope="col" class="is-words">"Mode"</th>
                         <th scope="col">"Images"</th><th scope="col">"SRCC"</th><th scope="col">"PLCC"</th>
                         <th scope="col">"RMSE"</th><th scope="col">"Unreadable"</th>
                     </tr>
@@ -103,7 +103,7 @@ fn Differences(differences: Vec<Difference>, names: Signal<BTreeMap<String, Stri
         view! {
             <tr>
                 <th scope="row">{move || names.with(|names| format!("{} against {}", called(names, &second), called(names, &first)))}</th>
-                <td>{one.mode.name()}</td>
+                <td class="is-words">{one.mode.name()}</td>
                 <td class="tabular">{format::whole(one.images)}</td>
                 <td class="tabular">{signed(one.srcc)}</td>
                 <td class="tabular">{signed(one.plcc)}</td>
@@ -117,7 +117,7 @@ fn Differences(differences: Vec<Difference>, names: Signal<BTreeMap<String, Stri
             <table>
                 <thead>
                     <tr>
-                        <th scope="col">"Models"</th><th scope="col">"Mode"</th><th scope="col">"Images"</th>
+                        <th scope="col">"Models"</th><th scope="col" class="is-words">"Mode"</th><th scope="col">"Images"</th>
                         <th scope="col">"SRCC"</th><th scope="col">"PLCC"</th><th scope="col">"RMSE"</th>
                     </tr>
                 </thead>
