@@ -1,7 +1,7 @@
 //! What tests of training need: labelled images to learn from, and the process that learns.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -48,14 +48,21 @@ pub fn add_dataset(client: &Client, data_dir: &Path) -> String {
 /// Without `/proc`.
 #[must_use]
 pub fn training(job: &str) -> Option<Pid> {
-    let is_its = |pid: &i32| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line);
-        line.contains("--recipe") && line.contains(job)
-    };
+    trainings().into_iter().find(|(_, line)| line.contains(job)).map(|(pid, _)| pid)
+}
+
+/// Every process that trains, with its command line. One that was killed and not yet waited for has none.
+///
+/// # Panics
+/// Without `/proc`.
+#[must_use]
+pub fn trainings() -> Vec<(Pid, String)> {
     let entries = std::fs::read_dir("/proc").expect("processes");
-    let mut pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.find(is_its).and_then(Pid::from_raw)
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let lines = pids.map(|pid| (pid, std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()));
+    let lines = lines.map(|(pid, line)| (pid, String::from_utf8_lossy(&line).into_owned()));
+    let trainings = lines.filter(|(_, line)| line.contains("--recipe") && line.contains("--events"));
+    trainings.filter_map(|(pid, line)| Some((Pid::from_raw(pid)?, line))).collect()
 }
 
 /// Kills the process that trains a job; whether there was one.
@@ -112,4 +119,69 @@ pub fn evaluate_recipe(models: &[String], dataset: &str, images: usize) -> Strin
         "models = {models:?}\n[data]\nmanifests = [\"dataset:{dataset}\"]\nsplit = \"train\"\nlimit = {images}\n\
          [measure]\ndeterminism = 0\n"
     )
+}
+
+/// What a training gives that nobody interrupts, of the recipe that a worker wrote.
+///
+/// # Panics
+/// When the job has no recipe yet, or the command fails.
+#[must_use]
+pub fn uninterrupted(data: &Path, id: &str) -> Vec<u8> {
+    let folder = data.join("jobs").join(id);
+    let text = std::fs::read_to_string(folder.join("recipe.toml")).expect("the recipe");
+    let out = data.join("uninterrupted").join(id);
+    let text = text.replace(&format!("{}", folder.join("out").display()), &format!("{}", out.display()));
+    std::fs::create_dir_all(&out).expect("a folder");
+    let path = out.join("recipe.toml");
+    std::fs::write(&path, text).expect("written");
+    let done = Command::new(binary()).arg("sft").arg("--recipe").arg(&path).output().expect("it starts");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    std::fs::read(out.join("model.safetensors")).expect("a model")
+}
+
+/// A worker beside a server, killed with the test.
+pub struct Worker(Child);
+
+impl Worker {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["worker", "--name", "beside", "--data-dir"]).arg(data).env("RUST_LOG", "warn");
+        command.env("QPONDER_MODEL", root().join("models/nano")).stdin(Stdio::null()).args(arguments);
+        Self(command.spawn().expect("it starts"))
+    }
+
+    /// Stops it as an operator would.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub fn stop(mut self) {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).expect("it runs");
+        assert!(self.0.wait().expect("it ends").success());
+    }
+
+    /// Whether it has ended by itself, as one that cannot reach the database at its start does.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().is_ok_and(|ended| ended.is_some())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -8,6 +8,7 @@ mod check;
 mod cuda;
 mod process;
 mod setup;
+mod soak;
 mod test;
 mod toy;
 mod train;
@@ -34,6 +35,8 @@ Tasks:
       --accounts
   test [--no-browser] [--dry-run]
       Install what the tests need and run all of them
+  soak [--minutes 60] [--seed N]
+      Small trainings while workers, the server, Postgres and the network are killed again and again
   check [NAME]
       Formatting, lints, documentation, licences, advisories, unused dependencies, or only those
       whose names contain NAME
@@ -78,6 +81,7 @@ fn run() -> Result<()> {
     };
     match task.as_str() {
         "up" => up::run(&workspace, up::Options::parse(&mut arguments)?),
+        "soak" => soak::run(&workspace, &soak::Options::parse(&mut arguments)?),
         "test" => test::run(&workspace, &test::Options::parse(&mut arguments)?),
         "bench" => bench::run(&workspace, &bench::Options::parse(&mut arguments)?),
         "cuda" => cuda::run(&workspace, &cuda::Options::parse(&mut arguments)?),

@@ -1,14 +1,13 @@
 //! Training jobs: queued, done by workers, interrupted in every way, and never lost.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use qponder_tests::cable::Cable;
 use qponder_tests::client::{Client, text};
 use qponder_tests::database;
-use qponder_tests::server::{Server, binary, data_dir, root};
-use qponder_tests::trainings::{add_dataset, kill_training, training};
+use qponder_tests::server::{Server, data_dir};
+use qponder_tests::trainings::{Worker, add_dataset, kill_training, training, uninterrupted};
 use serde_json::{Value, json};
 
 use crate::{eventually, problem};
@@ -56,19 +55,6 @@ fn steps(client: &Client, id: &str) -> Vec<u64> {
 
 fn outcomes(client: &Client, id: &str) -> Vec<String> {
     crate::column(&client.get(&format!("/api/v1/jobs/{id}/attempts")).json(), "outcome")
-}
-
-/// What a training gives that nobody interrupts, of the recipe that a worker wrote.
-fn uninterrupted(data: &Path, id: &str) -> Vec<u8> {
-    let folder = data.join("jobs").join(id);
-    let text = std::fs::read_to_string(folder.join("recipe.toml")).expect("the recipe");
-    let out = data.join("uninterrupted");
-    let text = text.replace(&format!("{}", folder.join("out").display()), &format!("{}", out.display()));
-    let path = data.join("uninterrupted.toml");
-    std::fs::write(&path, text).expect("written");
-    let done = Command::new(binary()).arg("sft").arg("--recipe").arg(&path).output().expect("it starts");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    std::fs::read(out.join("model.safetensors")).expect("a model")
 }
 
 fn trained(data: &Path, id: &str) -> Vec<u8> {
@@ -248,35 +234,6 @@ fn a_job_that_fails_at_the_same_step_is_given_up() {
         "{failed}"
     );
     assert_eq!(outcomes(client, &id), ["failed", "failed", "failed"]);
-}
-
-/// A worker beside a server, killed with the test.
-struct Worker(Child);
-
-impl Worker {
-    fn start(data: &Path) -> Self {
-        Self::start_with(data, &[])
-    }
-
-    fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(binary());
-        command.args(["worker", "--name", "beside", "--data-dir"]).arg(data).env("RUST_LOG", "warn");
-        command.env("QPONDER_MODEL", root().join("models/nano")).stdin(Stdio::null()).args(arguments);
-        Self(command.spawn().expect("it starts"))
-    }
-
-    fn stop(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-        assert!(self.0.wait().expect("it ends").success());
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]
