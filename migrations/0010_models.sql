@@ -8,6 +8,9 @@ alter table jobs add column label text check (char_length(label) between 1 and 6
 -- What people want to remember of it.
 alter table jobs add column notes text not null default '' check (char_length(notes) <= 20000);
 
+-- The request that made it, as the server's log names it.
+alter table jobs add column request_id uuid;
+
 create index jobs_of_kind on jobs (kind, id desc);
 
 create table job_tags (

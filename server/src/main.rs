@@ -2,6 +2,7 @@
 
 mod accounts;
 mod api;
+mod backup;
 mod cli;
 mod decoding;
 mod file_count;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use qponder_shared::api::AssessmentStatus;
 
 use crate::store::assessments::Outcome;
+use crate::store::jobs::QueueNow;
 
 /// Everything that is counted. One lock: each update is a few additions.
 #[derive(Default)]
@@ -80,8 +81,8 @@ impl Metrics {
         self.update(|counts| *counts.uploads.entry(result).or_default() += 1);
     }
 
-    /// The text of `/metrics`.
-    pub fn render(&self, unfinished: usize) -> String {
+    /// The text of `/metrics`; without the queue's numbers where there are none.
+    pub fn render(&self, unfinished: usize, queue: Option<QueueNow>) -> String {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
         let head = |text: &mut String, name: &str, kind: &str, help: &str| {
@@ -128,6 +129,20 @@ impl Metrics {
             &totals.batches.seconds,
         );
         single("qponder_unfinished_assessments", "gauge", "Assessments queued or running.", &unfinished);
+        if let Some(queue) = queue {
+            let states = [("waiting", queue.waiting), ("queued", queue.queued), ("running", queue.running)];
+            head(&mut text, "qponder_jobs", "gauge", "Jobs that have not ended, by state.");
+            for (state, count) in states {
+                let _ = writeln!(text, "qponder_jobs{{state=\"{state}\"}} {count}");
+            }
+            let single = |text: &mut String, name: &str, help: &str, value: &dyn std::fmt::Display| {
+                head(text, name, "gauge", help);
+                let _ = writeln!(text, "{name} {value}");
+            };
+            let help = "How long the oldest job has been ready without a worker.";
+            single(&mut text, "qponder_oldest_queued_job_seconds", help, &queue.oldest);
+            single(&mut text, "qponder_workers", "Workers that were heard of in the last minute.", &queue.workers);
+        }
         text
     }
 }
@@ -141,7 +156,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.request("GET", "/api/v1/images/{id}", 200, Duration::from_millis(500));
         metrics.batch(3, Duration::from_secs(2));
-        let text = metrics.render(7);
+        let text = metrics.render(7, Some(QueueNow { queued: 3, ..QueueNow::default() }));
         for line in [
             "qponder_http_request_seconds_count{method=\"GET\",route=\"/api/v1/images/{id}\",status=\"200\"} 1",
             "qponder_batched_requests_total 3",

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod assess;
+mod backup;
 mod check_device;
 mod dataset;
 mod degrade;
@@ -32,8 +33,12 @@ struct Arguments {
 enum Command {
     /// Serve the page and the API.
     Serve(serve::ServeArgs),
-    /// Do training jobs beside a server.
+    /// Do jobs beside a server: distil, train, evaluate.
     Worker(worker::WorkerArgs),
+    /// Back up a server's database and files.
+    Backup(backup::BackupArgs),
+    /// Make a server's data directory of a backup.
+    Restore(backup::RestoreArgs),
     /// List the users of a server, or make a link for a new password.
     User(user::UserArgs),
     /// Assess image files.
@@ -66,6 +71,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Worker(args) => worker::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Backup(args) => backup::back_up(&args).map(|()| ExitCode::SUCCESS),
+        Command::Restore(args) => backup::restore(&args).map(|()| ExitCode::SUCCESS),
         Command::User(args) => user::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Assess(args) => assess::run(&args),
         Command::Degrade(args) => degrade::run(&args).map(|()| ExitCode::SUCCESS),

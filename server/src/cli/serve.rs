@@ -332,7 +332,10 @@ impl Signals {
 }
 
 /// Makes the data directory where there is none and claims it for this process.
-fn open_data_dir(directory: &Path) -> anyhow::Result<(PathBuf, File)> {
+///
+/// # Errors
+/// When it cannot be made, or a server has it.
+pub fn open_data_dir(directory: &Path) -> anyhow::Result<(PathBuf, File)> {
     let named = || format!("data directory {}", directory.display());
     fs::create_dir_all(directory).with_context(named)?;
     let directory = directory.canonicalize().with_context(named)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use qponder_shared::WorkerId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use super::attempt::{self, Around, LEASE};
 use super::inputs::Places;
@@ -69,8 +70,14 @@ async fn work(settings: WorkerSettings, mut stop: watch::Receiver<bool>) {
         };
         match claimed.await {
             Ok(Some(lease)) => {
-                tracing::info!(job = %lease.job, attempt = lease.attempt, kind = lease.kind.name(), "a job begins");
-                attempt::run(&around, lease, asked, stop.clone()).await;
+                let request = lease.request.map(tracing::field::display);
+                let span = tracing::info_span!("job", request, kind = lease.kind.name());
+                async {
+                    tracing::info!(job = %lease.job, attempt = lease.attempt, "a job begins");
+                    attempt::run(&around, lease, asked, stop.clone()).await;
+                }
+                .instrument(span)
+                .await;
                 continue;
             }
             Ok(None) => {}

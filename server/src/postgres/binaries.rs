@@ -3,12 +3,41 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::ClusterError;
+
 /// The programs of one Postgres installation.
 pub struct Binaries {
     /// Makes a cluster.
     pub initdb: PathBuf,
     /// Serves it.
     pub postgres: PathBuf,
+}
+
+/// The programs that write a database into a file and read it again.
+pub struct Tools {
+    /// Writes.
+    pub pg_dump: PathBuf,
+    /// Reads.
+    pub pg_restore: PathBuf,
+}
+
+impl Tools {
+    /// Those of the installation that serves the cluster of a data directory, or of the newest one.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn find(data_dir: &Path) -> Result<Self, ClusterError> {
+        let version = super::homes(data_dir).iter().find_map(|home| {
+            std::fs::read_to_string(home.join("cluster/PG_VERSION")).ok()
+        });
+        let binaries = find(version.as_deref().map(str::trim)).ok_or(ClusterError::NotInstalled)?;
+        let beside = |name: &str| binaries.postgres.with_file_name(name);
+        let tools = Self { pg_dump: beside("pg_dump"), pg_restore: beside("pg_restore") };
+        match tools.pg_dump.is_file() && tools.pg_restore.is_file() {
+            true => Ok(tools),
+            false => Err(ClusterError::NotInstalled),
+        }
+    }
 }
 
 impl Binaries {

@@ -20,6 +20,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use account::Account;
 use binaries::Binaries;
+pub use binaries::Tools;
 
 /// Why there is no embedded database.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +121,11 @@ impl Cluster {
         options_at(&self.sockets)
     }
 
+    /// The directory of its socket.
+    pub fn sockets(&self) -> &Path {
+        &self.sockets
+    }
+
     /// Stops the cluster: open transactions are rolled back, everything committed is on the disk.
     pub fn stop(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
@@ -159,13 +165,28 @@ impl Drop for Cluster {
 /// # Errors
 /// When it is not running.
 pub fn options_of_running(data_dir: &Path) -> Result<PgConnectOptions, ClusterError> {
-    let homes = [data_dir.join("postgres"), outside_home(data_dir)];
-    let sockets = homes.iter().find_map(|home| PidFile::read(&home.join("cluster"))?.sockets);
+    let sockets = sockets_of_running(data_dir);
     let sockets = sockets.ok_or_else(|| ClusterError::NotRunning { data_dir: data_dir.to_owned() })?;
     Ok(options_at(&sockets))
 }
 
-fn options_at(sockets: &Path) -> PgConnectOptions {
+/// The directory of the socket of a data directory's cluster; `None` when it is not running.
+pub fn sockets_of_running(data_dir: &Path) -> Option<PathBuf> {
+    homes(data_dir).iter().find_map(|home| {
+        let file = PidFile::read(&home.join("cluster"))?;
+        let pid = i32::try_from(file.pid).ok().and_then(Pid::from_raw)?;
+        test_kill_process(pid).ok()?;
+        file.sockets
+    })
+}
+
+/// Where the cluster of a data directory may be.
+fn homes(data_dir: &Path) -> [PathBuf; 2] {
+    [data_dir.join("postgres"), outside_home(data_dir)]
+}
+
+/// How to connect to a cluster whose socket is in that directory.
+pub fn options_at(sockets: &Path) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass().socket(sockets).port(5432).username("qponder")
 }
 

@@ -44,24 +44,29 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn metrics(&self, job: JobId, points: u32) -> Result<(Vec<Metrics>, u64), StoreError> {
+        // First, so that nothing lies between it and the numbers: what comes meanwhile is told twice, not never.
+        let last: Option<i64> = sqlx::query_scalar("select max(place) from job_metrics where job_id = $1")
+            .bind(job.0)
+            .fetch_one(&self.pool)
+            .await?;
+        // One look into the index for each stretch, however many steps there are.
         let rows = sqlx::query(
-            "select distinct on (part, stretch) part, step, numbers, \
-             (select coalesce(max(place), 0) from job_metrics where job_id = $1) as last from \
-             (select part, step, numbers, step * $2 / \
-              (1 + (select max(step) from job_metrics where job_id = $1)) as stretch \
-              from job_metrics where job_id = $1) stretched order by part, stretch, step desc",
+            "select parts.part, picked.step, picked.numbers from unnest($3::text[]) as parts(part) \
+             cross join lateral (select max(step) as step from job_metrics \
+              where job_id = $1 and part = parts.part) last \
+             cross join lateral generate_series(0, $2 - 1) as stretch \
+             cross join lateral (select step, numbers from job_metrics where job_id = $1 and part = parts.part \
+              and step > case stretch when 0 then -1 else last.step * stretch / $2 end \
+              and step <= last.step * (stretch + 1) / $2 order by step desc limit 1) picked \
+             order by parts.part, picked.step",
         )
         .bind(job.0)
         .bind(i64::from(points))
+        .bind(MetricPart::ALL.iter().map(|part| part.name()).collect::<Vec<_>>())
         .fetch_all(&self.pool)
         .await?;
-        let mut last = 0;
-        let mut metrics = Vec::with_capacity(rows.len());
-        for row in &rows {
-            last = row.try_get::<i64, _>("last")?.unsigned_abs();
-            metrics.push(read_metrics(row)?);
-        }
-        Ok((metrics, last))
+        let metrics = rows.iter().map(read_metrics).collect::<Result<_, _>>()?;
+        Ok((metrics, last.unwrap_or_default().unsigned_abs()))
     }
 
     /// Lines of a job's log after a place, `limit` at most.

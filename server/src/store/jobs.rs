@@ -30,6 +30,17 @@ pub enum Which {
     Tag(String),
 }
 
+/// The queue at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct QueueNow {
+    pub waiting: i64,
+    pub queued: i64,
+    pub running: i64,
+    /// Seconds that the oldest job has been ready and nobody took it.
+    pub oldest: f64,
+    pub workers: i64,
+}
+
 /// What became of the wish for a job.
 pub enum MadeJob {
     /// It is there.
@@ -343,6 +354,25 @@ impl Store {
             .collect()
     }
 
+    /// How many jobs are in each state that is not final, how long the oldest one has been in the queue, in seconds,
+    /// and how many workers are there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn queue_now(&self) -> Result<QueueNow, StoreError> {
+        let (waiting, queued, running, oldest, workers) = sqlx::query_as(
+            "select (select count(*) from jobs where state = 'waiting'), \
+             (select count(*) from jobs where state = 'queued'), \
+             (select count(*) from jobs where state = 'running'), \
+             (select coalesce(extract(epoch from now() - min(greatest(created_at, run_after))), 0)::float8 \
+              from jobs where state = 'queued' and run_after <= now()), \
+             (select count(*) from workers where seen_at > now() - interval '1 minute')",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(QueueNow { waiting, queued, running, oldest, workers })
+    }
+
     /// Listens for jobs that change.
     ///
     /// # Errors
@@ -399,8 +429,8 @@ async fn add(
     let state = if is_ready { JobState::Queued } else { JobState::Waiting };
     let id = JobId::new();
     let added = sqlx::query(
-        "insert into jobs (id, kind, name, recipe, state, priority, label, created_by, idempotency_key) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (idempotency_key) do nothing",
+        "insert into jobs (id, kind, name, recipe, state, priority, label, created_by, idempotency_key, request_id) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (idempotency_key) do nothing",
     )
     .bind(id.0)
     .bind(new.kind.name())
@@ -411,6 +441,7 @@ async fn add(
     .bind(&new.label)
     .bind(&by.name)
     .bind(&key)
+    .bind(by.request)
     .execute(&mut *connection)
     .await?;
     if added.rows_affected() == 0 {

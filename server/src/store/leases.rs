@@ -7,6 +7,7 @@ use qponder_shared::job::{Artifact, AttemptOutcome, Completion, JobKind, LogLeve
 use qponder_shared::{JobId, WorkerId};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
+use uuid::Uuid;
 
 use super::jobs::announce;
 use super::{Store, StoreError};
@@ -33,6 +34,8 @@ pub struct Lease {
     pub recipe: String,
     /// Steps whose numbers stand.
     pub step: u64,
+    /// The request that made the job.
+    pub request: Option<Uuid>,
 }
 
 /// What became of a lease that was to be renewed.
@@ -163,7 +166,7 @@ impl Store {
              order by priority desc, id limit 1 for update skip locked) \
              update jobs set state = 'running', attempt = attempt + 1, worker_id = $1, error = null, \
              lease_until = now() + make_interval(secs => $2), started_at = coalesce(started_at, now()) \
-             from next where jobs.id = next.id returning jobs.id, attempt, kind, recipe, step, safe_step",
+             from next where jobs.id = next.id returning jobs.id, attempt, kind, recipe, step, safe_step, request_id",
         )
         .bind(worker.0)
         .bind(lease.as_secs_f64())
@@ -182,6 +185,7 @@ impl Store {
             kind: JobKind::of_name(&kind).ok_or(StoreError::Unreadable { what: "jobs.kind", value: kind })?,
             recipe: row.try_get("recipe")?,
             step: row.try_get::<i64, _>("step")?.unsigned_abs(),
+            request: row.try_get("request_id")?,
         };
         let safe: i64 = row.try_get("safe_step")?;
         sqlx::query(
@@ -459,7 +463,7 @@ async fn add_completions(
 
 /// Puts back the jobs whose worker was not heard of any more.
 async fn put_back(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let lost: Vec<(uuid::Uuid, i32)> = sqlx::query_as(fail!(
+    let lost: Vec<(Uuid, i32)> = sqlx::query_as(fail!(
         "'its worker was not heard of any more'",
         "where id in (select id from jobs where state = 'running' and lease_until < now() for update skip locked) \
          returning id, attempt"

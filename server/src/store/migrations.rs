@@ -19,7 +19,8 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
     (10, "models", include_str!("../../../migrations/0010_models.sql")),
 ];
 
-/// All migrations in order.
+/// All migrations in order. A schema with newer ones is taken too: each version only adds to the one before, so the
+/// program before it goes on working (expand, then contract).
 pub fn migrator() -> Migrator {
     let migrations = MIGRATIONS
         .into_iter()
@@ -27,7 +28,9 @@ pub fn migrator() -> Migrator {
             Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
         })
         .collect();
-    Migrator::with_migrations(migrations)
+    let mut migrator = Migrator::with_migrations(migrations);
+    migrator.set_ignore_missing(true);
+    migrator
 }
 
 #[cfg(test)]

@@ -21,6 +21,10 @@ pub mod models;
 pub mod objects;
 pub mod operation;
 pub mod pairs;
+#[cfg(test)]
+mod queue_model;
+#[cfg(test)]
+mod queue_speed;
 pub mod readings;
 pub mod sessions;
 pub mod statistics;

@@ -1,10 +1,11 @@
 //! What the database says of itself, for administrators.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use qponder_shared::operation::TableSize;
 use sqlx::Row;
 
+use super::objects::Kind;
 use super::{Store, StoreError};
 
 /// How the database is.
@@ -124,5 +125,36 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(known.into_iter().collect())
+    }
+
+    /// How many rows the tables have that people ask for first. Reads all of them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn table_rows(&self) -> Result<BTreeMap<String, i64>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "select 'images', count(*) from images union all select 'assessments', count(*) from assessments \
+             union all select 'votes', count(*) from votes union all select 'annotations', count(*) from annotations \
+             union all select 'datasets', count(*) from datasets union all select 'jobs', count(*) from jobs \
+             union all select 'models', count(*) from models",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Folder and hash of every file that a row names and that cannot be made again, but for exports.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn named_objects(&self) -> Result<Vec<(&'static str, String)>, StoreError> {
+        let named: Vec<(bool, String)> = sqlx::query_as(
+            "select false, sha256 from images union select true, sha256 from artifacts \
+             join jobs on jobs.id = job_id and state = 'done'",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let folder = |is_artifact: bool| if is_artifact { Kind::Artifact } else { Kind::Original }.folder();
+        Ok(named.into_iter().map(|(is_artifact, hash)| (folder(is_artifact), hash)).collect())
     }
 }

@@ -5,6 +5,7 @@ mod accounts;
 mod annotations;
 mod assessments;
 mod audit;
+mod backup;
 mod chat;
 mod command_line;
 mod compare;

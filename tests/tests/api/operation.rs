@@ -5,7 +5,7 @@ use std::fs;
 use qponder_tests::client::{Client, text};
 use qponder_tests::people::{first_admin, new_user};
 use qponder_tests::pictures::png;
-use qponder_tests::server::{Server, data_dir};
+use qponder_tests::server::{Server, data_dir, root};
 use serde_json::{Value, json};
 
 use crate::problem;
@@ -146,4 +146,31 @@ fn the_audit_log_is_filtered_by_what_who_when_and_which() {
     assert_eq!(next.json()["items"][0]["actor"], "admin@example.org");
     assert_eq!(admin.get("/api/v1/audit?since=soon").status, 400);
     let _ = server.stop();
+}
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_there_are() {
+    let data = data_dir();
+    let server = Server::start(data.path());
+    let client = &server.client;
+    let image = client.add_image("a.png", &png(64, 48, 3));
+    let _ = client.assess(&json!({ "image_id": image, "mode": "quick" }));
+    let metrics = String::from_utf8(client.get("/metrics").body).expect("text");
+    let known: Vec<&str> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let file = root().join("docs/operations/grafana.json");
+    let dashboard: Value = serde_json::from_str(&fs::read_to_string(file).expect("a file")).expect("JSON");
+    let mut asked = 0;
+    for panel in dashboard["panels"].as_array().expect("panels") {
+        for target in panel["targets"].as_array().expect("targets") {
+            let expression = target["expr"].as_str().expect("an expression");
+            for word in expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+                let name = word.trim_end_matches("_count").trim_end_matches("_sum");
+                if word.starts_with("qponder_") {
+                    assert!(known.contains(&name) || known.contains(&word), "{word} is in no answer of /metrics");
+                    asked += 1;
+                }
+            }
+        }
+    }
+    assert!(asked > 10, "{asked}");
 }

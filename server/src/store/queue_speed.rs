@@ -1,0 +1,77 @@
+//! How many jobs the queue hands out, by workers and by what was done before. `cargo xtask bench jobs` runs it.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use qponder_shared::WorkerId;
+
+use super::leases::{End, Takes};
+use super::{Store, create_database};
+use crate::postgres::Cluster;
+
+/// Jobs of one measurement.
+const JOBS: i64 = 2000;
+/// Jobs that were done before.
+const PAST: [i64; 3] = [1000, 100_000, 1_000_000];
+const WORKERS: [usize; 3] = [1, 4, 16];
+
+async fn fill(store: &Store, state: &str, count: i64) {
+    let statement = format!(
+        "insert into jobs (id, kind, name, recipe, state, created_by, attempt, started_at, finished_at, steps, step) \
+         select gen_random_uuid(), 'sft', 'measured', repeat('steps = 1', 60), '{state}', 'nobody', 1, now(), now(), 10, 10 \
+         from generate_series(1, $1)"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(statement)).bind(count).execute(&store.pool).await.expect("rows");
+}
+
+/// Claims and ends jobs until there is none; how many.
+async fn work(store: Store) -> u64 {
+    let (worker, takes) = (WorkerId::new(), Takes::default());
+    store.add_worker(worker, "measured", "cpu", &takes).await.expect("a worker");
+    let mut done = 0;
+    while let Some(lease) = store.claim(worker, &takes, Duration::from_secs(60)).await.expect("a claim") {
+        assert!(store.end_attempt(&lease, &End::Done(None)).await.expect("an end"));
+        done += 1;
+    }
+    done
+}
+
+#[test]
+#[ignore = "it measures; cargo xtask bench jobs runs it"]
+fn measure_the_queue() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("permissions");
+    let cluster = Cluster::start(&data).expect("Postgres");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        create_database(&cluster.options(), "speed").await.expect("a database");
+        let (store, _claim) = Store::open(cluster.options().database("speed")).await.expect("a store");
+        println!("| jobs done before | 1 worker | 4 workers | 16 workers |\n|---|---:|---:|---:|");
+        let mut past = 0;
+        for before in PAST {
+            fill(&store, "done", before - past).await;
+            sqlx::query("vacuum analyze jobs").execute(&store.pool).await.expect("statistics");
+            past = before;
+            let mut cells = Vec::new();
+            for workers in WORKERS {
+                fill(&store, "queued", JOBS).await;
+                sqlx::query("vacuum analyze jobs").execute(&store.pool).await.expect("statistics");
+                let begun = Instant::now();
+                let tasks = (0..workers).map(|_| tokio::spawn(work(store.clone())));
+                let mut done = 0;
+                for task in tasks.collect::<Vec<_>>() {
+                    done += task.await.expect("it ends");
+                }
+                let seconds = begun.elapsed().as_secs_f64();
+                assert_eq!(done, JOBS.unsigned_abs(), "each job is done once");
+                past += JOBS;
+                cells.push(format!("{:.0}", done as f64 / seconds));
+            }
+            println!("| {before} | {} |", cells.join(" | "));
+        }
+        store.close().await;
+    });
+}
