@@ -1,11 +1,9 @@
 //! Calls of `/api/v1` about models that have a name.
 
 use gloo_net::http::Request;
-use qponder_shared::api::Page;
-use qponder_shared::registry::{
-    EditModel, Measurement, Model, ModelUse, Promote, Promotion, RegisterModel,
-};
 use qponder_shared::ModelId;
+use qponder_shared::api::Page;
+use qponder_shared::registry::{EditModel, Measurement, Model, ModelUse, Promote, Promotion, RegisterModel};
 
 use crate::api::{Failure, NOTHING, get, read, send};
 

@@ -68,7 +68,9 @@ impl Route {
                 let dataset = query("dataset").and_then(|id| id.parse().ok());
                 dataset.map_or(Route::Jobs, Route::TrainOn)
             }
-            (Some("training"), Some("compare"), None) => several("jobs").map_or(Route::Unknown, Route::CompareJobs),
+            (Some("training"), Some("compare"), None) => {
+                several("jobs").map_or(Route::Unknown, Route::CompareJobs)
+            }
             (Some("models"), None, _) => Route::Models,
             (Some("models"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Model),
             (Some("training"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Job),

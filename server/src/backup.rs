@@ -280,6 +280,9 @@ mod tests {
         assert_eq!(target.arguments, ["--dbname=postgres://me@db.example:5433/qponder?sslmode=require"]);
         assert_eq!(target.password.as_deref(), Some("s@cret"));
         let target = Target::url("postgresql://db/qponder");
-        assert_eq!((target.arguments, target.password), (vec!["--dbname=postgresql://db/qponder".to_owned()], None));
+        assert_eq!(
+            (target.arguments, target.password),
+            (vec!["--dbname=postgresql://db/qponder".to_owned()], None)
+        );
     }
 }

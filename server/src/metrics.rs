@@ -8,7 +8,7 @@ use std::time::Duration;
 use qponder_shared::api::AssessmentStatus;
 
 use crate::store::assessments::Outcome;
-use crate::store::jobs::QueueNow;
+use crate::store::job_facts::QueueNow;
 
 /// Everything that is counted. One lock: each update is a few additions.
 #[derive(Default)]
@@ -141,7 +141,12 @@ impl Metrics {
             };
             let help = "How long the oldest job has been ready without a worker.";
             single(&mut text, "qponder_oldest_queued_job_seconds", help, &queue.oldest);
-            single(&mut text, "qponder_workers", "Workers that were heard of in the last minute.", &queue.workers);
+            single(
+                &mut text,
+                "qponder_workers",
+                "Workers that were heard of in the last minute.",
+                &queue.workers,
+            );
         }
         text
     }

@@ -197,7 +197,10 @@ impl Registry {
                 };
                 for (other, served) in self.inference.models() {
                     let was_own = self.own.iter().find(|own| own.name == served.name).map(|own| own.role);
-                    if Some(other) != lane && served.role == ModelRole::Teacher && was_own != Some(ModelRole::Teacher) {
+                    if Some(other) != lane
+                        && served.role == ModelRole::Teacher
+                        && was_own != Some(ModelRole::Teacher)
+                    {
                         self.inference.set_role(other, ModelRole::Model);
                     }
                 }
@@ -214,10 +217,14 @@ impl Registry {
         if let Some(lane) = self.inference.lane_of(&model.name) {
             return Ok(lane);
         }
-        let gone = || RegistryError::Unusable(format!("{} is not served: start the server with it", model.name));
+        let gone =
+            || RegistryError::Unusable(format!("{} is not served: start the server with it", model.name));
         let assessor = self.load(model.id, model.job.ok_or_else(gone)?, &model.name).await?;
         if assessor.info().sha256 != model.sha256 {
-            return Err(RegistryError::Unusable(format!("the weights of {} are not those that were registered", model.name)));
+            return Err(RegistryError::Unusable(format!(
+                "the weights of {} are not those that were registered",
+                model.name
+            )));
         }
         Ok(self.inference.serve(assessor, role)?)
     }

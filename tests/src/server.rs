@@ -110,6 +110,12 @@ impl Server {
         (Self { child, client: Client::new(url) }, stdout)
     }
 
+    /// The number of its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Stops it as an operator would; returns how it ended.
     #[must_use]
     pub fn stop(mut self) -> ExitStatus {

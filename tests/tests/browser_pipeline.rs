@@ -20,7 +20,8 @@ fn browser_a_pipeline_is_queued_watched_killed_and_its_model_promoted() {
     // The teacher is another server of ours, behind its chat endpoint.
     let other = Server::start(theirs.path());
     let file = teacher(ours.path(), &other.client.url);
-    let (server, admin) = serve_with(ours.path(), &["--teacher-endpoint", &file, "--teacher-prompt", "trained"]);
+    let (server, admin) =
+        serve_with(ours.path(), &["--teacher-endpoint", &file, "--teacher-prompt", "trained"]);
     let dataset = add_dataset(&admin, ours.path());
     let url = &server.client.url;
     let browser = open_as("pipeline", &format!("{url}/training?dataset={dataset}"), "admin");
@@ -33,7 +34,9 @@ fn browser_a_pipeline_is_queued_watched_killed_and_its_model_promoted() {
     browser.picture("form");
     findings.look(&browser, "the form of a pipeline");
     browser.click("Queue the pipeline");
-    for name in ["First light, answers", "First light, cold start", "First light, GRPO", "First light, evaluation"] {
+    for name in
+        ["First light, answers", "First light, cold start", "First light, GRPO", "First light, evaluation"]
+    {
         browser.shows(name);
     }
     let jobs = admin.get("/api/v1/jobs").json();
@@ -125,7 +128,10 @@ fn browser_a_pipeline_is_queued_watched_killed_and_its_model_promoted() {
         let answers = admin.get(&format!("/api/v1/images/{image}/assessments")).json();
         answers["items"].as_array().is_some_and(|all| all.iter().any(|one| one["status"] == "done"))
     });
-    assert!(answers["items"].as_array().expect("answers").iter().all(|one| one["model"] == "first-light-rl"), "{answers}");
+    assert!(
+        answers["items"].as_array().expect("answers").iter().all(|one| one["model"] == "first-light-rl"),
+        "{answers}"
+    );
 
     // And back.
     browser.goto(&format!("{url}/models"));
@@ -134,7 +140,12 @@ fn browser_a_pipeline_is_queued_watched_killed_and_its_model_promoted() {
     browser.shows("Default: as the server was started");
     findings.assert_none();
 
-    let pages = ["training".to_owned(), format!("training/{evaluate}"), format!("training/compare?jobs={sft},{grpo}"), "models".to_owned()];
+    let pages = [
+        "training".to_owned(),
+        format!("training/{evaluate}"),
+        format!("training/compare?jobs={sft},{grpo}"),
+        "models".to_owned(),
+    ];
     for (theme, width) in [("dark", 1280), ("light", 390)] {
         browser.resize(width, 900);
         for (place, page) in pages.iter().enumerate() {

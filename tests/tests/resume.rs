@@ -86,3 +86,50 @@ fn a_killed_run_repeats_no_line_of_its_logs() {
     let weights = |out: &str| fs::read(dir.path().join(out).join("model.safetensors")).expect("a model");
     assert!(weights("parts") == weights("whole"), "resumed weights differ");
 }
+
+/// A cold start of a few steps with a checkpoint after every second one; the path of its recipe.
+fn cold_start(dir: &Path, out: &Path) -> std::path::PathBuf {
+    let recipe = format!(
+        "base = '{}'\nout = '{}'\n[data]\nmanifests = ['{}']\n[train]\nsteps = 6\nbatch = 4\nmicro_batch = 2\n\
+         learning_rate = 1e-4\nwarmup = 0\ncheckpoint_every = 2\nthreads = 1\n[validation]\nimages = 0\n",
+        root().join("models/nano-ci").display(),
+        out.display(),
+        dir.join("set/manifest.jsonl").display()
+    );
+    let path = dir.join(format!("{}.toml", out.file_name().expect("a name").to_string_lossy()));
+    fs::write(&path, recipe).expect("writes");
+    path
+}
+
+#[test]
+fn a_full_disk_leaves_the_checkpoint_before_it() {
+    let dir = data_dir();
+    let _ = dataset(&dir.path().join("set"), 4, "train");
+    let (whole, small) = (dir.path().join("whole"), dir.path().join("small"));
+    let done = Command::new(binary()).arg("sft").arg("--recipe").arg(cold_start(dir.path(), &whole)).output();
+    assert!(done.expect("it starts").status.success());
+    let size = fs::metadata(whole.join("checkpoint-00000006.safetensors")).expect("a checkpoint").len();
+
+    // On a disk that has room for one checkpoint and no second one, until somebody makes room.
+    fs::create_dir(&small).expect("a folder");
+    let recipe = cold_start(dir.path(), &small);
+    let script = "mount -t tmpfs -o size=\"$1\" none \"$2\" || exit 9
+        \"$3\" sft --recipe \"$4\"; echo \"ended with $?\"; ls \"$2\"
+        mount -o remount,size=1g \"$2\"
+        \"$3\" sft --recipe \"$4\"; echo \"ended with $?\"
+        cp \"$2/model.safetensors\" \"$2/metrics.jsonl\" \"$5\"";
+    let mut shell = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        shell.args(["--user", "--map-root-user"]);
+    }
+    shell.args(["--mount", "sh", "-c", script, "sh", &(size * 8 / 5).to_string()]);
+    let done = shell.arg(&small).arg(binary()).arg(&recipe).arg(dir.path()).output().expect("it starts");
+    let (said, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert_ne!(done.status.code(), Some(9), "this system lets nobody mount a small disk: {errors}");
+    assert!(errors.contains("No space left"), "{errors}");
+    assert!(said.contains("ended with 1\n"), "{said}");
+    assert!(said.contains("checkpoint-00000002.safetensors\n"), "{said}");
+    assert!(said.contains("going on after step 2") && said.contains("ended with 0\n"), "{said}");
+    let weights = |path: &Path| fs::read(path.join("model.safetensors")).expect("a model");
+    assert!(weights(dir.path()) == weights(&whole), "the weights differ");
+}

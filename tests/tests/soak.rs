@@ -72,7 +72,9 @@ impl Watch {
             while !stopping.load(Ordering::Relaxed) {
                 let mut seen = BTreeSet::new();
                 for (_, line) in trainings() {
-                    let Some(job) = line.split(&jobs).nth(1).and_then(|rest| rest.get(1..37)) else { continue };
+                    let Some(job) = line.split(&jobs).nth(1).and_then(|rest| rest.get(1..37)) else {
+                        continue;
+                    };
                     if !seen.insert(job.to_owned()) {
                         found.lock().expect("nobody panicked").insert(job.to_owned());
                     }
@@ -109,7 +111,8 @@ impl Stage {
 
     /// The last worker is at the far end of the cable.
     fn start_worker(&mut self, place: usize) {
-        let url = self.cable.as_ref().filter(|_| place + 1 == self.workers.len()).map(|cable| cable.url.clone());
+        let url =
+            self.cable.as_ref().filter(|_| place + 1 == self.workers.len()).map(|cable| cable.url.clone());
         let arguments: Vec<&str> = url.iter().flat_map(|url| ["--database-url", url]).collect();
         self.workers[place] = Some(Worker::start_with(self.data.path(), &arguments));
     }
@@ -125,7 +128,8 @@ impl Stage {
 
     /// Breaks one thing; what it was. Each kind has its turn before chance decides.
     fn break_something(&mut self, turn: u64, dice: &mut Dice) -> &'static str {
-        let kind = if turn < KINDS.len() as u64 { turn } else { KINDS[dice.roll(KINDS.len() as u64) as usize] };
+        let kind =
+            if turn < KINDS.len() as u64 { turn } else { KINDS[dice.roll(KINDS.len() as u64) as usize] };
         match kind {
             0 => {
                 let place = dice.roll(self.workers.len() as u64) as usize;
@@ -235,7 +239,10 @@ fn nothing_is_lost_whatever_is_killed() {
         stage.tend();
     }
     let twice = watch.stop();
-    println!("seed {seed}, {seconds} s: {} jobs, {retried} tried again by hand, broken: {broken:?}", jobs.len());
+    println!(
+        "seed {seed}, {seconds} s: {} jobs, {retried} tried again by hand, broken: {broken:?}",
+        jobs.len()
+    );
     assert!(twice.is_empty(), "these were trained by two at once: {twice:?}");
 
     // Everything that was promised is there, once and in order.
@@ -254,7 +261,11 @@ fn nothing_is_lost_whatever_is_killed() {
             "select count(*) from (select attempt < lag(attempt) over (order by step) as is_back from job_metrics \
              where job_id = '{id}') rows where is_back"
         );
-        assert_eq!(database::query(stage.data.path(), &sql), 0, "an earlier attempt wrote after a later one: {job}");
+        assert_eq!(
+            database::query(stage.data.path(), &sql),
+            0,
+            "an earlier attempt wrote after a later one: {job}"
+        );
         attempts += job["attempt"].as_u64().expect("a number");
         let weights = expected.entry(*kind).or_insert_with(|| uninterrupted(stage.data.path(), id));
         let trained = std::fs::read(stage.data.path().join("jobs").join(id).join("out/model.safetensors"));
@@ -265,5 +276,8 @@ fn nothing_is_lost_whatever_is_killed() {
         let model = client.get(&format!("/api/v1/artifacts/{}", text(&model.expect("a model")["id"])));
         assert!(model.body == *weights, "what is kept differs: {job}");
     }
-    println!("{} jobs in {attempts} attempts, and every model is the one of an undisturbed training", jobs.len());
+    println!(
+        "{} jobs in {attempts} attempts, and every model is the one of an undisturbed training",
+        jobs.len()
+    );
 }

@@ -39,10 +39,13 @@ pub fn CompareJobsPage(jobs: [Option<JobId>; 4]) -> impl IntoView {
         spawn_local(async move {
             let mut found = Vec::new();
             for id in jobs.into_iter().flatten() {
-                let all = (training::job(id).await, training::numbers(id).await, training::measurements(id).await);
+                let all =
+                    (training::job(id).await, training::numbers(id).await, training::measurements(id).await);
                 match all {
                     (Ok(job), Ok(series), Ok(measured)) => found.push(Known { job, series, measured }),
-                    (Err(failure), ..) | (_, Err(failure), _) | (.., Err(failure)) => return app.report(&failure),
+                    (Err(failure), ..) | (_, Err(failure), _) | (.., Err(failure)) => {
+                        return app.report(&failure);
+                    }
                 }
             }
             let _ = known.try_set(found);
@@ -64,13 +67,16 @@ pub fn CompareJobsPage(jobs: [Option<JobId>; 4]) -> impl IntoView {
     spawn_local(async move {
         if let Ok(page) = studies::datasets().await {
             let named = page.items.into_iter();
-            let named = named.map(|one| (format!("dataset:{}", one.id), format!("{}, version {}", one.name, one.version)));
+            let named = named
+                .map(|one| (format!("dataset:{}", one.id), format!("{}, version {}", one.name, one.version)));
             let _ = datasets.try_set(named.collect());
         }
     });
     let names = Signal::derive(move || {
         let mut names = datasets.get();
-        known.with(|known| names.extend(known.iter().map(|one| (format!("job:{}", one.job.id), one.job.name.clone()))));
+        known.with(|known| {
+            names.extend(known.iter().map(|one| (format!("job:{}", one.job.id), one.job.name.clone())))
+        });
         names
     });
     let style = ChartStyle::plain();
@@ -79,7 +85,8 @@ pub fn CompareJobsPage(jobs: [Option<JobId>; 4]) -> impl IntoView {
         let rank = |name: &str| FIRST.iter().position(|(known, _)| *known == name);
         let names: BTreeSet<(MetricPart, String)> =
             known.with(|known| known.iter().flat_map(|one| one.series.names()).collect());
-        let mut names: Vec<_> = names.into_iter().filter(|(_, name)| is_all.get() || rank(name).is_some()).collect();
+        let mut names: Vec<_> =
+            names.into_iter().filter(|(_, name)| is_all.get() || rank(name).is_some()).collect();
         names.sort_by_key(|(part, name)| (rank(name).unwrap_or(FIRST.len()), *part, name.clone()));
         names
     });
@@ -92,10 +99,17 @@ pub fn CompareJobsPage(jobs: [Option<JobId>; 4]) -> impl IntoView {
         }
     });
     let measured = Memo::new(move |_| {
-        known.with(|known| known.iter().flat_map(|one| one.measured.iter().map(|one| one.measured.clone())).collect::<Vec<_>>())
+        known.with(|known| {
+            known
+                .iter()
+                .flat_map(|one| one.measured.iter().map(|one| one.measured.clone()))
+                .collect::<Vec<_>>()
+        })
     });
     let heads = move || {
-        known.with(|known| known.iter().map(|one| view! { <th scope="col">{one.job.name.clone()}</th> }).collect_view())
+        known.with(|known| {
+            known.iter().map(|one| view! { <th scope="col">{one.job.name.clone()}</th> }).collect_view()
+        })
     };
     view! {
         <div class="page is-wide">

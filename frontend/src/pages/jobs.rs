@@ -127,7 +127,8 @@ pub fn JobsPage(
     // The models that are served come first, the default one before all.
     let bases = Signal::derive(move || {
         let served = app.info.get().map(|info| info.models).unwrap_or_default();
-        let served = served.into_iter().filter(|model| model.place == ModelPlace::Local).map(|model| model.name);
+        let served =
+            served.into_iter().filter(|model| model.place == ModelPlace::Local).map(|model| model.name);
         let mut names: Vec<String> = served.collect();
         for name in named.get() {
             if !names.contains(&name) {
@@ -135,7 +136,8 @@ pub fn JobsPage(
             }
         }
         let models = names.into_iter().map(|name| (format!("model:{name}"), name));
-        let jobs = list.get().unwrap_or_default().into_iter().filter(|job| job.kind.trains() && is_of_use(job));
+        let jobs =
+            list.get().unwrap_or_default().into_iter().filter(|job| job.kind.trains() && is_of_use(job));
         let jobs = jobs.map(|job| (format!("job:{}", job.id), format!("what “{}” trains", job.name)));
         models.chain(jobs).collect::<Vec<_>>()
     });

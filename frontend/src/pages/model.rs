@@ -44,7 +44,9 @@ pub fn ModelPage(id: ModelId) -> impl IntoView {
         let _ = model.try_set(Some(found));
         if let Ok(page) = studies::datasets().await {
             let named = page.items.into_iter();
-            called.extend(named.map(|one| (format!("dataset:{}", one.id), format!("{}, version {}", one.name, one.version))));
+            called.extend(named.map(|one| {
+                (format!("dataset:{}", one.id), format!("{}, version {}", one.name, one.version))
+            }));
         }
         let _ = names.try_set(called);
         match registry::measurements(id).await {
@@ -59,7 +61,8 @@ pub fn ModelPage(id: ModelId) -> impl IntoView {
         }
     });
     let is_there = Memo::new(move |_| model.with(Option::is_some));
-    move || match (is_there.get(), failure.get()) {
+    move || {
+        match (is_there.get(), failure.get()) {
         (true, _) => view! {
             <div class="page is-wide">
                 {move || model.get().map(|one| view! { <Head one model/> })}
@@ -101,6 +104,7 @@ pub fn ModelPage(id: ModelId) -> impl IntoView {
                 .into_any()
         }
         (false, None) => view! { <div class="page" aria-busy="true"><div class="skeleton block"></div></div> }.into_any(),
+    }
     }
 }
 
@@ -196,10 +200,13 @@ fn Card(model: RwSignal<Option<Model>>) -> impl IntoView {
     let app = App::get();
     let typed = RwSignal::new(None::<String>);
     let error = RwSignal::new(None);
-    let card = Memo::new(move |_| model.with(|model| model.as_ref().map(|model| model.card.clone()).unwrap_or_default()));
+    let card = Memo::new(move |_| {
+        model.with(|model| model.as_ref().map(|model| model.card.clone()).unwrap_or_default())
+    });
     let save = move |event: SubmitEvent| {
         event.prevent_default();
-        let (Some(id), Some(text)) = (model.with_untracked(|model| model.as_ref().map(|model| model.id)), typed.get_untracked())
+        let (Some(id), Some(text)) =
+            (model.with_untracked(|model| model.as_ref().map(|model| model.id)), typed.get_untracked())
         else {
             return;
         };

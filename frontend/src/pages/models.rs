@@ -49,7 +49,11 @@ pub fn ModelsPage() -> impl IntoView {
             match registry::roll_back(model_use).await {
                 Ok(found) => {
                     let now = newest(&found, model_use).and_then(|one| one.name.clone());
-                    app.toasts.say(format!("{}: {}.", title(model_use), now.unwrap_or_else(|| operator(model_use).to_owned())));
+                    app.toasts.say(format!(
+                        "{}: {}.",
+                        title(model_use),
+                        now.unwrap_or_else(|| operator(model_use).to_owned())
+                    ));
                     app.learn();
                     load();
                 }
@@ -60,7 +64,11 @@ pub fn ModelsPage() -> impl IntoView {
     };
     let shown = move || {
         let all = is_archived_shown.get();
-        list.get().unwrap_or_default().into_iter().filter(|model| all || !model.is_archived).collect::<Vec<_>>()
+        list.get()
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|model| all || !model.is_archived)
+            .collect::<Vec<_>>()
     };
     let archived = move || list.with(|list| list.iter().flatten().filter(|model| model.is_archived).count());
     view! {

@@ -43,7 +43,8 @@ pub fn ChartTools(style: ChartStyle) -> impl IntoView {
             let typed = event_target::<HtmlInputElement>(&event).value().parse::<u64>().ok();
             style.range.update(|range| {
                 let (first, last) = range.unwrap_or((0, u64::MAX));
-                let chosen = if is_first { (typed.unwrap_or(0), last) } else { (first, typed.unwrap_or(u64::MAX)) };
+                let chosen =
+                    if is_first { (typed.unwrap_or(0), last) } else { (first, typed.unwrap_or(u64::MAX)) };
                 *range = (chosen.0 < chosen.1 && chosen != (0, u64::MAX)).then_some(chosen);
             });
         }
@@ -77,7 +78,8 @@ struct Frame {
 impl Frame {
     /// A frame that holds all of some lines; `None` where there is nothing to draw.
     fn of(lines: &[Line], is_log: bool) -> Option<Self> {
-        let shown = lines.iter().flatten().filter(|(_, value)| value.is_finite() && (!is_log || *value > 0.0));
+        let shown =
+            lines.iter().flatten().filter(|(_, value)| value.is_finite() && (!is_log || *value > 0.0));
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for (_, value) in shown {
             let value = if is_log { value.log10() } else { *value };
@@ -91,8 +93,10 @@ impl Frame {
             (false, true) => 1.0,
             (false, false) => 0.5 * high.abs(),
         };
-        let last = lines.iter().filter_map(|line| line.last()).map(|(step, _)| *step).max().unwrap_or(1) as f64;
-        let first = lines.iter().filter_map(|line| line.first()).map(|(step, _)| *step).min().unwrap_or(0) as f64;
+        let last =
+            lines.iter().filter_map(|line| line.last()).map(|(step, _)| *step).max().unwrap_or(1) as f64;
+        let first =
+            lines.iter().filter_map(|line| line.first()).map(|(step, _)| *step).min().unwrap_or(0) as f64;
         let steps = if last > first { (first, last) } else { (first - 1.0, last + 1.0) };
         Some(Self { steps, values: (low - room, high + room), is_log })
     }
@@ -291,7 +295,8 @@ pub fn Chart(
     let save = move |event: MouseEvent| {
         let link = event.current_target().and_then(|target| target.dyn_into::<HtmlAnchorElement>().ok());
         let (Some(link), Some(svg)) = (link, svg.get_untracked()) else { return };
-        let picture = svg.outer_html().replacen('>', &format!(" xmlns=\"http://www.w3.org/2000/svg\">{PICTURE}"), 1);
+        let picture =
+            svg.outer_html().replacen('>', &format!(" xmlns=\"http://www.w3.org/2000/svg\">{PICTURE}"), 1);
         let picture = String::from(js_sys::encode_uri_component(&picture));
         link.set_href(&format!("data:image/svg+xml;charset=utf-8,{picture}"));
     };

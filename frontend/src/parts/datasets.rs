@@ -2,10 +2,10 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use qponder_shared::{Scope, StudyId};
 use qponder_shared::study::dataset::{CreateDataset, Dataset};
 use qponder_shared::study::{Study, StudyTask};
 use qponder_shared::subjective::Screening;
+use qponder_shared::{Scope, StudyId};
 use web_sys::HtmlSelectElement;
 
 use crate::format::{self, plural, sentence};

@@ -6,7 +6,9 @@ use gloo_timers::future::sleep;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use qponder_shared::api::{Mode, ModelPlace, ModelRole, ServedModel};
-use qponder_shared::job::{CheckRecipe, CreateJob, Job, JobKind, JobState, PipelineSize, RecipeCheck, Template};
+use qponder_shared::job::{
+    CheckRecipe, CreateJob, Job, JobKind, JobState, PipelineSize, RecipeCheck, Template,
+};
 use qponder_shared::manifest::Split;
 use qponder_shared::{JobId, prompt};
 use web_sys::{HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement, SubmitEvent};
@@ -47,8 +49,11 @@ pub fn JobForm(
     let sources = Signal::derive(move || {
         let mut sources: Vec<(String, String)> = Vec::new();
         if kind.get() == JobKind::Sft {
-            let distilled = jobs.get().into_iter().filter(|job| job.kind == JobKind::Distil && is_of_use(job));
-            sources.extend(distilled.map(|job| (format!("job:{}", job.id), format!("answers of “{}”", job.name))));
+            let distilled =
+                jobs.get().into_iter().filter(|job| job.kind == JobKind::Distil && is_of_use(job));
+            sources.extend(
+                distilled.map(|job| (format!("job:{}", job.id), format!("answers of “{}”", job.name))),
+            );
         }
         let datasets = datasets.get().unwrap_or_default();
         sources.extend(datasets.into_iter().map(|(id, label)| (format!("dataset:{id}"), label)));
@@ -56,7 +61,8 @@ pub fn JobForm(
     });
     let teachers = Signal::derive(move || {
         let models = app.info.get().map(|info| info.models).unwrap_or_default();
-        let is_teacher = |model: &ServedModel| model.role == ModelRole::Teacher && model.place == ModelPlace::Endpoint;
+        let is_teacher =
+            |model: &ServedModel| model.role == ModelRole::Teacher && model.place == ModelPlace::Endpoint;
         models.into_iter().filter(is_teacher).collect::<Vec<_>>()
     });
     // The first of each list is chosen until somebody chooses another one.
@@ -112,8 +118,10 @@ pub fn JobForm(
         checked.set(None);
         spawn_local(async move {
             sleep(PAUSE).await;
-            let is_newest =
-                move || recipe.try_get_untracked().as_ref() == Some(&asked.recipe) && kind.try_get_untracked() == Some(asked.kind);
+            let is_newest = move || {
+                recipe.try_get_untracked().as_ref() == Some(&asked.recipe)
+                    && kind.try_get_untracked() == Some(asked.kind)
+            };
             if !is_newest() {
                 return;
             }
@@ -124,7 +132,8 @@ pub fn JobForm(
             }
         });
     });
-    let problem = Memo::new(move |_| checked.with(|said| said.as_ref().and_then(|said| said.problem.clone())));
+    let problem =
+        Memo::new(move |_| checked.with(|said| said.as_ref().and_then(|said| said.problem.clone())));
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         is_busy.set(true);
@@ -278,10 +287,15 @@ fn needs(said: &RecipeCheck) -> String {
         return problem.clone();
     }
     let mut words = vec!["It can be used.".to_owned()];
-    words.extend(said.memory.map(|bytes| format!("It takes about {} of memory at most.", format::bytes(bytes as f64))));
+    words.extend(
+        said.memory.map(|bytes| format!("It takes about {} of memory at most.", format::bytes(bytes as f64))),
+    );
     words.extend(said.seconds.map(|seconds| {
         let jobs = format::plural(said.paced_by as usize, "job");
-        format!("It takes about {}, at the pace of the last {jobs} of its kind.", format::duration((1e3 * seconds) as u64))
+        format!(
+            "It takes about {}, at the pace of the last {jobs} of its kind.",
+            format::duration((1e3 * seconds) as u64)
+        )
     }));
     words.push("`qponder recipe show-defaults` lists every key.".to_owned());
     words.join(" ")
@@ -291,7 +305,9 @@ fn needs(said: &RecipeCheck) -> String {
 fn command(kind: JobKind) -> String {
     let subcommand = if kind == JobKind::Evaluate { "evaluate run" } else { kind.name() };
     let change = match kind {
-        JobKind::Distil => "with out = \"DIRECTORY\", files of manifests, and [endpoint] in the place of teacher",
+        JobKind::Distil => {
+            "with out = \"DIRECTORY\", files of manifests, and [endpoint] in the place of teacher"
+        }
         JobKind::Sft | JobKind::Grpo | JobKind::Evaluate => {
             "with out = \"DIRECTORY\", and directories and files in the place of names"
         }

@@ -20,7 +20,9 @@ pub fn JobNotes(followed: Followed) -> impl IntoView {
         (RwSignal::new(String::new()), RwSignal::new(String::new()), RwSignal::new(String::new()));
     let error = RwSignal::new(None);
     let known = Memo::new(move |_| {
-        followed.job.with(|job| job.as_ref().map(|job| (job.name.clone(), job.tags.clone(), job.notes.clone())))
+        followed
+            .job
+            .with(|job| job.as_ref().map(|job| (job.name.clone(), job.tags.clone(), job.notes.clone())))
     });
     let open = move |_| {
         if let Some((known_name, known_tags, known_notes)) = known.get_untracked() {

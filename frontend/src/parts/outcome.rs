@@ -143,6 +143,7 @@ fn signed(estimate: Option<Estimated>) -> String {
 
 fn shown(estimate: Option<Estimated>, number: fn(f64) -> String) -> String {
     let Some(Estimated { value, interval }) = estimate else { return "none".to_owned() };
-    let interval = interval.map(|interval| format!(" ({} to {})", number(interval.low), number(interval.high)));
+    let interval =
+        interval.map(|interval| format!(" ({} to {})", number(interval.low), number(interval.high)));
     format!("{}{}", number(value), interval.unwrap_or_default())
 }

@@ -33,7 +33,9 @@ pub fn PipelineForm(
     Effect::new(move |_| {
         let called = datasets.with(|all| {
             let found = all.iter().find(|(id, _)| *id == chosen.get()).or(all.first());
-            found.map(|(id, label)| (id.clone(), label.split(", version").next().unwrap_or_default().to_owned()))
+            found.map(|(id, label)| {
+                (id.clone(), label.split(", version").next().unwrap_or_default().to_owned())
+            })
         });
         if let Some((id, called)) = called {
             if chosen.with_untracked(String::is_empty) {

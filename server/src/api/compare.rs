@@ -68,7 +68,8 @@ pub async fn of_image(
     let label = compare::preferred(&image.labels).map(|label| label.value.get());
     let nothing =
         |model: &str| ModelAnswers { model: model.to_owned(), reason: None, quick: None, terms: None };
-    let mut models: Vec<ModelAnswers> = inference.models().iter().map(|(_, model)| nothing(&model.name)).collect();
+    let mut models: Vec<ModelAnswers> =
+        inference.models().iter().map(|(_, model)| nothing(&model.name)).collect();
     let (levels, scale) = (LevelMap::fit([]), Rewards::default().score_scale);
     for answer in store.newest_of_each_model(id).await? {
         let at = models.iter().position(|one| one.model == answer.model).unwrap_or_else(|| {

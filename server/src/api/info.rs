@@ -50,7 +50,8 @@ pub async fn metrics(
     State(store): State<Store>,
 ) -> impl IntoResponse {
     // What the server itself counts is there while the database is away.
-    let queue = store.queue_now().await.inspect_err(|error| tracing::warn!(%error, "the queue has no numbers"));
+    let queue =
+        store.queue_now().await.inspect_err(|error| tracing::warn!(%error, "the queue has no numbers"));
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (content_type, metrics.render(inference.unfinished(), queue.ok()))
 }

@@ -23,6 +23,7 @@ mod jobs;
 mod labels;
 mod models;
 mod operation;
+mod pipelines;
 mod problem;
 mod public_url;
 mod request_log;
@@ -228,9 +229,9 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(transfers::file))
         .routes(routes!(jobs::list, jobs::create))
         .routes(routes!(jobs::read, jobs::edit, jobs::cancel))
-        .routes(routes!(jobs::check_recipe))
-        .routes(routes!(jobs::recipe_differences))
-        .routes(routes!(jobs::pipeline))
+        .routes(routes!(pipelines::check_recipe))
+        .routes(routes!(pipelines::recipe_differences))
+        .routes(routes!(pipelines::pipeline))
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::attempts))
         .routes(routes!(jobs::metrics))

@@ -117,8 +117,7 @@ pub async fn edit(
     let model = find(&store, id).await?;
     if body.is_archived == Some(true) && !model.uses.is_empty() {
         let uses: Vec<&str> = model.uses.iter().map(|one| one.name()).collect();
-        let detail =
-            format!("{} is in use ({}); promote another model first", model.name, uses.join(", "));
+        let detail = format!("{} is in use ({}); promote another model first", model.name, uses.join(", "));
         return Err(ApiError::new(StatusCode::CONFLICT, "model-in-use", "Model in use", detail));
     }
     let edited = store.edit_model(id, &body, &caller.by).await?;
@@ -211,7 +210,11 @@ fn sent(piece: Piece, objects: Objects) -> impl Stream<Item = Result<Bytes, Obje
                 Ok(Some((_, bytes))) => bytes.map(|piece| piece.map_err(ObjectError::from)).boxed(),
                 // The length was said, so whoever reads sees that it is cut off.
                 Ok(None) => {
-                    tracing::error!(name = file.name, sha256 = file.sha256, "a model's file is not in the object store");
+                    tracing::error!(
+                        name = file.name,
+                        sha256 = file.sha256,
+                        "a model's file is not in the object store"
+                    );
                     stream::empty().boxed()
                 }
                 Err(error) => stream::iter([Err(error)]).boxed(),

@@ -138,7 +138,16 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let web_dir = args.web_dir.clone().unwrap_or_else(|| places::find("target/web"));
     let teachers = teachers(&args.teacher_endpoint)?;
     let places = Places::new(&models(&args.model), &teachers, data_dir.join("jobs"));
-    let setup = Setup { listener, reach, roster, data_dir, web_dir, device: args.device, places, works: !args.no_worker };
+    let setup = Setup {
+        listener,
+        reach,
+        roster,
+        data_dir,
+        web_dir,
+        device: args.device,
+        places,
+        works: !args.no_worker,
+    };
     let served = runtime.block_on(async {
         let options = match cluster {
             Some(_) => {

@@ -75,7 +75,8 @@ impl Lanes {
     /// Every model that is served with its place, the default one first.
     pub fn served(&self) -> Vec<(usize, Arc<ServedModel>)> {
         let list = self.read();
-        let mut served: Vec<_> = list.all.iter().enumerate().filter(|(_, lane)| lane.queue.is_some()).collect();
+        let mut served: Vec<_> =
+            list.all.iter().enumerate().filter(|(_, lane)| lane.queue.is_some()).collect();
         served.sort_by_key(|(place, _)| (*place != list.default, *place));
         served.into_iter().map(|(place, lane)| (place, Arc::clone(&lane.served))).collect()
     }
@@ -88,7 +89,8 @@ impl Lanes {
     /// Gives a model another role, and the prompt that it is asked with in it.
     pub fn set_role(&self, lane: usize, role: ModelRole, prompt_version: &str) {
         if let Some(lane) = self.write().all.get_mut(lane) {
-            let served = ServedModel { role, prompt_version: prompt_version.to_owned(), ..(*lane.served).clone() };
+            let served =
+                ServedModel { role, prompt_version: prompt_version.to_owned(), ..(*lane.served).clone() };
             lane.served = Arc::new(served);
         }
     }

@@ -124,16 +124,21 @@ mod tests {
     #[tokio::test]
     async fn files_come_back_as_they_were_or_not_at_all() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (made_in, kept_in, back) = (dir.path().join("out"), dir.path().join("objects"), dir.path().join("back"));
+        let (made_in, kept_in, back) =
+            (dir.path().join("out"), dir.path().join("objects"), dir.path().join("back"));
         for folder in [&made_in, &kept_in] {
             fs::create_dir(folder).expect("a folder");
         }
-        for (name, text) in [("model.safetensors", "weights"), ("checkpoint-00000002.safetensors", "moments")] {
+        for (name, text) in [("model.safetensors", "weights"), ("checkpoint-00000002.safetensors", "moments")]
+        {
             fs::write(made_in.join(name), text).expect("written");
         }
         fs::create_dir(made_in.join("data")).expect("a folder");
         let files = made(&made_in).expect("files");
-        assert_eq!(files.iter().map(|file| (file.name.as_str(), file.bytes)).collect::<Vec<_>>(), [("model.safetensors", 7)]);
+        assert_eq!(
+            files.iter().map(|file| (file.name.as_str(), file.bytes)).collect::<Vec<_>>(),
+            [("model.safetensors", 7)]
+        );
         let objects = Objects::open(&kept_in).expect("a store");
         keep(&made_in, &files, &objects).await.expect("kept");
         fetch(&back, &files, &objects).await.expect("fetched");

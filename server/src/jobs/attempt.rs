@@ -143,7 +143,8 @@ async fn follow(
 fn nothing_accepted(answered: u64, refused: &BTreeMap<String, u64>) -> String {
     let mut refused: Vec<_> = refused.iter().filter(|(_, count)| **count > 0).collect();
     refused.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    let refused: Vec<String> = refused.iter().map(|(name, count)| format!("{name} refused {count}")).collect();
+    let refused: Vec<String> =
+        refused.iter().map(|(name, count)| format!("{name} refused {count}")).collect();
     format!(
         "none of {answered} answers passed the filters, so there is nothing to learn from ({}); rejected.jsonl has \
          the answers. Choose another prompt or other filters",

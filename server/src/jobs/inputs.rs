@@ -142,7 +142,9 @@ impl Places {
                 let registered = store.model_of_name(name).await.map_err(database)?;
                 registered.and_then(|model| model.job).ok_or_else(|| {
                     let known = listed(self.models.keys());
-                    Unready::Missing(format!("there is no model {name:?}; this worker has {known}, and those that jobs trained"))
+                    Unready::Missing(format!(
+                        "there is no model {name:?}; this worker has {known}, and those that jobs trained"
+                    ))
                 })?
             }
         };
@@ -210,7 +212,12 @@ async fn unpack(id: DatasetId, folder: &Path, store: &Store, objects: &Objects) 
         for line in lines {
             text += &line.text;
             text.push('\n');
-            fetch_image(&folder.join(format!("images/{}.{}", line.sha256, line.format)), &line.sha256, objects).await?;
+            fetch_image(
+                &folder.join(format!("images/{}.{}", line.sha256, line.format)),
+                &line.sha256,
+                objects,
+            )
+            .await?;
         }
     }
     complete(&manifest, &text)?;
@@ -219,14 +226,20 @@ async fn unpack(id: DatasetId, folder: &Path, store: &Store, objects: &Objects) 
 
 /// Writes what a distillation accepted into a folder, as [`unpack`] does. Its images lie beside it under their
 /// hashes, whichever machine it was made on.
-async fn unpack_answers(id: JobId, folder: &Path, store: &Store, objects: &Objects) -> Result<PathBuf, Unready> {
+async fn unpack_answers(
+    id: JobId,
+    folder: &Path,
+    store: &Store,
+    objects: &Objects,
+) -> Result<PathBuf, Unready> {
     let manifest = folder.join(MANIFEST);
     if manifest.is_file() {
         return Ok(manifest);
     }
     let files = finished(id, store).await?;
     let accepted = files.into_iter().find(|file| file.name == MANIFEST);
-    let accepted = accepted.ok_or_else(|| Unready::Missing(format!("the job {id} has accepted no answers")))?;
+    let accepted =
+        accepted.ok_or_else(|| Unready::Missing(format!("the job {id} has accepted no answers")))?;
     let made = folder.join("made");
     artifacts::fetch(&made, &[accepted], objects).await?;
     fs::create_dir_all(folder.join("images"))?;

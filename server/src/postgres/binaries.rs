@@ -27,9 +27,9 @@ impl Tools {
     /// # Errors
     /// When there are none.
     pub fn find(data_dir: &Path) -> Result<Self, ClusterError> {
-        let version = super::homes(data_dir).iter().find_map(|home| {
-            std::fs::read_to_string(home.join("cluster/PG_VERSION")).ok()
-        });
+        let version = super::homes(data_dir)
+            .iter()
+            .find_map(|home| std::fs::read_to_string(home.join("cluster/PG_VERSION")).ok());
         let binaries = find(version.as_deref().map(str::trim)).ok_or(ClusterError::NotInstalled)?;
         let beside = |name: &str| binaries.postgres.with_file_name(name);
         let tools = Self { pg_dump: beside("pg_dump"), pg_restore: beside("pg_restore") };

@@ -160,11 +160,12 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn dataset_split(&self, id: DatasetId) -> Result<Split, StoreError> {
-        let splits: Vec<Option<String>> =
-            sqlx::query_scalar("select distinct line::jsonb ->> 'split' from dataset_items where dataset_id = $1")
-                .bind(id.0)
-                .fetch_all(&self.pool)
-                .await?;
+        let splits: Vec<Option<String>> = sqlx::query_scalar(
+            "select distinct line::jsonb ->> 'split' from dataset_items where dataset_id = $1",
+        )
+        .bind(id.0)
+        .fetch_all(&self.pool)
+        .await?;
         let best = [Split::Test, Split::Val].into_iter();
         let mut best = best.filter(|split| splits.iter().flatten().any(|name| name == split.name()));
         Ok(best.next().unwrap_or(Split::Train))

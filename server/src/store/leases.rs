@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use qponder_shared::job::{Artifact, AttemptOutcome, Completion, JobKind, LogLevel, Measured, Metrics, Outcome};
+use qponder_shared::job::{
+    Artifact, AttemptOutcome, Completion, JobKind, LogLevel, Measured, Metrics, Outcome,
+};
 use qponder_shared::{JobId, WorkerId};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};

@@ -97,8 +97,12 @@ impl Store {
         if added.rows_affected() == 0 {
             return Ok(Named::Taken);
         }
-        note(&mut transaction, by, Change { action: "model.register", object: Some(id.0), detail: &new.name })
-            .await?;
+        note(
+            &mut transaction,
+            by,
+            Change { action: "model.register", object: Some(id.0), detail: &new.name },
+        )
+        .await?;
         let model =
             find(&mut transaction, id).await?.ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
         transaction.commit().await?;
@@ -186,7 +190,8 @@ impl Store {
             .await?;
         let name = model.map_or("the operator's choice", |model| &model.name);
         let detail = format!("{}: {name}", model_use.name());
-        let change = Change { action: "model.promote", object: model.map(|model| model.id.0), detail: &detail };
+        let change =
+            Change { action: "model.promote", object: model.map(|model| model.id.0), detail: &detail };
         note(&mut transaction, by, change).await?;
         transaction.commit().await?;
         Ok(())
@@ -235,8 +240,10 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn measurements_of_job(&self, job: JobId) -> Result<Vec<Measurement>, StoreError> {
-        let names: Vec<String> =
-            sqlx::query_scalar("select name from models where job_id = $1").bind(job.0).fetch_all(&self.pool).await?;
+        let names: Vec<String> = sqlx::query_scalar("select name from models where job_id = $1")
+            .bind(job.0)
+            .fetch_all(&self.pool)
+            .await?;
         let names = names.iter().map(|name| format!("model:{name}"));
         let names: Vec<String> = names.chain([format!("job:{job}")]).collect();
         self.measured(&names).await
@@ -281,8 +288,7 @@ impl Store {
 }
 
 async fn find(connection: &mut PgConnection, id: ModelId) -> Result<Option<Model>, StoreError> {
-    let row =
-        sqlx::query(select_model!("where id = $1")).bind(id.0).fetch_optional(connection).await?;
+    let row = sqlx::query(select_model!("where id = $1")).bind(id.0).fetch_optional(connection).await?;
     row.as_ref().map(read_model).transpose()
 }
 

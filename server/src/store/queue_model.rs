@@ -77,7 +77,8 @@ impl Model {
 
     /// What every claim does first: leases that ran out are failures.
     fn put_back(&mut self) {
-        let lost: Vec<JobId> = self.jobs.iter().filter(|(_, job)| job.is_expired).map(|(id, _)| *id).collect();
+        let lost: Vec<JobId> =
+            self.jobs.iter().filter(|(_, job)| job.is_expired).map(|(id, _)| *id).collect();
         for id in lost {
             self.fail(id, MAX_FAILURES.unsigned_abs());
         }

@@ -1,12 +1,14 @@
 //! How many jobs the queue hands out, by workers and by what was done before. `cargo xtask bench jobs` runs it.
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use qponder_shared::WorkerId;
+use qponder_shared::job::{MetricPart, Metrics};
 
-use super::leases::{End, Takes};
+use super::leases::{End, Happenings, Takes};
 use super::{Store, create_database};
 use crate::postgres::Cluster;
 
@@ -35,6 +37,33 @@ async fn work(store: Store) -> u64 {
         done += 1;
     }
     done
+}
+
+/// Writes the numbers of steps as a worker does, so many steps in a write; steps a second.
+async fn ingest(store: &Store, batch: u64) -> f64 {
+    fill(store, "queued", 1).await;
+    let (worker, takes) = (WorkerId::new(), Takes::default());
+    store.add_worker(worker, "measured", "cpu", &takes).await.expect("a worker");
+    let lease = store.claim(worker, &takes, Duration::from_secs(600)).await.expect("a claim").expect("a job");
+    let numbers: BTreeMap<String, f64> =
+        (0..20).map(|n| (format!("number_{n}"), f64::from(n) * 0.1)).collect();
+    let (writes, begun) = (300, Instant::now());
+    for write in 0..writes {
+        let step = |n: u64| Metrics {
+            part: MetricPart::Train,
+            step: write * batch + n + 1,
+            numbers: numbers.clone(),
+        };
+        let what = Happenings {
+            metrics: (0..batch).map(step).collect(),
+            step: Some((write + 1) * batch),
+            ..Happenings::default()
+        };
+        assert!(store.record(&lease, &what).await.expect("it is written"));
+    }
+    let steps = (writes * batch) as f64 / begun.elapsed().as_secs_f64();
+    assert!(store.end_attempt(&lease, &End::Done(None)).await.expect("an end"));
+    steps
 }
 
 #[test]
@@ -71,6 +100,11 @@ fn measure_the_queue() {
                 cells.push(format!("{:.0}", done as f64 / seconds));
             }
             println!("| {before} | {} |", cells.join(" | "));
+        }
+        println!("| steps in a write | steps a second | numbers a second |\n|---:|---:|---:|");
+        for batch in [1, 50] {
+            let steps = ingest(&store, batch).await;
+            println!("| {batch} | {steps:.0} | {:.0} |", 20.0 * steps);
         }
         store.close().await;
     });

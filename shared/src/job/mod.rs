@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 pub use hints::{Line, hints};
 pub use outcome::{Difference, Estimated, Interval, Measured, Outcome};
 pub use recipe::{Base, JobRecipe, Names, Source, differences};
-pub use template::Template;
 use serde::{Deserialize, Serialize};
+pub use template::Template;
 
 use crate::{ArtifactId, DatasetId, ImageId, JobId, WorkerId};
 
@@ -235,7 +235,6 @@ pub enum PipelineSize {
 }
 
 names!(PipelineSize: Usual "usual", Trial "trial");
-
 
 /// A job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -278,7 +278,10 @@ mod tests {
         );
         let toml = sft(&format!("job:{ID}"), "").replace("dataset:", "job:");
         let recipe = JobRecipe::parse(JobKind::Sft, &toml).expect("a recipe");
-        assert_eq!((recipe.bases[0].to_string(), recipe.sources[0].to_string()), (format!("job:{ID}"), format!("job:{ID}")));
+        assert_eq!(
+            (recipe.bases[0].to_string(), recipe.sources[0].to_string()),
+            (format!("job:{ID}"), format!("job:{ID}"))
+        );
         assert_eq!(recipe.jobs().count(), 2);
     }
 
@@ -295,17 +298,23 @@ mod tests {
         for (head, words) in [
             ("", "teacher is missing"),
             ("teacher = 3", "teacher is 3"),
-            ("teacher = \"big\"\n[endpoint]\nbase_url = \"http://10.0.0.1\"\nmodel = \"m\"", "only the operator"),
+            (
+                "teacher = \"big\"\n[endpoint]\nbase_url = \"http://10.0.0.1\"\nmodel = \"m\"",
+                "only the operator",
+            ),
         ] {
             let error = JobRecipe::parse(JobKind::Distil, &toml(head)).expect_err(head);
             assert!(error.contains(words), "{error}");
         }
-        assert!(JobRecipe::parse(JobKind::Sft, &format!("teacher = \"big\"\n{}", sft("model:a", ""))).is_err());
+        assert!(
+            JobRecipe::parse(JobKind::Sft, &format!("teacher = \"big\"\n{}", sft("model:a", ""))).is_err()
+        );
     }
 
     #[test]
     fn an_evaluation_names_every_model() {
-        let toml = format!("models = [\"model:nano\", \"job:{ID}\"]\n[data]\nmanifests = [\"dataset:{ID}\"]\n");
+        let toml =
+            format!("models = [\"model:nano\", \"job:{ID}\"]\n[data]\nmanifests = [\"dataset:{ID}\"]\n");
         let recipe = JobRecipe::parse(JobKind::Evaluate, &toml).expect("a recipe");
         assert_eq!((recipe.bases.len(), recipe.jobs().count()), (2, 1));
         let resolved = recipe.resolved(names(&["/m/nano", "/jobs/2/out"], None)).expect("TOML");

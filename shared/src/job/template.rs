@@ -68,7 +68,10 @@ impl Template {
                     recipe.push_str("limit = 16\n");
                 }
                 // Writing into a string does not fail.
-                let _ = write!(recipe, "\n[measure]\nmodes = [\"quick\", \"reason\"]\ndeterminism = 8\nswap = 0\n");
+                let _ = write!(
+                    recipe,
+                    "\n[measure]\nmodes = [\"quick\", \"reason\"]\ndeterminism = 8\nswap = 0\n"
+                );
                 recipe
             }
         }

@@ -214,8 +214,8 @@ impl Validation {
 #[cfg(test)]
 mod tests {
     use super::{
-        Data, DistilRecipe, EndpointRecipe, EvaluateData, EvaluateRecipe, GrpoRecipe, JudgeRecipe, Kind, Recipe,
-        SftRecipe,
+        Data, DistilRecipe, EndpointRecipe, EvaluateData, EvaluateRecipe, GrpoRecipe, JudgeRecipe, Kind,
+        Recipe, SftRecipe,
     };
 
     #[test]

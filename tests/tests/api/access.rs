@@ -140,7 +140,12 @@ const NOBODY: &str = "01900000-0000-7000-8000-000000000000";
 fn ask(client: &Client, endpoint: &str) -> u16 {
     let (method, path) = endpoint.split_once(' ').expect("method and path");
     let headers = [("content-type", "application/json")];
-    let answer = client.send(method, &path.replace("{id}", NOBODY).replace("{user}", NOBODY).replace("{use}", "none"), &headers, b"");
+    let answer = client.send(
+        method,
+        &path.replace("{id}", NOBODY).replace("{user}", NOBODY).replace("{use}", "none"),
+        &headers,
+        b"",
+    );
     if matches!(answer.status, 401 | 403) && !path.starts_with("/v1/") {
         problem(&answer);
     }

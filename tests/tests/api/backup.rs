@@ -93,7 +93,8 @@ fn a_damaged_backup_is_told_before_anything_is_served() {
     let server = Server::start(data.path());
     let _ = server.client.add_image("a.png", &png(112, 84, 5));
     let _ = back_up(data.path(), kept.path());
-    let folder = |path: &Path| fs::read_dir(path).expect("a folder").flatten().next().expect("an entry").path();
+    let folder =
+        |path: &Path| fs::read_dir(path).expect("a folder").flatten().next().expect("an entry").path();
     let original = folder(&folder(&kept.path().join("objects/originals")));
     let good = fs::read(&original).expect("a file");
     let mut bad = good.clone();

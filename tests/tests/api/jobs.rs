@@ -267,7 +267,7 @@ fn a_worker_behind_a_cut_network_lets_go_before_another_takes_over() {
     let cable = Cable::lay(data.path());
     let _far = Worker::start_with(data.path(), &["--database-url", &cable.url]);
     let body =
-        json!({ "kind": "sft", "name": "Cut off", "recipe": recipe("model:nano-rl", &dataset, 40, 64) });
+        json!({ "kind": "sft", "name": "Cut off", "recipe": recipe("model:nano-rl", &dataset, 24, 64) });
     let id = queue(&server.client, &body);
     wait_for_step(&server.client, &id, 3);
     let child = training(&id).expect("it trains");
@@ -286,7 +286,7 @@ fn a_worker_behind_a_cut_network_lets_go_before_another_takes_over() {
     cable.mend();
     wait_for_state(&server.client, &id, "done");
     assert_eq!(outcomes(&server.client, &id), ["lost", "done"]);
-    assert_eq!(steps(&server.client, &id), (1..=40).collect::<Vec<_>>());
+    assert_eq!(steps(&server.client, &id), (1..=24).collect::<Vec<_>>());
     let attempts = server.client.get(&format!("/api/v1/jobs/{id}/attempts")).json();
     let late = format!(
         "select count(*) from job_metrics where job_id = '{id}' and attempt = 1 and step > {}",

@@ -4,7 +4,8 @@ use std::fs;
 use std::net::TcpListener;
 
 use qponder_tests::client::text;
-use qponder_tests::database::query;
+use qponder_tests::database::{self, query};
+use qponder_tests::pictures::png;
 use qponder_tests::server::{Server, data_dir, run_to_end};
 use serde_json::json;
 
@@ -120,4 +121,20 @@ fn fails(data_dir: &std::path::Path, arguments: &[&str], words: &str) {
     let lines: Vec<_> = stderr.lines().collect();
     assert!(lines.len() == 1 && lines[0].starts_with("qponder: "), "{arguments:?}: {stderr}");
     assert!(lines[0].contains(words), "{arguments:?}: {stderr}");
+}
+
+#[test]
+fn a_schema_that_a_newer_version_added_to_is_taken() {
+    let data = data_dir();
+    let server = Server::start(data.path());
+    let image = server.client.add_image("a.png", &png(64, 48, 3));
+    let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 values (9999, 'of the next version', true, '\\x00', 1); \
+                 alter table images add column added_later text; alter table jobs add column added_later text";
+    database::run(data.path(), newer).expect("a newer schema");
+    let _ = server.stop();
+    let server = Server::start(data.path());
+    assert_eq!(server.client.get(&format!("/api/v1/images/{image}")).status, 200);
+    let _ = server.client.add_image("b.png", &png(64, 48, 4));
+    assert_eq!(server.client.get("/api/v1/jobs").status, 200);
 }

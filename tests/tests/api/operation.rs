@@ -156,7 +156,8 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
     let image = client.add_image("a.png", &png(64, 48, 3));
     let _ = client.assess(&json!({ "image_id": image, "mode": "quick" }));
     let metrics = String::from_utf8(client.get("/metrics").body).expect("text");
-    let known: Vec<&str> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let known: Vec<&str> =
+        metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let file = root().join("docs/operations/grafana.json");
     let dashboard: Value = serde_json::from_str(&fs::read_to_string(file).expect("a file")).expect("JSON");
     let mut asked = 0;
@@ -166,7 +167,10 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
             for word in expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
                 let name = word.trim_end_matches("_count").trim_end_matches("_sum");
                 if word.starts_with("qponder_") {
-                    assert!(known.contains(&name) || known.contains(&word), "{word} is in no answer of /metrics");
+                    assert!(
+                        known.contains(&name) || known.contains(&word),
+                        "{word} is in no answer of /metrics"
+                    );
                     asked += 1;
                 }
             }

@@ -3,7 +3,9 @@
 use qponder_tests::client::{Client, text};
 use qponder_tests::pictures::png;
 use qponder_tests::server::{Server, data_dir};
-use qponder_tests::trainings::{add_dataset, distil_recipe, evaluate_recipe, grpo_recipe, sft_recipe, teacher};
+use qponder_tests::trainings::{
+    add_dataset, distil_recipe, evaluate_recipe, grpo_recipe, sft_recipe, teacher,
+};
 use serde_json::{Value, json};
 
 use crate::{column, eventually, problem};
@@ -69,7 +71,12 @@ fn a_pipeline_ends_in_a_model_that_is_promoted_and_rolled_back() {
     // What the jobs made can be had, and is what they made.
     let files = client.get(&format!("/api/v1/jobs/{evaluate}/artifacts")).json();
     let names = column(&files, "name");
-    assert!(["index.html", "report.json", "scores-1.jsonl"].iter().all(|name| names.contains(&(*name).to_owned())), "{names:?}");
+    assert!(
+        ["index.html", "report.json", "scores-1.jsonl"]
+            .iter()
+            .all(|name| names.contains(&(*name).to_owned())),
+        "{names:?}"
+    );
     let report = &files[names.iter().position(|name| name == "report.json").expect("a report")];
     let kept = client.get(&format!("/api/v1/artifacts/{}", text(&report["id"])));
     assert_eq!((kept.status, kept.body.len() as u64), (200, report["bytes"].as_u64().expect("a size")));
@@ -98,14 +105,17 @@ fn a_pipeline_ends_in_a_model_that_is_promoted_and_rolled_back() {
     let image = client.add_image("a.png", &png(112, 84, 5));
     let first = client.assess(&json!({ "image_id": image, "mode": "quick" }));
     assert_eq!(first["model"], "nano-rl", "{first}");
-    let promote = |to: &str, model: Value| client.send_json("PUT", &format!("/api/v1/uses/{to}"), &json!({ "model": model }));
+    let promote = |to: &str, model: Value| {
+        client.send_json("PUT", &format!("/api/v1/uses/{to}"), &json!({ "model": model }))
+    };
     assert_eq!(promote("default", json!(id)).status, 200);
     assert_eq!(default(client), "mine-1");
     let second = client.assess(&json!({ "image_id": image, "mode": "quick" }));
     assert_eq!((&second["model"], &second["status"]), (&json!("mine-1"), &json!("done")), "{second}");
     let both = promote("teacher", json!(id));
     assert!(text(&both.json()["detail"]).contains("compared with"), "{}", both.json());
-    let put_away = client.send_json("PATCH", &format!("/api/v1/models/{id}"), &json!({ "is_archived": true }));
+    let put_away =
+        client.send_json("PATCH", &format!("/api/v1/models/{id}"), &json!({ "is_archived": true }));
     assert_eq!((put_away.status, problem(&put_away).as_str()), (409, "model-in-use"));
 
     // It stays after a restart, and can start a training and be measured by its name.
@@ -137,7 +147,10 @@ fn a_pipeline_ends_in_a_model_that_is_promoted_and_rolled_back() {
     assert_eq!(archive.status, 200);
     let folder = ours.path().join("exported");
     tar::Archive::new(&archive.body[..]).unpack(&folder).expect("an archive");
-    assert_eq!(std::fs::read_to_string(folder.join("mine-1/README.md")).expect("a card"), "Trained in a test.");
+    assert_eq!(
+        std::fs::read_to_string(folder.join("mine-1/README.md")).expect("a card"),
+        "Trained in a test."
+    );
     let photograph = ours.path().join("a.png");
     std::fs::write(&photograph, png(112, 84, 5)).expect("written");
     let said = std::process::Command::new(qponder_tests::server::binary())

@@ -4,6 +4,7 @@
 //! one after the other, never together, with equal numbers of threads. Nothing here is an assertion:
 //! a slow machine gives a slow table.
 
+mod jobs;
 mod lists;
 mod parts;
 pub mod python;
@@ -46,6 +47,9 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::ensure(&[setup::FOR_UP], false)?;
     if options.filter.as_deref() == Some("lists") {
         return lists::run(workspace);
+    }
+    if options.filter.as_deref() == Some("jobs") {
+        return jobs::run(workspace);
     }
     let mut cargo = process::cargo(workspace.root());
     process::run(cargo.arg("build").args(up::SELECTION).args(["--example", "bench"]))?;

@@ -8,8 +8,8 @@ use std::time::UNIX_EPOCH;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
-use qponder_pipeline::device::Place;
 use qponder_pipeline::assess::Assessor;
+use qponder_pipeline::device::Place;
 use qponder_pipeline::evaluate::report::page;
 use qponder_pipeline::evaluate::{
     Case, ModelReport, Plan, Provenance, Scored, Suite, SwapReport, cases, check_determinism, consistency,
@@ -81,7 +81,10 @@ impl SuiteArgs {
     /// The modes that are measured.
     fn modes(&self) -> impl Iterator<Item = Mode> {
         let modes = [(ModeArg::Quick, Mode::Quick), (ModeArg::Reason, Mode::Reason)];
-        modes.into_iter().filter(|(chosen, _)| self.mode.is_none_or(|only| only == *chosen)).map(|(_, mode)| mode)
+        modes
+            .into_iter()
+            .filter(|(chosen, _)| self.mode.is_none_or(|only| only == *chosen))
+            .map(|(_, mode)| mode)
     }
 
     /// What a recipe says, in the words of the command line.
