@@ -178,7 +178,8 @@ impl Registry {
                 self.inference.set_default(lane.unwrap_or_default());
             }
             (ModelUse::Default, Some(model)) => {
-                if model.uses.contains(&ModelUse::Teacher) {
+                let served = self.inference.lane_of(&model.name).and_then(|lane| self.inference.model(lane));
+                if served.is_some_and(|served| served.role == ModelRole::Teacher) {
                     return Err(both(&model.name));
                 }
                 let lane = self.served(model, ModelRole::Model).await?;

@@ -112,6 +112,12 @@ pub const LISTS: &[List] = &[
     ),
     short("audit log of one object", "audit?object=019c0000-00c8-7005-8000-000000000000"),
     short("imports and exports", "transfers"),
+    list("jobs", "jobs", "select id::text as c from jobs"),
+    list("jobs in a state", "jobs?state=failed", "select id::text as c from jobs where state = 'failed'"),
+    list("jobs of a kind", "jobs?kind=grpo", "select id::text as c from jobs where kind = 'grpo'"),
+    list("jobs with a tag", "jobs?tag=usual", "select job_id::text as c from job_tags where tag = 'usual'"),
+    short("jobs with a rare tag", "jobs?tag=rare"),
+    list("models", "models", "select id::text as c from models"),
 ];
 
 /// Fills the database of a running server that has no images yet: `images` images, twice as many answers, and as
@@ -237,4 +243,19 @@ select assignments.study_id, subject_id, count(done_at) filter (where kind <> 't
        count(done_at) filter (where kind = 'training'),
        coalesce(sum(item_weight(kind, repeated)) filter (where repeat = 0 and not is_full), 0),
        sum((item_weight(kind, repeated) - 1) * (1 - 2 * repeat))
-from assignments join study_items on study_items.id = item_id group by 1, 2";
+from assignments join study_items on study_items.id = item_id group by 1, 2
+
+insert into jobs (id, kind, name, recipe, state, created_by, attempt, finished_at)
+select pg_temp.id(21, n), (array['distil', 'sft', 'grpo', 'evaluate'])[1 + n % 4], 'Job ' || n, 'steps = 1',
+       case n % 20 when 0 then 'failed' else 'done' end, 'person1@example.org', 1, now()
+from generate_series(1, $IMAGES) n;
+insert into job_needs (job_id, needs_id)
+select pg_temp.id(21, n), pg_temp.id(21, n - 1) from generate_series(2, $IMAGES) n where n % 4 > 0;
+insert into job_tags (tag, job_id)
+select case n % 1000 when 0 then 'rare' else 'usual' end, pg_temp.id(21, n) from generate_series(1, $IMAGES) n
+
+insert into models (id, name, job_id, sha256, parameters, created_by)
+select pg_temp.id(22, n), 'model-' || n, pg_temp.id(21, n), repeat('0', 64), 3000000, 'person1@example.org'
+from generate_series(1, $IMAGES / 10) n;
+insert into promotions (role, model_id, created_by)
+select 'preview', pg_temp.id(22, n), 'person1@example.org' from generate_series(1, $IMAGES / 20) n";

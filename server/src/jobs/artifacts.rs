@@ -108,7 +108,8 @@ async fn fetch_one(path: &Path, artifact: &Artifact, objects: &Objects) -> Resul
         hash.update(&piece);
         file.write_all(&piece)?;
     }
-    file.sync_all()?;
+    // This waits for the disk, which takes long where the file is large.
+    tokio::task::spawn_blocking(move || file.sync_all()).await.map_err(io::Error::other)??;
     if format!("{:x}", hash.finalize()) != artifact.sha256 {
         fs::remove_file(&unfinished)?;
         return Err(ArtifactError::Damaged { name: name() });

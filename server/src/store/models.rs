@@ -23,8 +23,9 @@ const MEASUREMENTS: i64 = 200;
 macro_rules! select_model {
     ($rest:literal) => {
         concat!(
-            "select models.*, array(select role from (select distinct on (role) role, model_id from promotions \
-             order by role, place desc) newest where newest.model_id = models.id order by role) as uses from models ",
+            "select models.*, array(select role from unnest(array['default', 'preview', 'teacher']) as known(role) \
+             where (select model_id from promotions where promotions.role = known.role order by place desc limit 1) \
+             = models.id order by role) as uses from models ",
             $rest
         )
     };
