@@ -70,15 +70,14 @@ create index models_of_job on models (job_id) where job_id is not null;
 
 -- Who was promoted to what; the newest row of a role says who has it.
 create table promotions (
-    place          bigint primary key generated always as identity,
     role           text not null check (role in ('default', 'preview', 'teacher')),
+    place          bigint not null generated always as identity,
     -- Null: nobody has it any more.
     model_id       uuid references models (id),
     created_by     text not null,
-    created_at     timestamptz not null default now()
+    created_at     timestamptz not null default now(),
+    primary key (role, place)
 );
-
-create index promotions_of_role on promotions (role, place desc);
 
 create trigger promotions_keep_rows before update or delete on promotions
     for each row execute function refuse_change();

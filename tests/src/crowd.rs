@@ -258,4 +258,4 @@ insert into models (id, name, job_id, sha256, parameters, created_by)
 select pg_temp.id(22, n), 'model-' || n, pg_temp.id(21, n), repeat('0', 64), 3000000, 'person1@example.org'
 from generate_series(1, $IMAGES / 10) n;
 insert into promotions (role, model_id, created_by)
-select 'preview', pg_temp.id(22, n), 'person1@example.org' from generate_series(1, $IMAGES / 20) n";
+select 'preview', pg_temp.id(22, 4 * n + 1), 'person1@example.org' from generate_series(1, $IMAGES / 50) n";

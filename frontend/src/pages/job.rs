@@ -17,7 +17,7 @@ use crate::state::App;
 use crate::training::{self, Followed};
 
 /// Names that people look at first, in this order, with what they are called.
-pub const FIRST: [(&str, &str); 12] = [
+pub const FIRST: [(&str, &str); 14] = [
     ("loss", "Loss"),
     ("reward", "Reward"),
     ("srcc", "SRCC, quick"),
@@ -30,6 +30,8 @@ pub const FIRST: [(&str, &str); 12] = [
     ("grad_norm", "Gradient norm"),
     ("learning_rate", "Learning rate"),
     ("images_per_second", "Images a second"),
+    ("memory_gb", "Memory in GB"),
+    ("processors", "Processors busy"),
 ];
 
 /// The page at `/training/{id}`.

@@ -47,6 +47,17 @@ pub fn made(folder: &Path) -> io::Result<Vec<Artifact>> {
     Ok(files)
 }
 
+/// Removes the checkpoints of a folder.
+pub fn remove_checkpoints(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("checkpoint-") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn hash(path: &Path) -> io::Result<(String, u64)> {
     let (mut file, mut hash, mut bytes) = (File::open(path)?, Sha256::new(), 0);
     let mut buffer = vec![0; CHUNK];
@@ -144,6 +155,8 @@ mod tests {
         keep(&made_in, &files, &objects).await.expect("kept");
         fetch(&back, &files, &objects).await.expect("fetched");
         assert_eq!(fs::read(back.join("model.safetensors")).expect("it is there"), b"weights");
+        remove_checkpoints(&made_in).expect("removed");
+        assert_eq!(fs::read_dir(&made_in).expect("a folder").count(), 2, "the model and the folder stay");
         // A bit that the disk turned is found.
         let hash = &files[0].sha256;
         fs::write(kept_in.join("artifacts").join(&hash[..2]).join(hash), "weightz").expect("written");

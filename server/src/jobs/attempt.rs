@@ -6,14 +6,14 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use qponder_shared::WorkerId;
-use qponder_shared::job::{LogLevel, Outcome};
+use qponder_shared::job::{LogLevel, MetricPart, Metrics, Outcome};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::answers::Answers;
 use super::artifacts;
-use super::child::{Child, Word, describe};
+use super::child::{Child, Usage, Word, describe};
 use super::inputs::{Places, Unready};
 use super::numbers;
 use super::outcome;
@@ -33,6 +33,8 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
 /// How long the database may take to answer. A network that swallows everything gives no error of itself, and the
 /// child must be killed in time all the same.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+/// How often it is looked at what the child takes of the machine.
+const LOOKED_EVERY: Duration = Duration::from_secs(1);
 /// How long a child may take to write a checkpoint and end.
 const GRACE: Duration = Duration::from_secs(60);
 /// Most lines that are kept while the database is away.
@@ -63,7 +65,8 @@ enum Wish {
 pub async fn run(around: &Around, lease: Lease, renewed: Instant, mut stop: watch::Receiver<bool>) {
     let what = Happenings::default();
     let answers = Answers::new(&around.places.output(lease.job));
-    let mut holder = Holder { around, lease: lease.clone(), what, renewed, last_error: None, answers };
+    let load = Load::default();
+    let mut holder = Holder { around, lease: lease.clone(), what, renewed, last_error: None, answers, load };
     let prepared = tokio::select! {
         prepared = around.places.prepare(&lease, &around.store, &around.objects) => prepared,
         // Large datasets take longer than a lease.
@@ -117,7 +120,10 @@ async fn follow(
             word = child.next() => {
                 match word {
                     Word::Ended(ended) => return (ended, wish),
-                    Word::Line(line) => holder.hear(line),
+                    Word::Line(line) => {
+                        holder.look(child);
+                        holder.hear(line);
+                    }
                     Word::Error(line) => holder.hear_error(line),
                 }
                 Wish::GoOn
@@ -166,6 +172,15 @@ struct Holder<'a> {
     renewed: Instant,
     last_error: Option<String>,
     answers: Answers,
+    load: Load,
+}
+
+/// What the child takes of the machine, as it was looked at last.
+#[derive(Default)]
+struct Load {
+    looked: Option<(Instant, Usage)>,
+    /// Processors that were busy for it between the last two looks.
+    processors: Option<f64>,
 }
 
 impl Holder<'_> {
@@ -208,6 +223,31 @@ impl Holder<'_> {
         self.renewed.elapsed() > GIVEN_UP_AFTER
     }
 
+    /// Looks, once in a while, at what the child takes of the machine.
+    fn look(&mut self, child: &Child) {
+        let before = self.load.looked;
+        if before.is_some_and(|(at, _)| at.elapsed() < LOOKED_EVERY) {
+            return;
+        }
+        let Some(now) = child.usage() else { return };
+        if let Some((at, then)) = before {
+            let busy = (now.processor_seconds - then.processor_seconds).max(0.0);
+            self.load.processors = Some(busy / at.elapsed().as_secs_f64());
+        }
+        self.load.looked = Some((Instant::now(), now));
+    }
+
+    /// The numbers of an event, with what the child takes of the machine.
+    fn numbers(&self, event: &serde_json::Map<String, Value>) -> Option<Metrics> {
+        let mut row = numbers::of(event)?;
+        if row.part == MetricPart::Train {
+            let memory = self.load.looked.map(|(_, usage)| usage.memory as f64 / 1e9);
+            row.numbers.extend(memory.map(|gigabytes| ("memory_gb".to_owned(), gigabytes)));
+            row.numbers.extend(self.load.processors.map(|busy| ("processors".to_owned(), busy)));
+        }
+        Some(row)
+    }
+
     /// Takes in a line of the child's output.
     fn hear(&mut self, line: String) {
         match serde_json::from_str(&line) {
@@ -231,7 +271,7 @@ impl Holder<'_> {
     fn note(&mut self, event: serde_json::Map<String, Value>) {
         let number = |name: &str| event.get(name).and_then(Value::as_u64);
         let step = number("step").unwrap_or_default();
-        self.what.metrics.extend(numbers::of(&event));
+        self.what.metrics.extend(self.numbers(&event));
         match event.get("event").and_then(Value::as_str) {
             // A distillation counts answers.
             Some("started") if number("wanted").is_some() => {
@@ -361,6 +401,17 @@ impl Holder<'_> {
 
     /// Ends the attempt. The database may be away for a while; what was done must not be lost by that.
     async fn end(mut self, end: &End) {
+        let out = self.around.places.output(self.lease.job);
+        if self.is_ended(end).await && matches!(end, End::Done(_)) {
+            // What is done is not gone on with; its model is kept.
+            if let Err(error) = artifacts::remove_checkpoints(&out) {
+                tracing::warn!(%error, job = %self.lease.job, "checkpoints of a job that is done could not be removed");
+            }
+        }
+    }
+
+    /// Ends the attempt; whether it was still ours to end.
+    async fn is_ended(&mut self, end: &End) -> bool {
         if let End::Failed(error) | End::Hopeless(error) = end {
             self.line(LogLevel::Error, error.clone());
         }
@@ -370,13 +421,16 @@ impl Holder<'_> {
             let ended = if held { self.around.store.end_attempt(&self.lease, end).await } else { Ok(false) };
             match ended {
                 Ok(true) => {
-                    return tracing::info!(job = %self.lease.job, attempt = self.lease.attempt, ?end, "a job's attempt ended");
+                    tracing::info!(job = %self.lease.job, attempt = self.lease.attempt, ?end, "a job's attempt ended");
+                    return true;
                 }
                 Ok(false) => {
-                    return tracing::warn!(job = %self.lease.job, attempt = self.lease.attempt, "the job is in other hands");
+                    tracing::warn!(job = %self.lease.job, attempt = self.lease.attempt, "the job is in other hands");
+                    return false;
                 }
                 Err(error) if begun.elapsed() > GRACE => {
-                    return tracing::error!(%error, job = %self.lease.job, "the end of a job's attempt could not be written down");
+                    tracing::error!(%error, job = %self.lease.job, "the end of a job's attempt could not be written down");
+                    return false;
                 }
                 Err(error) => {
                     tracing::warn!(%error, job = %self.lease.job, "the end of a job's attempt waits for the database")

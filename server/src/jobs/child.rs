@@ -13,6 +13,9 @@ use tokio::sync::mpsc;
 /// Longest line that is read, in bytes.
 const MAX_LINE: u64 = 1 << 20;
 
+/// The unit of processor times in `/proc` on Linux (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// What a child says.
 #[derive(Debug)]
 pub enum Word {
@@ -22,6 +25,15 @@ pub enum Word {
     Error(String),
     /// How it ended. Nothing comes after it.
     Ended(io::Result<ExitStatus>),
+}
+
+/// What a process takes of the machine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usage {
+    /// Bytes that are resident.
+    pub memory: u64,
+    /// Seconds of processor time since it began, of all threads together.
+    pub processor_seconds: f64,
 }
 
 /// A handle on a running child. The child is killed when its worker ends, however that ends.
@@ -77,6 +89,20 @@ impl Child {
             Some(word) => word,
             None => Word::Ended(Err(io::Error::other("nobody waits for the child"))),
         }
+    }
+
+    /// What it takes of the machine now; `None` where the system does not say, or it has ended.
+    pub fn usage(&self) -> Option<Usage> {
+        let pid = (*self.process.lock().unwrap_or_else(PoisonError::into_inner))?.as_raw_nonzero();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kilobytes: u64 = resident.split_whitespace().next()?.parse().ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // After the name, which may hold anything: the 12th and 13th fields are ticks in user and system mode.
+        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+        let seconds = ticks as f64 / TICKS_PER_SECOND;
+        Some(Usage { memory: kilobytes * 1024, processor_seconds: seconds })
     }
 
     /// Asks it to write a checkpoint and end.
