@@ -49,7 +49,7 @@ impl Caller<'_> {
         }
     }
 
-    /// Takes requests until there are none.
+    /// Takes requests until there are none. Where no more calls are made, what is known already is given all the same.
     pub(super) fn work(&self, thread: u64, teller: &Teller) {
         let settings = self.settings;
         let mut backoff = Backoff::new(
@@ -58,7 +58,10 @@ impl Caller<'_> {
             self.seed,
             thread,
         );
-        while !self.is_over() {
+        while !self.stop.load(Ordering::Relaxed) {
+            if self.halt.load(Ordering::Relaxed) && self.known.is_empty() {
+                return;
+            }
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             if index >= self.count {
                 return;
@@ -79,6 +82,9 @@ impl Caller<'_> {
 
     /// Calls until there is an answer, no hope of one, or no leave to call.
     fn ask(&self, index: usize, request: &Request, backoff: &mut Backoff, teller: &Teller) {
+        if self.is_over() {
+            return;
+        }
         let worst = Budget::price(self.limits, request.worst());
         for attempt in 0..=self.settings.retries {
             self.rest(self.pace.take(Instant::now()));

@@ -284,7 +284,6 @@ impl Holder<'_> {
                 self.what.begun = self.what.begun.map(|(wanted, _)| (wanted, answered));
                 self.what.step = Some(answered);
                 self.what.saved = Some(answered);
-                self.line(LogLevel::Info, format!("{answered} answers are there already"));
             }
             Some("answered") => {
                 // Each is in the journal by now.
