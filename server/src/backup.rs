@@ -5,15 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::postgres::{ClusterError, Tools};
-use crate::store::objects::Kind;
+use crate::store::objects::{Kind, hash_file};
 
 /// What says that a backup is whole; written last.
 const INDEX: &str = "backup.json";
@@ -217,14 +216,7 @@ fn copy_one(from: &Path, into: &Path) -> Result<(), BackupError> {
 }
 
 fn hash(path: &Path) -> Result<String, BackupError> {
-    let (mut file, mut hash) = (File::open(path).map_err(io_error(path))?, Sha256::new());
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(io_error(path))? {
-            0 => return Ok(format!("{:x}", hash.finalize())),
-            read => hash.update(&buffer[..read]),
-        }
-    }
+    Ok(hash_file(path).map_err(io_error(path))?.0)
 }
 
 impl Index {

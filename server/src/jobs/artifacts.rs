@@ -9,7 +9,7 @@ use qponder_shared::ArtifactId;
 use qponder_shared::job::Artifact;
 use sha2::{Digest as _, Sha256};
 
-use crate::store::objects::{Kind, ObjectError, Objects};
+use crate::store::objects::{Kind, ObjectError, Objects, hash_file};
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
@@ -40,7 +40,7 @@ pub fn made(folder: &Path) -> io::Result<Vec<Artifact>> {
         if !is_kept || !entry.file_type()?.is_file() {
             continue;
         }
-        let (sha256, bytes) = hash(&entry.path())?;
+        let (sha256, bytes) = hash_file(&entry.path())?;
         files.push(Artifact { id: ArtifactId::new(), name, bytes, sha256 });
     }
     files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -56,19 +56,6 @@ pub fn remove_checkpoints(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn hash(path: &Path) -> io::Result<(String, u64)> {
-    let (mut file, mut hash, mut bytes) = (File::open(path)?, Sha256::new(), 0);
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok((format!("{:x}", hash.finalize()), bytes));
-        }
-        hash.update(&buffer[..read]);
-        bytes += read as u64;
-    }
 }
 
 /// Keeps the bytes of files of a folder, those that are not kept already.

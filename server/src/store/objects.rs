@@ -3,6 +3,8 @@
 //! An object appears whole or not at all (temporary file, fsync, rename) and never changes, so a
 //! reader needs no lock. Rows point here; an object that no row names is rubbish, never harm.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -205,4 +207,21 @@ fn key(kind: Kind, sha256: &str) -> Key {
 /// The SHA-256 of bytes in lower-case hex.
 pub fn sha256(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
+}
+
+/// The SHA-256 of a file in lower-case hex, and its length in bytes. Blocks.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn hash_file(path: &Path) -> io::Result<(String, u64)> {
+    let (mut file, mut hash, mut bytes) = (File::open(path)?, Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((format!("{:x}", hash.finalize()), bytes));
+        }
+        hash.update(&buffer[..read]);
+        bytes += read as u64;
+    }
 }
