@@ -1,0 +1,161 @@
+//! The model on the processor, in f32, on one thread: the reference for other backends, and what runs where
+//! there is no GPU. Compiled to WebAssembly its loops use SIMD.
+
+mod attention;
+pub(crate) mod math;
+mod product;
+
+pub use attention::{Heads, attention};
+pub use math::{Rotation, add, gelu, rms_norm, rope, swiglu};
+pub use product::linear;
+
+use std::sync::Arc;
+
+use super::model::{Layer, Linear, Model};
+use super::{Prompt, VISION_EPS};
+use crate::layout;
+
+/// A model with the keys and values of one sequence.
+#[derive(Debug)]
+pub struct Cpu {
+    model: Arc<Model>,
+    /// Per layer keys and values, `(tokens, kv_heads * head_dim)` each.
+    cache: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+impl Cpu {
+    /// Over a model's weights, which are shared.
+    #[must_use]
+    pub fn new(model: Arc<Model>) -> Self {
+        let cache = vec![(Vec::new(), Vec::new()); model.layers.len()];
+        Self { model, cache }
+    }
+
+    /// Forgets what was read before and reads a prompt. The logits of the token after it, `(vocabulary)`.
+    #[must_use]
+    pub fn prefill(&mut self, prompt: &Prompt) -> Vec<f32> {
+        for (keys, values) in &mut self.cache {
+            keys.clear();
+            values.clear();
+        }
+        let hidden = self.model.text.hidden;
+        let images = images(&self.model, prompt);
+        let mut images = images.chunks_exact(hidden);
+        let mut x = vec![0.0; prompt.ids.len() * hidden];
+        for (row, &id) in x.chunks_exact_mut(hidden).zip(&prompt.ids) {
+            match if id == prompt.image_token { images.next() } else { None } {
+                Some(image) => row.copy_from_slice(image),
+                None => self.model.embedding.row(id as usize, row),
+            }
+        }
+        self.run(x, &prompt.positions)
+    }
+
+    /// Reads one more token. The logits of the token after it.
+    #[must_use]
+    pub fn decode(&mut self, token: u32, position: layout::Position) -> Vec<f32> {
+        let mut x = vec![0.0; self.model.text.hidden];
+        self.model.embedding.row(token as usize, &mut x);
+        self.run(x, &[position])
+    }
+
+    /// The language model over new tokens `(tokens, hidden)`.
+    fn run(&mut self, mut x: Vec<f32>, positions: &[layout::Position]) -> Vec<f32> {
+        let model = &*self.model;
+        let text = &model.text;
+        let half = text.head_dim() / 2;
+        let rotation = Rotation::new(&layout::text_angles(positions, text.sections, half, text.theta), half);
+        for (layer, (keys, values)) in model.layers.iter().zip(&mut self.cache) {
+            forward(&mut x, layer, text.eps, [text.heads, text.kv_heads], &rotation, |q, k, v, out| {
+                keys.extend(k);
+                values.extend(v);
+                let of_keys = |values| Heads { values, heads: text.kv_heads, width: 2 * half };
+                let q = Heads { values: q, heads: text.heads, width: 2 * half };
+                attention(q, of_keys(keys), of_keys(values), true, out);
+            });
+        }
+        let last = &x[x.len() - text.hidden..];
+        let mut normed = vec![0.0; text.hidden];
+        rms_norm(last, &model.norm, text.eps, &mut normed);
+        let mut logits = vec![0.0; text.vocabulary];
+        linear(&normed, model.head(), None, &mut logits);
+        logits
+    }
+}
+
+/// Embeddings of the prompt's image, `(merged patches, hidden)`.
+fn images(model: &Model, prompt: &Prompt) -> Vec<f32> {
+    let vision = &model.vision;
+    let grids = &[prompt.grid];
+    let order = layout::window_order(vision.window, vision.merge, grids);
+    let quarter = vision.hidden / vision.heads / 4;
+    let angles = layout::vision_angles(&order, grids, vision.merge, quarter);
+    let rotation = Rotation::new(&angles, 2 * quarter);
+
+    let embedded = apply(&prompt.patches, &model.patch, None);
+    let group = vision.merge.pow(2) * vision.hidden;
+    let mut x = Vec::with_capacity(embedded.len());
+    for &merged in &order.merged {
+        x.extend(&embedded[merged as usize * group..][..group]);
+    }
+    let whole = [x.len() / vision.hidden];
+    for (index, block) in model.blocks.iter().enumerate() {
+        let is_full = (index + 1) % vision.full_every == 0;
+        let windows = if is_full { whole.as_slice() } else { &order.windows };
+        forward(&mut x, block, VISION_EPS, [vision.heads; 2], &rotation, |q, k, v, out| {
+            let mut start = 0;
+            for &window in windows {
+                let range = start * vision.hidden..(start + window) * vision.hidden;
+                let view = |values| Heads { values, heads: vision.heads, width: 4 * quarter };
+                let (q, k, v) = (&q[range.clone()], &k[range.clone()], &v[range.clone()]);
+                attention(view(q), view(k), view(v), false, &mut out[range]);
+                start += window;
+            }
+        });
+    }
+    let mut normed = vec![0.0; x.len()];
+    rms_norm(&x, &model.merger_norm, VISION_EPS, &mut normed);
+    let mut up = of(&normed, &model.merger_up);
+    gelu(&mut up);
+    let merged = of(&up, &model.merger_down);
+    let width = model.text.hidden;
+    let mut images = vec![0.0; merged.len()];
+    for (row, &place) in merged.chunks_exact(width).zip(&order.merged) {
+        images[place as usize * width..][..width].copy_from_slice(row);
+    }
+    images
+}
+
+/// One layer, in place. `mix` gets queries, keys and values after the rotation, and fills in what attention
+/// gives.
+fn forward(
+    x: &mut [f32],
+    layer: &Layer,
+    eps: f32,
+    [heads, kv_heads]: [usize; 2],
+    rotation: &Rotation,
+    mix: impl FnOnce(&[f32], &[f32], &[f32], &mut [f32]),
+) {
+    let mut normed = vec![0.0; x.len()];
+    rms_norm(x, &layer.attention_norm, eps, &mut normed);
+    let (mut q, mut k, v) = (of(&normed, &layer.q), of(&normed, &layer.k), of(&normed, &layer.v));
+    rope(&mut q, heads, rotation);
+    rope(&mut k, kv_heads, rotation);
+    let mut mixed = vec![0.0; q.len()];
+    mix(&q, &k, &v, &mut mixed);
+    add(x, &of(&mixed, &layer.out));
+    rms_norm(x, &layer.feed_norm, eps, &mut normed);
+    let mut gate = of(&normed, &layer.gate);
+    swiglu(&mut gate, &of(&normed, &layer.up));
+    add(x, &of(&gate, &layer.down));
+}
+
+fn of(x: &[f32], linear: &Linear) -> Vec<f32> {
+    apply(x, &linear.weight, linear.bias.as_deref())
+}
+
+fn apply(x: &[f32], weight: &super::model::Matrix, bias: Option<&[f32]>) -> Vec<f32> {
+    let mut out = vec![0.0; x.len() / weight.inputs * weight.outputs];
+    linear(x, weight, bias, &mut out);
+    out
+}

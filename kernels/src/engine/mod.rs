@@ -1,0 +1,145 @@
+//! Q-Ponder without a server: the whole of Qwen2.5-VL from two GGUF files, natively and in a browser.
+//!
+//! The files hold all that an answer needs, the prompts' token ids included, so no tokenizer runs here.
+
+pub mod cpu;
+mod instructions;
+pub mod model;
+mod random;
+mod sample;
+mod vocabulary;
+
+use std::sync::Arc;
+
+use cpu::Cpu;
+pub use instructions::{Instructions, Task};
+use model::Model;
+pub use random::Random;
+pub use sample::Sampler;
+pub use vocabulary::{Decoder, Vocabulary};
+
+use crate::gguf::{Gguf, GgufError};
+use crate::layout::Position;
+use crate::pixels::{PatchError, RgbImage};
+
+/// The vision tower's epsilon, which no configuration states.
+pub const VISION_EPS: f32 = 1e-6;
+
+/// Why the engine does not answer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    #[error("the model cannot be used: {0}")]
+    Model(String),
+    #[error(transparent)]
+    Patches(#[from] PatchError),
+    #[error("the image and its prompt are {tokens} tokens, and the model takes {context}")]
+    TooLong { tokens: usize, context: usize },
+    #[error("the graphics card cannot run the model: {0}")]
+    Gpu(String),
+}
+
+/// A prompt around one image, ready for a backend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prompt {
+    /// Token ids; the image's tokens stand where its embeddings go.
+    pub ids: Vec<u32>,
+    pub image_token: u32,
+    pub positions: Vec<Position>,
+    /// `(patches, 3 * patch_size * patch_size)` in the image processor's order.
+    pub patches: Vec<f32>,
+    /// Patches in time, height and width.
+    pub grid: [usize; 3],
+}
+
+/// What an explanation became.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    pub text: String,
+    pub new_tokens: usize,
+    /// Whether the model ended it, rather than the caller or the limit.
+    pub is_complete: bool,
+}
+
+/// A model that answers.
+#[derive(Debug)]
+pub struct Engine {
+    model: Arc<Model>,
+    instructions: Instructions,
+    vocabulary: Vocabulary,
+    backend: Cpu,
+}
+
+impl Engine {
+    /// Reads the file of the language model and that of the vision tower.
+    ///
+    /// # Errors
+    /// Says what is damaged, missing or of another model.
+    pub fn read(text: &[u8], vision: &[u8]) -> Result<Self, EngineError> {
+        let (text, vision) = (Gguf::parse(text)?, Gguf::parse(vision)?);
+        let model = Arc::new(Model::read(&text, &vision)?);
+        let instructions = Instructions::read(&text, &model)?;
+        let vocabulary = Vocabulary::read(&text)?;
+        Ok(Self { backend: Cpu::new(model.clone()), model, instructions, vocabulary })
+    }
+
+    /// The weights.
+    #[must_use]
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Prompts and image settings.
+    #[must_use]
+    pub fn instructions(&self) -> &Instructions {
+        &self.instructions
+    }
+
+    /// Probabilities of bad to excellent for an image, from one forward pass.
+    ///
+    /// # Errors
+    /// When the image does not fit the model.
+    pub async fn score(&mut self, image: &RgbImage) -> Result<[f64; 5], EngineError> {
+        let prompt = self.instructions.prompt(Task::Quick, image, &self.model)?;
+        let logits = self.backend.prefill(&prompt);
+        Ok(self.instructions.level_probabilities(&logits))
+    }
+
+    /// The reasoning and the score in words. `on_text` gets the text as it is written, and ends the answer
+    /// with `false`.
+    ///
+    /// # Errors
+    /// When the image does not fit the model.
+    pub async fn explain(
+        &mut self,
+        image: &RgbImage,
+        mut sampler: Sampler,
+        most_tokens: usize,
+        mut on_text: impl AsyncFnMut(&str) -> bool,
+    ) -> Result<Explanation, EngineError> {
+        let prompt = self.instructions.prompt(Task::Reason, image, &self.model)?;
+        let most_tokens = most_tokens.min(self.model.text.context - prompt.ids.len());
+        let mut next = prompt.positions.iter().flatten().max().map_or(0, |position| position + 1);
+        let mut logits = self.backend.prefill(&prompt);
+        let mut decoder = Decoder::default();
+        let mut answer = Explanation { text: String::new(), new_tokens: 0, is_complete: false };
+        while answer.new_tokens < most_tokens {
+            let token = sampler.next(&logits);
+            answer.new_tokens += 1;
+            if self.instructions.ends.contains(&token) {
+                answer.is_complete = true;
+                break;
+            }
+            let text = decoder.push(self.vocabulary.bytes(token));
+            answer.text.push_str(&text);
+            answer.is_complete = answer.text.contains(&self.instructions.end_of_answer);
+            if !on_text(&text).await || answer.is_complete {
+                break;
+            }
+            logits = self.backend.decode(token, [next; 3]);
+            next += 1;
+        }
+        Ok(answer)
+    }
+}
