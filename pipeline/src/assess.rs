@@ -18,7 +18,7 @@ pub use crate::qwen2_5_vl::LoadError;
 use crate::qwen2_5_vl::{Config, Inputs, Qwen2_5Vl, Weights};
 
 /// After this an answer is complete, whatever the model would go on to say.
-const END_OF_ANSWER: &str = "</answer>";
+pub(crate) const END_OF_ANSWER: &str = "</answer>";
 
 /// One image to assess.
 #[derive(Clone, Debug)]
@@ -195,24 +195,29 @@ struct Engine<'a> {
     level_tokens: [u32; 5],
 }
 
+/// The first tokens of the level words, bad to excellent.
+///
+/// # Errors
+/// When two of them are the same.
+pub(crate) fn level_tokens(processor: &Processor) -> Result<[u32; 5], LoadError> {
+    let mut level_tokens = [0; 5];
+    for (token, level) in level_tokens.iter_mut().zip(Level::ALL) {
+        *token =
+            processor.tokenise(level.word()).ok().and_then(|ids| ids.first().copied()).unwrap_or_default();
+    }
+    let mut distinct = level_tokens.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    if distinct.len() < 5 {
+        let reason = "two level words begin with the same token, so quick mode is impossible".into();
+        return Err(LoadError::Tokenizer { path: "tokenizer.json".into(), reason });
+    }
+    Ok(level_tokens)
+}
+
 impl<'a> Engine<'a> {
     fn new(model: &'a Qwen2_5Vl, processor: &'a Processor) -> Result<Self, LoadError> {
-        let mut level_tokens = [0; 5];
-        for (token, level) in level_tokens.iter_mut().zip(Level::ALL) {
-            *token = processor
-                .tokenise(level.word())
-                .ok()
-                .and_then(|ids| ids.first().copied())
-                .unwrap_or_default();
-        }
-        let mut distinct = level_tokens.to_vec();
-        distinct.sort_unstable();
-        distinct.dedup();
-        if distinct.len() < 5 {
-            let reason = "two level words begin with the same token, so quick mode is impossible".into();
-            return Err(LoadError::Tokenizer { path: "tokenizer.json".into(), reason });
-        }
-        Ok(Self { model, processor, level_tokens })
+        Ok(Self { model, processor, level_tokens: level_tokens(processor)? })
     }
 
     /// Answers go on from `beginnings`, or from nothing where there is none.

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Value, context};
+use qponder_kernels::layout;
 use qponder_kernels::pixels::{PatchConfig, PatchError, Patches, RgbImage};
 use serde_json::Value as Json;
 use tokenizers::Tokenizer;
 
-use crate::qwen2_5_vl::{self, Config, Inputs, LoadError};
+use crate::qwen2_5_vl::{Config, Inputs, LoadError};
 
 /// Why a prompt cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +118,12 @@ impl Processor {
         &self.tokenizer
     }
 
+    /// The chat template's source.
+    #[must_use]
+    pub fn template(&self) -> String {
+        self.template.get_template("chat").map(|template| template.source().to_owned()).unwrap_or_default()
+    }
+
     /// The image processor's configuration.
     #[must_use]
     pub fn patches(&self) -> &PatchConfig {
@@ -179,7 +186,8 @@ impl Processor {
         }
         let ids = self.tokenise(&full)?;
         let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
-        let positions = qwen2_5_vl::positions(&ids, &grids, &self.config);
+        let image_token = self.config.image_token_id;
+        let positions = layout::positions(&ids, image_token, &grids, self.config.vision.spatial_merge_size);
         let patches = images.iter().flat_map(|image| image.values.iter().copied()).collect();
         Ok(Inputs { lengths: vec![ids.len()], ids, positions, patches, grids })
     }

@@ -28,6 +28,7 @@ pub mod transcript;
 pub mod transfer;
 pub mod verdict;
 pub mod view;
+pub mod weights;
 
 pub use account::{Role, Scope};
 pub use attribute::Attribute;

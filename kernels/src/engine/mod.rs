@@ -12,7 +12,7 @@ mod vocabulary;
 use std::sync::Arc;
 
 use cpu::Cpu;
-pub use instructions::{Instructions, Task};
+pub use instructions::{Instructions, Task, Words};
 use model::Model;
 pub use random::Random;
 pub use sample::Sampler;

@@ -3,8 +3,11 @@
 use super::EngineError;
 use crate::gguf::Gguf;
 
-/// `tokenizer.ggml.token_type` of tokens that stand for themselves.
+/// `tokenizer.ggml.token_type` of tokens in the alphabet.
 const NORMAL: u32 = 1;
+
+/// `tokenizer.ggml.token_type` of added tokens that are text.
+const USER_DEFINED: u32 = 4;
 
 /// The bytes of every token; none of tokens that are no text.
 #[derive(Clone, Debug)]
@@ -24,8 +27,10 @@ impl Vocabulary {
         }
         let types = file.numbers("tokenizer.ggml.token_type")?;
         let tokens = file.texts("tokenizer.ggml.tokens")?;
-        let bytes = |(token, &kind): (&str, &u32)| {
-            if kind == NORMAL { token.chars().filter_map(byte).collect() } else { Vec::new() }
+        let bytes = |(token, &kind): (&str, &u32)| match kind {
+            NORMAL => token.chars().filter_map(byte).collect(),
+            USER_DEFINED => token.as_bytes().to_vec(),
+            _ => Vec::new(),
         };
         Ok(Self { tokens: tokens.into_iter().zip(&types).map(bytes).collect() })
     }

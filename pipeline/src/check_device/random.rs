@@ -6,7 +6,9 @@ use candle_core::{DType, Device, Result, Tensor};
 use qponder_kernels::pixels::Patches;
 
 use crate::degrade::Rng;
-use crate::qwen2_5_vl::{Config, Inputs, positions};
+use qponder_kernels::layout::positions;
+
+use crate::qwen2_5_vl::{Config, Inputs};
 use crate::train::data::Tokens;
 
 /// Small enough that nothing overflows, however many layers there are.
@@ -113,7 +115,7 @@ pub fn prompt(config: &Config, grid: [usize; 3]) -> Inputs {
     ids.extend(std::iter::repeat_n(config.image_token_id, image));
     ids.push(config.vision_end_token_id);
     ids.extend(words(60));
-    let positions = positions(&ids, &[grid], config);
+    let positions = positions(&ids, config.image_token_id, &[grid], config.vision.spatial_merge_size);
     Inputs { lengths: vec![ids.len()], positions, ids, patches: Vec::new(), grids: vec![grid] }
 }
 

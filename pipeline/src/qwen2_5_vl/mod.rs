@@ -18,8 +18,9 @@ use rayon::prelude::*;
 
 pub use config::{Config, TextConfig, VisionConfig};
 pub use linear::{Adaptation, Dropout};
+pub use qponder_kernels::layout::Position;
 pub use sequences::Sequences;
-pub use text::{Continuation, KvCache, Position, TextModel};
+pub use text::{Continuation, KvCache, TextModel};
 pub use vision::VisionTower;
 pub use weights::Weights;
 pub(crate) use weights::published_name;
@@ -216,34 +217,4 @@ impl Qwen2_5Vl {
     pub fn forward(&self, inputs: &Inputs) -> Result<Tensor> {
         self.text.forward(&self.embed(inputs)?, &inputs.positions, &Sequences::separate(&inputs.lengths))
     }
-}
-
-/// M-RoPE positions of one prompt, as `get_rope_index` of transformers gives them for images: text
-/// advances all three axes together, an image's merged patches spread over height and width, and the
-/// text after it goes on behind the image's largest position.
-#[must_use]
-pub fn positions(ids: &[u32], grids: &[[usize; 3]], config: &Config) -> Vec<Position> {
-    let merge = config.vision.spatial_merge_size;
-    let mut positions = Vec::with_capacity(ids.len());
-    let mut grids = grids.iter();
-    let mut next = 0;
-    let mut index = 0;
-    while index < ids.len() {
-        let grid = if ids[index] == config.image_token_id { grids.next() } else { None };
-        let Some(&[t, h, w]) = grid else {
-            positions.push([next; 3]);
-            next += 1;
-            index += 1;
-            continue;
-        };
-        let (h, w) = (h / merge, w / merge);
-        for frame in 0..t {
-            for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
-                positions.push([next + frame as u32, next + y as u32, next + x as u32]);
-            }
-        }
-        next += t.max(h).max(w) as u32;
-        index += t * h * w;
-    }
-    positions
 }

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
+use qponder_kernels::layout::{self, Position};
 
 use super::config::TextConfig;
 use super::layer::Layer;
 use super::sequences::Sequences;
 use super::{LoadError, Weights};
 use crate::ops::{self, Rotation, Segment};
-
-/// Position of a token in time, height and width.
-pub type Position = [u32; 3];
 
 /// Keys and values of a batch of sequences, with room for their answers.
 pub struct KvCache {
@@ -193,17 +191,7 @@ impl TextModel {
             candle_core::bail!("{} positions for {tokens} tokens", positions.len());
         }
         let half = self.config.head_dim() / 2;
-        let [t, h, _] = self.config.mrope_section;
-        let theta = self.config.rope_theta as f32;
-        let frequencies: Vec<(usize, f32)> = (0..half)
-            .map(|i| {
-                let axis = if i < t { 0 } else { 1 + usize::from(i >= t + h) };
-                (axis, 1.0 / theta.powf((2 * i) as f32 / (2 * half) as f32))
-            })
-            .collect();
-        let angle = |position: &Position| {
-            frequencies.iter().map(|&(axis, f)| position[axis] as f32 * f).collect::<Vec<_>>()
-        };
-        Ok(Rotation::new(&positions.iter().flat_map(angle).collect::<Vec<_>>(), half))
+        let TextConfig { mrope_section, rope_theta, .. } = self.config;
+        Ok(Rotation::new(&layout::text_angles(positions, mrope_section, half, rope_theta as f32), half))
     }
 }

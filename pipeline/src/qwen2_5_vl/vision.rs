@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Result, Tensor};
+use qponder_kernels::layout::{self, WindowOrder};
 
 use super::config::VisionConfig;
 use super::linear::Linear;
@@ -129,7 +130,7 @@ impl VisionTower {
     /// # Errors
     /// When the shapes do not fit each other.
     pub fn merge(&self, features: &Tensor, grids: &[[usize; 3]]) -> Result<Tensor> {
-        let order = window_order(&self.config, grids);
+        let order = self.order(grids);
         let mut inverse = vec![0_u32; order.merged.len()];
         for (position, &source) in order.merged.iter().enumerate() {
             inverse[source as usize] = position as u32;
@@ -148,7 +149,7 @@ impl VisionTower {
     /// When the shapes do not fit each other.
     pub fn features(&self, patches: &Tensor, grids: &[[usize; 3]]) -> Result<Tensor> {
         let count: usize = grids.iter().map(|grid| grid.iter().product::<usize>()).sum();
-        let order = window_order(&self.config, grids);
+        let order = self.order(grids);
         let (width, merge) = (self.config.hidden_size, self.config.spatial_merge_size.pow(2));
         let (rows, length) = patches.dims2()?;
         let is_still = length * self.config.temporal_patch_size == self.patch.elem_count() / width;
@@ -162,7 +163,9 @@ impl VisionTower {
         let merged = Tensor::from_slice(&order.merged, order.merged.len(), &device)?;
         let x =
             x.reshape((count / merge, merge * width))?.index_select(&merged, 0)?.reshape((count, width))?;
-        let rotation = self.rotation(&order, grids);
+        let quarter = self.config.hidden_size / self.config.num_heads / 4;
+        let angles = layout::vision_angles(&order, grids, self.config.spatial_merge_size, quarter);
+        let rotation = Rotation::new(&angles, 2 * quarter);
         let windows = Segment::consecutive(order.windows.iter().copied(), false);
         let frames = grids.iter().flat_map(|&[t, h, w]| std::iter::repeat_n(h * w, t));
         let images = Segment::consecutive(frames, false);
@@ -177,70 +180,9 @@ impl VisionTower {
         Ok(x)
     }
 
-    /// Rotation angles: a quarter of a head turns with the row, a quarter with the column.
-    fn rotation(&self, order: &WindowOrder, grids: &[[usize; 3]]) -> Rotation {
-        let quarter = self.config.hidden_size / self.config.num_heads / 4;
-        let frequencies: Vec<f32> =
-            (0..quarter).map(|i| 1.0 / 10_000_f32.powf((2 * i) as f32 / (2 * quarter) as f32)).collect();
-        let positions = patch_positions(grids, self.config.spatial_merge_size);
-        let merge = self.config.spatial_merge_size.pow(2);
-        let mut angles = Vec::with_capacity(positions.len() * 2 * quarter);
-        for &group in &order.merged {
-            for &(row, column) in &positions[group as usize * merge..][..merge] {
-                angles.extend(frequencies.iter().map(|f| row as f32 * f));
-                angles.extend(frequencies.iter().map(|f| column as f32 * f));
-            }
-        }
-        Rotation::new(&angles, 2 * quarter)
+    /// Windows of the images' patches.
+    fn order(&self, grids: &[[usize; 3]]) -> WindowOrder {
+        let VisionConfig { window_size, spatial_merge_size: merge, patch_size, .. } = self.config;
+        layout::window_order(window_size / merge / patch_size, merge, grids)
     }
-}
-
-/// Row and column of every patch, in the processor's order: merged patches row by row, the patches
-/// of one row by row.
-fn patch_positions(grids: &[[usize; 3]], merge: usize) -> Vec<(usize, usize)> {
-    let mut positions = Vec::new();
-    for &[t, h, w] in grids {
-        for _ in 0..t {
-            for (top, left) in
-                (0..h / merge).flat_map(|y| (0..w / merge).map(move |x| (y * merge, x * merge)))
-            {
-                positions.extend((0..merge).flat_map(|y| (0..merge).map(move |x| (top + y, left + x))));
-            }
-        }
-    }
-    positions
-}
-
-struct WindowOrder {
-    /// For each position in window order, the merged patch that stands there.
-    merged: Vec<u32>,
-    /// Patches in each window.
-    windows: Vec<usize>,
-}
-
-/// Cuts each image into windows from the top left; windows at the right and bottom may be smaller.
-fn window_order(config: &VisionConfig, grids: &[[usize; 3]]) -> WindowOrder {
-    let merge = config.spatial_merge_size;
-    let side = config.window_size / merge / config.patch_size;
-    let mut order = WindowOrder { merged: Vec::new(), windows: Vec::new() };
-    let mut first = 0;
-    for &[t, h, w] in grids {
-        let (rows, columns) = (h / merge, w / merge);
-        for frame in 0..t {
-            let start = first + frame * rows * columns;
-            for top in (0..rows).step_by(side) {
-                for left in (0..columns).step_by(side) {
-                    let before = order.merged.len();
-                    for y in top..rows.min(top + side) {
-                        order.merged.extend(
-                            (left..columns.min(left + side)).map(|x| (start + y * columns + x) as u32),
-                        );
-                    }
-                    order.windows.push((order.merged.len() - before) * merge * merge);
-                }
-            }
-        }
-        first += t * rows * columns;
-    }
-    order
 }

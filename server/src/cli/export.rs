@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
-use qponder_pipeline::export::{Destination, Layout, Precision, export, merge};
+use qponder_pipeline::export::{Destination, Kind, Layout, MANIFEST, Precision, export, export_gguf, merge};
 
-/// Write a model as other programs read it.
+/// Write a model as other programs, or browsers, read it.
 ///
 /// The directory has the Hugging Face layout: transformers, vLLM and SGLang load it. Recipes with a
 /// `[lora]` section leave a PEFT adapter in `adapter` beside the merged model; `export merge` merges such
-/// an adapter, or one that PEFT saved, into its base.
+/// an adapter, or one that PEFT saved, into its base; `export gguf` quantises for llama.cpp and for the page
+/// *Quick score*.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -18,7 +19,8 @@ use qponder_pipeline::export::{Destination, Layout, Precision, export, merge};
     after_help = "Examples:
   qponder export --model models/nano --out nano-f32 --dtype f32
   qponder export --model data/7b/rl --out q-ponder-7b --dtype bf16 --shard-size 5GB
-  qponder export merge --model Qwen2.5-VL-7B-Instruct --adapter data/7b/ci/adapter --out q-ponder-7b"
+  qponder export merge --model Qwen2.5-VL-7B-Instruct --adapter data/7b/ci/adapter --out q-ponder-7b
+  qponder export gguf --model models/nano --quant q8_0 --out nano-gguf"
 )]
 pub struct ExportArgs {
     #[command(subcommand)]
@@ -34,6 +36,47 @@ pub struct ExportArgs {
 enum ExportCommand {
     /// Merge an adapter into its base model.
     Merge(MergeArgs),
+    /// Write GGUF files, quantised.
+    ///
+    /// `model-QUANT.gguf` is the language model and `mmproj-QUANT.gguf` the vision tower, with the names that
+    /// llama.cpp uses; `manifest.json` lists their pieces with a hash each, for the page *Quick score*.
+    Gguf(GgufArgs),
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  qponder export gguf --model models/nano --quant q8_0 --out nano-gguf
+  qponder export gguf --model data/7b/rl --quant q4_0 --out q-ponder-7b-gguf
+  llama-mtmd-cli -m q-ponder-7b-gguf/model-q4_0.gguf --mmproj q-ponder-7b-gguf/mmproj-q4_0.gguf \\
+    --image photo.jpg -p 'How good is this photo?'")]
+struct GgufArgs {
+    /// Model directory.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Directory that gets the files.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How matrices are stored.
+    #[arg(long, value_enum, default_value = "q8_0")]
+    quant: QuantArg,
+    /// Most bytes of a piece that a browser loads and checks at once, such as 1MB; powers of 1000.
+    #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = bytes)]
+    shard_size: u64,
+    /// Write into a directory that is not empty.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum QuantArg {
+    /// 8.5 bits a number.
+    #[value(name = "q8_0")]
+    Q8,
+    /// 4.5 bits a number.
+    #[value(name = "q4_0")]
+    Q4,
+    /// 16 bits a number.
+    F16,
 }
 
 #[derive(Args)]
@@ -113,6 +156,7 @@ impl DestinationArgs {
 /// Names what the model or the adapter lacks, or why the destination is refused.
 pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let to = match &args.command {
+        Some(ExportCommand::Gguf(args)) => return run_gguf(args),
         Some(ExportCommand::Merge(args)) => {
             let to = args.to.destination();
             merge(&args.model, &args.adapter, &to).context("could not merge the adapter")?;
@@ -126,6 +170,21 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
         }
     };
     println!("model in {}", to.dir.display());
+    Ok(())
+}
+
+fn run_gguf(args: &GgufArgs) -> anyhow::Result<()> {
+    let kind = match args.quant {
+        QuantArg::Q8 => Kind::Q8_0,
+        QuantArg::Q4 => Kind::Q4_0,
+        QuantArg::F16 => Kind::F16,
+    };
+    let manifest = export_gguf(&args.model, &args.out, kind, args.shard_size, args.force)
+        .context("could not export the model")?;
+    for file in &manifest.files {
+        println!("{} ({:.1} MB)", args.out.join(&file.name).display(), file.bytes() as f64 / 1e6);
+    }
+    println!("{}", args.out.join(MANIFEST).display());
     Ok(())
 }
 

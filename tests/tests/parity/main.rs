@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, Var};
+use qponder_kernels::layout::positions;
 use qponder_kernels::pixels::{Limits, PatchConfig, Patches, RgbImage, decode};
 use qponder_pipeline::generate::{Flow, generate};
 use qponder_pipeline::ops;
 use qponder_pipeline::processor::Processor;
-use qponder_pipeline::qwen2_5_vl::{Config, Inputs, Qwen2_5Vl, Weights, positions};
+use qponder_pipeline::qwen2_5_vl::{Config, Inputs, Qwen2_5Vl, Weights};
 use qponder_pipeline::train::objective::gradients;
 use qponder_shared::api::Sampling;
 use serde_json::Value;
@@ -258,7 +259,12 @@ impl TrainBatch {
                 targets.push(label as u32);
                 target_rows.push((inputs.ids.len() + index - 1) as u32);
             }
-            inputs.positions.extend(positions(&ids, &grids[next_grid..next_grid + images], config));
+            inputs.positions.extend(positions(
+                &ids,
+                config.image_token_id,
+                &grids[next_grid..next_grid + images],
+                config.vision.spatial_merge_size,
+            ));
             next_grid += images;
             inputs.lengths.push(length);
             inputs.ids.extend(ids);

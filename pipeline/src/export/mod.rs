@@ -1,5 +1,7 @@
 //! Models for other programs: a Hugging Face directory in any precision, cut into files, with or without
-//! an adapter merged into it.
+//! an adapter merged into it; and GGUF files for llama.cpp and for the engine that runs in browsers.
+
+mod gguf;
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,7 @@ use crate::qwen2_5_vl::{Config, LoadError, Qwen2_5Vl, Weights};
 use crate::save;
 pub use crate::save::{Layout, Precision};
 use crate::train::TrainError;
+pub use gguf::{Kind, MANIFEST, export_gguf};
 
 /// Why nothing was exported.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,8 @@ pub enum ExportError {
     Itself { dir: PathBuf },
     #[error("cannot read {dir}: {source}")]
     Io { dir: PathBuf, source: std::io::Error },
+    #[error("GGUF cannot hold this model: {0}")]
+    Gguf(String),
 }
 
 /// Where a model goes, and how.
@@ -38,25 +43,22 @@ pub struct Destination {
     pub force: bool,
 }
 
-impl Destination {
-    /// Refuses to overwrite the source, or anything without being told to.
-    fn check(&self, source: &Path) -> Result<(), ExportError> {
-        let dir = &self.dir;
-        let mut entries = match std::fs::read_dir(dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(ExportError::Io { dir: dir.clone(), source }),
-        };
-        if let (Ok(to), Ok(from)) = (dir.canonicalize(), source.canonicalize())
-            && to == from
-        {
-            return Err(ExportError::Itself { dir: dir.clone() });
-        }
-        if entries.next().is_some() && !self.force {
-            return Err(ExportError::NotEmpty { dir: dir.clone() });
-        }
-        Ok(())
+/// Refuses to overwrite the source, or anything without being told to.
+fn check(dir: &Path, force: bool, source: &Path) -> Result<(), ExportError> {
+    let mut entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(ExportError::Io { dir: dir.to_owned(), source }),
+    };
+    if let (Ok(to), Ok(from)) = (dir.canonicalize(), source.canonicalize())
+        && to == from
+    {
+        return Err(ExportError::Itself { dir: dir.to_owned() });
     }
+    if entries.next().is_some() && !force {
+        return Err(ExportError::NotEmpty { dir: dir.to_owned() });
+    }
+    Ok(())
 }
 
 /// Writes the model of a checkpoint directory as transformers and others read it. What training keeps
@@ -65,7 +67,7 @@ impl Destination {
 /// # Errors
 /// Names what the model lacks or why the destination is refused; nothing is written then.
 pub fn export(model: &Path, to: &Destination) -> Result<(), ExportError> {
-    to.check(model)?;
+    check(&to.dir, to.force, model)?;
     let config = read_config(model)?;
     let weights = Weights::read(model, to.layout.precision.dtype(), &Device::Cpu)?;
     write(&config, &weights, model, to)
@@ -76,7 +78,7 @@ pub fn export(model: &Path, to: &Destination) -> Result<(), ExportError> {
 /// # Errors
 /// Also when the adapter cannot be used or is of another model.
 pub fn merge(base: &Path, adapter: &Path, to: &Destination) -> Result<(), ExportError> {
-    to.check(base)?;
+    check(&to.dir, to.force, base)?;
     let config = read_config(base)?;
     let adapter = Adapter::read(adapter)?;
     let weights = adapter.merge(&Weights::read(base, DType::F32, &Device::Cpu)?)?;
