@@ -6,3 +6,5 @@ pub mod engine;
 pub mod gguf;
 pub mod layout;
 pub mod pixels;
+#[cfg(feature = "web")]
+pub mod web;

@@ -18,6 +18,7 @@ pub mod job;
 pub mod manifest;
 pub mod operation;
 pub mod prompt;
+pub mod quick;
 pub mod recipe;
 pub mod registry;
 pub mod score;

@@ -10,9 +10,17 @@ use sha2::{Digest, Sha256};
 
 use crate::{web::bundle::hex, workspace::Workspace};
 
-/// The frontend, the crates that it may depend on, what fixes versions and flags, and this code.
-const INPUTS: &[&str] =
-    &["frontend", "shared", "kernels", "xtask/src/web", "xtask/src/wasm.rs", "Cargo.toml", "Cargo.lock"];
+/// The frontend, the crates that it may depend on, the model of the page *Quick score*, what fixes versions and flags, and this code.
+const INPUTS: &[&str] = &[
+    "frontend",
+    "shared",
+    "kernels",
+    super::WEIGHTS,
+    "xtask/src/web",
+    "xtask/src/wasm.rs",
+    "Cargo.toml",
+    "Cargo.lock",
+];
 
 /// Hashes paths and contents in a fixed order, as lower-case hex.
 pub fn hash(workspace: &Workspace) -> Result<String> {

@@ -1,0 +1,8 @@
+// The worker of the page Quick score: starts the engine, which does the rest.
+import init, { start } from '{{engine_js}}';
+
+init({ module_or_path: '{{engine_wasm}}' })
+  .then(() => start('{{weights}}'))
+  .catch((error) => {
+    postMessage(JSON.stringify({ tell: 'broken', reason: `The engine could not start (${error}).` }));
+  });
