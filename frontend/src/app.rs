@@ -21,6 +21,7 @@ use crate::pages::job::JobPage;
 use crate::pages::jobs::JobsPage;
 use crate::pages::model::ModelPage;
 use crate::pages::models::ModelsPage;
+use crate::pages::quick_score::QuickScorePage;
 use crate::pages::review::ReviewPage;
 use crate::pages::side_by_side::SideBySidePage;
 use crate::pages::sign_in::SignInPage;
@@ -94,6 +95,8 @@ pub fn App() -> impl IntoView {
             <UploadList/>
             {move || match (app.route.get(), who.get()) {
                 (Route::Welcome, _) => view! { <WelcomePage/> }.into_any(),
+                // It needs no server, so nobody has to be signed in.
+                (Route::QuickScore, _) => view! { <QuickScorePage/> }.into_any(),
                 (_, Who::Unknown) => ().into_any(),
                 (_, Who::Nobody) => view! { <SignInPage/> }.into_any(),
                 (route, Who::Somebody) => show(app, route),
@@ -140,6 +143,7 @@ fn show(app: State, route: Route) -> AnyView {
         Route::Jobs => view! { <JobsPage dataset=None/> }.into_any(),
         Route::TrainOn(dataset) => view! { <JobsPage dataset=Some(dataset)/> }.into_any(),
         Route::CompareJobs(jobs) => view! { <CompareJobsPage jobs/> }.into_any(),
+        Route::QuickScore => view! { <QuickScorePage/> }.into_any(),
         Route::Models => view! { <ModelsPage/> }.into_any(),
         Route::Model(id) => view! { <ModelPage id/> }.into_any(),
         Route::Job(id) => view! { <JobPage id/> }.into_any(),
@@ -193,7 +197,7 @@ fn listen_to_window(app: State) {
             && files.length() > 0
         {
             event.prevent_default();
-            app.uploads.add(app, &files);
+            app.take(&files);
         }
     });
 }

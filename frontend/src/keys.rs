@@ -12,6 +12,7 @@ use wasm_bindgen::JsCast as _;
 use web_sys::{HtmlElement, HtmlInputElement, KeyboardEvent};
 
 use crate::annotating::{Asking, Step};
+use crate::pages::quick_score;
 use crate::parts::viewer::Viewer;
 use crate::parts::{copy, header, tile};
 use crate::route::{self, Route};
@@ -29,8 +30,8 @@ pub const TABLE: [(&str, &[KeyRow]); 4] = [
     (
         "Everywhere",
         &[
-            (&["U"], "choose photos to upload"),
-            (&["Ctrl V"], "upload what was copied"),
+            (&["U"], "choose photos to upload; on Quick score, to score here"),
+            (&["Ctrl V"], "take what was copied, in the same way"),
             (&["T"], "light, dark or as the system"),
             (&["?"], "show these keys"),
             (&["Esc"], "back, or close"),
@@ -102,6 +103,7 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
     }
     match event.key().as_str() {
         "?" => app.help.set(true),
+        "u" | "U" if app.route.get_untracked() == Route::QuickScore => quick_score::choose_files(),
         "u" | "U" => header::choose_files(),
         "t" | "T" => app.theme.update(|theme| *theme = theme.next()),
         key => {
@@ -138,6 +140,7 @@ fn press(app: App, event: &KeyboardEvent) -> bool {
                 | Route::Jobs
                 | Route::TrainOn(_)
                 | Route::Models
+                | Route::QuickScore
                     if key == "Escape" =>
                 {
                     route::go(app, Route::Gallery);

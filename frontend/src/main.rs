@@ -15,6 +15,7 @@ mod gallery;
 mod keys;
 mod pages;
 mod parts;
+mod quick;
 mod registry;
 mod removal;
 mod route;

@@ -30,6 +30,8 @@ pub enum Route {
     Job(JobId),
     /// Two to four jobs over each other.
     CompareJobs([Option<JobId>; 4]),
+    /// Scoring photos on this device.
+    QuickScore,
     Models,
     Model(ModelId),
     Study(StudyId),
@@ -71,6 +73,7 @@ impl Route {
             (Some("training"), Some("compare"), None) => {
                 several("jobs").map_or(Route::Unknown, Route::CompareJobs)
             }
+            (Some("quick-score"), None, _) => Route::QuickScore,
             (Some("models"), None, _) => Route::Models,
             (Some("models"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Model),
             (Some("training"), Some(id), None) => id.parse().map_or(Route::Unknown, Route::Job),
@@ -111,6 +114,7 @@ impl Route {
             Route::TrainOn(dataset) => format!("/training?dataset={dataset}"),
             Route::Job(id) => format!("/training/{id}"),
             Route::CompareJobs(jobs) => format!("/training/compare?jobs={}", listed(&jobs)),
+            Route::QuickScore => "/quick-score".to_owned(),
             Route::Models => "/models".to_owned(),
             Route::Model(id) => format!("/models/{id}"),
             Route::Study(id) => format!("/studies/{id}"),

@@ -15,6 +15,7 @@ use crate::api::{self, Failure};
 use crate::comparing::Comparing;
 use crate::gallery::Gallery;
 use crate::parts::viewer::Viewer;
+use crate::quick::Quick;
 use crate::route::Route;
 use crate::session::Session;
 use crate::settings::{self, Theme};
@@ -49,6 +50,8 @@ pub struct App {
     pub gallery: Gallery,
     pub answers: Answers,
     pub uploads: Uploads,
+    /// Photos that are scored on this device.
+    pub quick: Quick,
     pub toasts: Toasts,
     pub viewer: Viewer,
     /// The study that somebody works on.
@@ -79,6 +82,7 @@ impl App {
             gallery: Gallery::new(),
             answers: Answers::new(),
             uploads: Uploads::new(),
+            quick: Quick::new(),
             toasts: Toasts::new(),
             viewer: Viewer::new(),
             annotating: Annotating::new(),
@@ -95,6 +99,14 @@ impl App {
     #[must_use]
     pub fn get() -> Self {
         expect_context()
+    }
+
+    /// Takes files that were dropped or pasted: on the page *Quick score* they stay on this device.
+    pub fn take(self, files: &web_sys::FileList) {
+        match self.route.get_untracked() {
+            Route::QuickScore => self.quick.add(self, files),
+            _ => self.uploads.add(self, files),
+        }
     }
 
     /// Whether whoever is signed in may do that; says so when not.

@@ -88,21 +88,34 @@ impl Uploads {
         }
         app.announcement.set(format!("Uploading {}.", format::plural(files.len(), "file")));
         for file in files {
-            let key = self.last_key.get_value() + 1;
-            self.last_key.set_value(key);
-            let upload = Upload {
-                key,
-                name: file.name(),
-                bytes: file.size(),
-                state: ArcRwSignal::new(UploadState::Waiting),
-            };
-            if let Some(reason) = self.refusal(app, &upload) {
-                upload.state.set(UploadState::Failed { reason, can_retry: false });
-            }
-            FILES.with_borrow_mut(|all| drop(all.insert(key, file)));
-            self.list.update(|list| list.push(upload));
+            self.put(app, file);
         }
         self.pump(app, is_single);
+    }
+
+    /// Sends a file and stays where the page is.
+    pub fn add_one(self, app: App, file: File) {
+        if app.allows(Scope::Assess) {
+            self.put(app, file);
+            self.pump(app, false);
+        }
+    }
+
+    /// Puts a file on the list.
+    fn put(self, app: App, file: File) {
+        let key = self.last_key.get_value() + 1;
+        self.last_key.set_value(key);
+        let upload = Upload {
+            key,
+            name: file.name(),
+            bytes: file.size(),
+            state: ArcRwSignal::new(UploadState::Waiting),
+        };
+        if let Some(reason) = self.refusal(app, &upload) {
+            upload.state.set(UploadState::Failed { reason, can_retry: false });
+        }
+        FILES.with_borrow_mut(|all| drop(all.insert(key, file)));
+        self.list.update(|list| list.push(upload));
     }
 
     /// Sends a file that failed again.

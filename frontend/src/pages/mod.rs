@@ -13,6 +13,7 @@ pub mod job;
 pub mod jobs;
 pub mod model;
 pub mod models;
+pub mod quick_score;
 pub mod review;
 pub mod side_by_side;
 pub mod sign_in;

@@ -33,7 +33,7 @@ pub fn DropTarget() -> impl IntoView {
     on("drop", |app, depth, event| {
         depth.set(0);
         if let Some(files) = event.data_transfer().and_then(|data| data.files()) {
-            app.uploads.add(app, &files);
+            app.take(&files);
         }
     });
     view! {

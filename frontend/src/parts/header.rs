@@ -83,6 +83,7 @@ fn Sections() -> impl IntoView {
     };
     view! {
         <nav class="sections" aria-label="Sections">
+            {link(Route::QuickScore, "Quick score", |route| route == Route::QuickScore)}
             <Show when=move || app.session.may(Scope::Annotate)>
                 {link(Route::Studies, "Studies", |route| matches!(route, Route::Studies | Route::Study(_) | Route::Annotate(_)))}
             </Show>

@@ -35,6 +35,7 @@ pub mod navigator;
 pub mod other_tab;
 pub mod outcome;
 pub mod pipeline_form;
+pub mod quick_row;
 pub mod rating;
 pub mod reasoning;
 pub mod rewards;
