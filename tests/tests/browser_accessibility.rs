@@ -137,6 +137,13 @@ fn browser_nothing_on_any_page_keeps_people_out() {
         browser.shows(expected);
         findings.look(&browser, &format!("/{path}"));
     }
+    browser.goto(&format!("{url}/quick-score"));
+    browser.shows("This browser keeps the model");
+    findings.look(&browser, "/quick-score");
+    browser.pick_in("quick-files", &root().join("tests/fixtures/photographs/brook-blurred.jpg"));
+    browser.click("Explain");
+    browser.shows("tokens in");
+    findings.look(&browser, "/quick-score with reasons");
     with_something_open(&browser, &mut findings, (url, study("attributes"), study("acr")), admin);
     corrections(&browser, &mut findings, url, study("reasoning"), admin);
     browser.goto(&format!("{url}/users"));

@@ -117,6 +117,25 @@ fn reasoning_of_whole_weights_is_the_pipelines_word_for_word() {
     }
 }
 
+#[test]
+fn the_committed_exports_are_of_the_committed_model() {
+    for (name, kind) in [("q8_0", Kind::Q8_0), ("q4_0", Kind::Q4_0)] {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let model = root().join("models/nano-rl");
+        let _ = export_gguf(&model, place.path(), kind, 1_000_000, false).expect("an export");
+        for file in std::fs::read_dir(place.path()).expect("the export") {
+            let file = file.expect("a file").path();
+            let committed = model.join(name).join(file.file_name().expect("a name"));
+            assert!(
+                std::fs::read(&committed).ok() == std::fs::read(&file).ok(),
+                "{} is of another model; run `qponder export gguf --model models/nano-rl --quant {name} \
+                 --out models/nano-rl/{name} --force`",
+                committed.display()
+            );
+        }
+    }
+}
+
 /// Checkpoints of transformers with other sizes: untied heads, several key heads, odd widths.
 #[test]
 fn tiny_checkpoints_score_as_in_the_pipeline() {

@@ -21,8 +21,15 @@ fn an_export_reads_back_and_mistakes_are_one_line() {
     assert!(place.path().join("plain/model.safetensors.index.json").is_file());
     let fine = run(&["merge", "--model", "plain", "--adapter", adapter, "--out", "merged"]);
     assert_eq!(fine, (true, String::new()));
+    let fine = run(&["gguf", "--model", base, "--out", "gguf", "--quant", "q4_0", "--shard-size", "10KB"]);
+    assert_eq!(fine, (true, String::new()));
+    for file in ["model-q4_0.gguf", "mmproj-q4_0.gguf", "manifest.json"] {
+        assert!(place.path().join("gguf").join(file).is_file(), "{file}");
+    }
     for (arguments, words) in [
-        (&["--model", base, "--out", "plain"][..], "--force"),
+        (&["gguf", "--model", base, "--out", "gguf"][..], "--force"),
+        (&["gguf", "--model", "gguf", "--out", "x"], "config.json"),
+        (&["--model", base, "--out", "plain"], "--force"),
         (&["--model", "plain", "--out", "plain", "--force"], "itself"),
         (&["--model", "nowhere", "--out", "x"], "nowhere"),
         (&["merge", "--model", base, "--adapter", base, "--out", "x"], "adapter_config.json"),
