@@ -2,7 +2,10 @@
 //!
 //! The files hold all that an answer needs, the prompts' token ids included, so no tokenizer runs here.
 
+mod backend;
 pub mod cpu;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod instructions;
 pub mod model;
 mod random;
@@ -11,6 +14,7 @@ mod vocabulary;
 
 use std::sync::Arc;
 
+use backend::Backend;
 use cpu::Cpu;
 pub use instructions::{Instructions, Task, Words};
 use model::Model;
@@ -68,7 +72,7 @@ pub struct Engine {
     model: Arc<Model>,
     instructions: Instructions,
     vocabulary: Vocabulary,
-    backend: Cpu,
+    backend: Backend,
 }
 
 impl Engine {
@@ -81,7 +85,33 @@ impl Engine {
         let model = Arc::new(Model::read(&text, &vision)?);
         let instructions = Instructions::read(&text, &model)?;
         let vocabulary = Vocabulary::read(&text)?;
-        Ok(Self { backend: Cpu::new(model.clone()), model, instructions, vocabulary })
+        let backend = Backend::Cpu(Cpu::new(model.clone()));
+        Ok(Self { backend, model, instructions, vocabulary })
+    }
+
+    /// Computes on the graphics card from now on; its name.
+    ///
+    /// # Errors
+    /// When there is none, or it has no room for the model: then it stays as it was.
+    #[cfg(feature = "gpu")]
+    pub async fn use_gpu(&mut self) -> Result<String, EngineError> {
+        let gpu = gpu::Gpu::new(self.model.clone()).await?;
+        let name = gpu.adapter().to_owned();
+        self.backend = Backend::Gpu(Box::new(gpu));
+        Ok(name)
+    }
+
+    /// Computes on the processor from now on.
+    pub fn use_cpu(&mut self) {
+        self.backend = Backend::Cpu(Cpu::new(self.model.clone()));
+    }
+
+    /// Gives the graphics card up as if it were lost, if that is what computes.
+    #[cfg(feature = "gpu")]
+    pub fn lose_gpu(&self) {
+        if let Backend::Gpu(gpu) = &self.backend {
+            gpu.destroy();
+        }
     }
 
     /// The weights.
@@ -99,10 +129,10 @@ impl Engine {
     /// Probabilities of bad to excellent for an image, from one forward pass.
     ///
     /// # Errors
-    /// When the image does not fit the model.
+    /// When the image does not fit the model, or the graphics card is lost.
     pub async fn score(&mut self, image: &RgbImage) -> Result<[f64; 5], EngineError> {
         let prompt = self.instructions.prompt(Task::Quick, image, &self.model)?;
-        let logits = self.backend.prefill(&prompt);
+        let logits = self.backend.prefill(&prompt, 0).await?;
         Ok(self.instructions.level_probabilities(&logits))
     }
 
@@ -110,7 +140,7 @@ impl Engine {
     /// with `false`.
     ///
     /// # Errors
-    /// When the image does not fit the model.
+    /// When the image does not fit the model, or the graphics card is lost.
     pub async fn explain(
         &mut self,
         image: &RgbImage,
@@ -121,7 +151,7 @@ impl Engine {
         let prompt = self.instructions.prompt(Task::Reason, image, &self.model)?;
         let most_tokens = most_tokens.min(self.model.text.context - prompt.ids.len());
         let mut next = prompt.positions.iter().flatten().max().map_or(0, |position| position + 1);
-        let mut logits = self.backend.prefill(&prompt);
+        let mut logits = self.backend.prefill(&prompt, most_tokens).await?;
         let mut decoder = Decoder::default();
         let mut answer = Explanation { text: String::new(), new_tokens: 0, is_complete: false };
         while answer.new_tokens < most_tokens {
@@ -137,7 +167,7 @@ impl Engine {
             if !on_text(&text).await || answer.is_complete {
                 break;
             }
-            logits = self.backend.decode(token, [next; 3]);
+            logits = self.backend.decode(token, [next; 3]).await?;
             next += 1;
         }
         Ok(answer)

@@ -334,10 +334,10 @@ fn check(v: &VisionConfig, t: &TextConfig) -> Result<(), EngineError> {
     if sizes.iter().any(|&size| size == 0 || size > 1 << 24) {
         return wrong("a size is zero or absurd");
     }
-    if v.hidden % v.heads != 0 || (v.hidden / v.heads) % 4 != 0 {
+    if !v.hidden.is_multiple_of(v.heads) || !(v.hidden / v.heads).is_multiple_of(4) {
         return wrong("the vision tower's width is no multiple of four for each of its heads");
     }
-    if t.hidden % t.heads != 0 || t.heads % t.kv_heads != 0 {
+    if !t.hidden.is_multiple_of(t.heads) || !t.heads.is_multiple_of(t.kv_heads) {
         return wrong("the language model's width and heads do not fit each other");
     }
     if 2 * t.sections.iter().sum::<usize>() != t.head_dim() {

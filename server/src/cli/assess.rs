@@ -1,5 +1,6 @@
 //! `qponder assess`: image files in, scores and reasons out.
 
+mod engine;
 mod inputs;
 mod report;
 
@@ -24,18 +25,23 @@ use report::{Asked, Report};
   qponder assess --mode quick photos/       a table of scores
   qponder assess --json photos/ | jq -r 'select(.score < 2.5) | .file'
   qponder assess --temperature 0.9 --seed 7 photo.jpg
+  qponder assess --backend wgpu --model models/nano/q8_0 photo.jpg
 
 Exit status: 0 when every file was assessed, 1 when any failed.")]
 pub struct AssessArgs {
     /// PNG, JPEG or WebP files, and directories to look for them in.
     #[arg(required = true, value_name = "FILE|DIR")]
     paths: Vec<PathBuf>,
-    /// A Qwen2.5-VL checkpoint directory [default: models/nano].
+    /// A Qwen2.5-VL checkpoint directory; for other backends than candle one with GGUF files, or that has such a
+    /// one in `q8_0` [default: models/nano].
     #[arg(long, value_name = "DIR", env = "QPONDER_MODEL")]
     model: Option<PathBuf>,
     /// Where to run the model: cpu, or cuda:N where this program was built for CUDA.
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Place,
+    /// What computes.
+    #[arg(long, value_enum, default_value = "candle")]
+    backend: BackendArg,
     /// How the model is asked.
     #[arg(long, value_enum, default_value = "reason")]
     mode: ModeArg,
@@ -57,6 +63,17 @@ pub struct AssessArgs {
     /// Images that are assessed together.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     batch: u16,
+}
+
+/// What computes.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum BackendArg {
+    /// A checkpoint directory, on the device that `--device` says.
+    Candle,
+    /// GGUF files from `qponder export gguf`, on one thread, as in a browser without WebGPU.
+    Cpu,
+    /// GGUF files, on a graphics card that speaks Vulkan, Metal or DX12, as in a browser.
+    Wgpu,
 }
 
 /// [`Mode`] as the command line names it.
@@ -89,9 +106,13 @@ pub fn run(args: &AssessArgs) -> anyhow::Result<ExitCode> {
     if files.is_empty() {
         bail!("no PNG, JPEG or WebP file was found");
     }
+    let single = files.len() == 1 && args.paths.iter().all(|path| !path.is_dir());
+    if args.backend != BackendArg::Candle {
+        let all_fine = engine::run(args, files, mode, sampling, single)?;
+        return Ok(if all_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let assessor = Assessor::load(&places::model(args.model.as_deref()), args.device)?;
     let asked = Asked { model: assessor.info().name.clone(), mode, seed: args.seed };
-    let single = files.len() == 1 && args.paths.iter().all(|path| !path.is_dir());
     let mut report = Report::new(asked, files.len(), args.json, single);
     let all_fine = assess(&assessor, files, usize::from(args.batch), mode, sampling, &mut report)?;
     report.finish();

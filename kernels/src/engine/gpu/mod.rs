@@ -1,0 +1,129 @@
+//! The model on a graphics card, through WebGPU: Vulkan, Metal or DX12 natively, the browser's own in WebAssembly.
+//!
+//! Weights go up once, as they are stored. A *plan* lists what is run, in order, with everything bound: one for
+//! prompts of a shape, one for a single token. Running a plan allocates nothing. Rotation angles, embeddings of words
+//! and the windows' order are made on the processor, where they cost nothing.
+
+mod device;
+mod kernels;
+mod memory;
+mod plan;
+mod prefill;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+use std::sync::Arc;
+
+use device::Card;
+use kernels::Kernels;
+use memory::Memory;
+use plan::Plan;
+use weights::Weights;
+
+use super::model::Model;
+use super::{EngineError, Prompt};
+use crate::layout::{self, Position};
+
+/// A model on a graphics card, with the keys and values of one sequence.
+#[derive(Debug)]
+pub struct Gpu {
+    model: Arc<Model>,
+    card: Card,
+    kernels: Kernels,
+    weights: Weights,
+    memory: Memory,
+    /// For prompts of the grid and the number of tokens.
+    prefill: Option<([usize; 3], usize, Plan)>,
+    /// For one token.
+    decode: Plan,
+    /// Tokens in the cache.
+    tokens: usize,
+}
+
+impl Gpu {
+    /// Opens the card that the system prefers and uploads the weights.
+    ///
+    /// # Errors
+    /// When there is none, or the model does not fit it.
+    pub async fn new(model: Arc<Model>) -> Result<Self, EngineError> {
+        let card = Card::open().await?;
+        let scope = card.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let kernels = Kernels::new(&card, &model);
+        let weights = Weights::new(&card, &model)?;
+        let memory = Memory::new(&card, &model, 64, 64)?;
+        let decode = plan::decode(&card, &kernels, &weights, &memory, &model);
+        if let Some(error) = scope.pop().await {
+            return Err(EngineError::Gpu(format!("its memory does not hold the model ({error})")));
+        }
+        card.check()?;
+        Ok(Self { model, card, kernels, weights, memory, prefill: None, decode, tokens: 0 })
+    }
+
+    /// The card's name and how it is reached.
+    #[must_use]
+    pub fn adapter(&self) -> &str {
+        &self.card.name
+    }
+
+    /// Whether the device is gone: then nothing can be computed on it any more.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.card.check().is_err()
+    }
+
+    /// Gives the device up, as if it were lost.
+    pub fn destroy(&self) {
+        self.card.device.destroy();
+    }
+
+    /// Forgets what was read before and reads a prompt, after which at most `room` tokens come. The logits of the
+    /// token after it, `(vocabulary)`.
+    ///
+    /// # Errors
+    /// When the device is lost or its memory is too small.
+    pub async fn prefill(&mut self, prompt: &Prompt, room: usize) -> Result<Vec<f32>, EngineError> {
+        self.card.check()?;
+        let (patches, tokens) = (prompt.grid.iter().product::<usize>(), prompt.ids.len());
+        let scope = self.card.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        if !self.memory.holds(patches, tokens + room) {
+            self.memory = Memory::new(&self.card, &self.model, patches, tokens + room)?;
+            self.prefill = None;
+            self.decode = plan::decode(&self.card, &self.kernels, &self.weights, &self.memory, &self.model);
+        }
+        let plan = match self.prefill.take() {
+            Some((grid, count, plan)) if (grid, count) == (prompt.grid, tokens) => plan,
+            _ => prefill::plan(&self.card, &self.kernels, &self.weights, &self.memory, &self.model, prompt),
+        };
+        prefill::upload(&self.card, &self.memory, &self.model, prompt);
+        self.card.run(&plan);
+        if let Some(error) = scope.pop().await {
+            return Err(EngineError::Gpu(format!("its memory is too small for this image ({error})")));
+        }
+        self.prefill = Some((prompt.grid, tokens, plan));
+        self.tokens = tokens;
+        self.card.read(&self.memory.logits, &self.memory.readback, self.model.text.vocabulary).await
+    }
+
+    /// Reads one more token. The logits of the token after it.
+    ///
+    /// # Errors
+    /// When the device is lost, or there is no room for more tokens.
+    pub async fn decode(&mut self, token: u32, position: Position) -> Result<Vec<f32>, EngineError> {
+        self.card.check()?;
+        if self.tokens >= self.memory.tokens {
+            return Err(EngineError::Gpu(format!("there is room for {} tokens only", self.memory.tokens)));
+        }
+        let text = &self.model.text;
+        let mut embedded = vec![0.0; text.hidden];
+        self.model.embedding.row(token as usize, &mut embedded);
+        let half = text.head_dim() / 2;
+        let angles = layout::text_angles(&[position], text.sections, half, text.theta);
+        self.card.write(&self.memory.x, &embedded);
+        self.card.write(&self.memory.turns, &memory::turns(&angles));
+        self.card.write(&self.memory.progress, &[self.tokens as u32, self.tokens as u32 + 1, 0, 0]);
+        self.card.run(&self.decode);
+        self.tokens += 1;
+        self.card.read(&self.memory.logits, &self.memory.readback, text.vocabulary).await
+    }
+}
