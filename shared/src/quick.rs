@@ -18,8 +18,21 @@ pub enum Ask {
     Explain { key: Key },
     /// Leave out what was asked about a photo, or stop writing about it.
     Stop { key: Key },
+    /// Compute there from now on.
+    Use { place: Place },
     /// Remove the kept weights.
     Forget,
+}
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Where a photo took less time when both were measured.
+    #[default]
+    Faster,
+    Gpu,
+    Cpu,
 }
 
 /// What the worker tells.
@@ -32,7 +45,7 @@ pub enum Tell {
     Ready(Ready),
     /// Nothing can be scored, and why.
     Broken { reason: String },
-    /// A photo's turn has come.
+    /// A photo's turn has come; also when it comes anew, and what was written of it counts no more.
     Working { key: Key },
     /// A photo's score.
     Scored(Scored),
@@ -42,6 +55,8 @@ pub enum Tell {
     Explained { key: Key, tokens: usize, ms: f64, is_complete: bool },
     /// This photo cannot be scored, and why.
     Failed { key: Key, reason: String },
+    /// Something else computes from now on.
+    Switched(Runs),
     /// The kept weights are removed.
     Forgotten,
 }
@@ -53,16 +68,23 @@ pub struct Ready {
     pub model: String,
     /// How its numbers are stored.
     pub quant: String,
-    /// What computes.
-    pub backend: String,
-    /// Why that and nothing else.
-    pub reason: String,
+    pub runs: Runs,
     /// Bytes of its files.
     pub bytes: u64,
     /// Bytes that came over the network this time.
     pub fetched: u64,
     /// Whether the browser keeps the weights; if not, why.
     pub not_kept: Option<String>,
+}
+
+/// What computes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    pub on: String,
+    /// Why there and nowhere else.
+    pub reason: String,
+    /// Whether the graphics card was lost.
+    pub is_after_loss: bool,
 }
 
 /// A score from one forward pass.

@@ -30,7 +30,7 @@ impl Options {
 /// Sets up, builds what the tests start, runs them all, and says which parts ran.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let browser = if options.no_browser { &[] } else { setup::FOR_BROWSER };
-    setup::ensure(&[setup::FOR_UP, browser], options.dry_run)?;
+    setup::ensure(&[setup::FOR_UP, setup::FOR_TESTS, browser], options.dry_run)?;
     if options.dry_run {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 
 use js_sys::encode_uri_component;
 use leptos::prelude::*;
+use qponder_shared::quick::Place;
 use web_sys::{HtmlInputElement, HtmlSelectElement};
 
 use crate::format::{self, plural};
@@ -11,6 +12,11 @@ use crate::state::App;
 
 const FILES: &str = "quick-files";
 const FOLDER: &str = "quick-folder";
+const PLACE: &str = "quick-place";
+
+/// Where to compute, with what it is called.
+const PLACES: [(Place, &str); 3] =
+    [(Place::Faster, "The faster one"), (Place::Gpu, "Graphics card"), (Place::Cpu, "Processor")];
 
 /// Opens the browser's file dialog.
 pub fn choose_files() {
@@ -75,6 +81,7 @@ pub fn QuickScorePage() -> impl IntoView {
 fn EngineLine() -> impl IntoView {
     let app = App::get();
     let quick = app.quick;
+    let place = RwSignal::new(Place::default());
     let line = move || {
         match quick.engine.get() {
         EngineState::Off => ().into_any(),
@@ -105,7 +112,23 @@ fn EngineLine() -> impl IntoView {
             view! {
                 <dl class="engine-line">
                     <div><dt>"Model"</dt><dd>{format!("{}, {}", ready.model, ready.quant)}</dd></div>
-                    <div><dt>"Runs on"</dt><dd>{format!("{} ({})", ready.backend, ready.reason)}</dd></div>
+                    <div>
+                        <dt><label for=PLACE>"Runs on"</label></dt>
+                        <dd>
+                            <strong>{ready.runs.on}</strong>{format!(" ({}) ", ready.runs.reason)}
+                            <select id=PLACE on:change=move |event| {
+                                let at = event_target::<HtmlSelectElement>(&event).selected_index();
+                                if let Some((chosen, _)) = usize::try_from(at).ok().and_then(|at| PLACES.get(at)) {
+                                    place.set(*chosen);
+                                    quick.use_place(*chosen);
+                                }
+                            }>
+                                {PLACES.map(|(one, name)| view! {
+                                    <option selected=place.get_untracked() == one>{name}</option>
+                                })}
+                            </select>
+                        </dd>
+                    </div>
                     <div>
                         <dt>"Kept"</dt>
                         <dd>

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use qponder_shared::quick::{Ask, Key, Ready, Scored, Tell};
+use qponder_shared::quick::{Ask, Key, Place, Ready, Scored, Tell};
 use qponder_shared::{Level, Score};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -240,6 +240,12 @@ impl Quick {
         app.uploads.add_one(app, file);
     }
 
+    /// Computes there from now on.
+    pub fn use_place(self, place: Place) {
+        self.notice.set(None);
+        worker::ask(&Ask::Use { place }, None);
+    }
+
     /// Removes the weights that the browser keeps. What runs goes on with those in memory.
     pub fn forget(self) {
         worker::ask(&Ask::Forget, None);
@@ -257,7 +263,9 @@ impl Quick {
             Tell::Working { key } => {
                 let Some(photo) = self.find(key) else { return };
                 let is_scored = matches!(photo.state.get_untracked(), PhotoState::Scored(_));
-                if photo.explaining.get_untracked() == Explaining::Waiting && is_scored {
+                let explaining = photo.explaining.get_untracked();
+                if matches!(explaining, Explaining::Waiting | Explaining::Writing) && is_scored {
+                    photo.text.set(String::new());
                     photo.explaining.set(Explaining::Writing);
                 } else if !is_scored {
                     photo.state.set(PhotoState::Working);
@@ -285,6 +293,18 @@ impl Quick {
                 } else {
                     photo.state.set(PhotoState::Failed(reason));
                 }
+            }
+            Tell::Switched(runs) => {
+                if runs.is_after_loss {
+                    let what = "The graphics card was lost; the processor goes on.";
+                    self.notice.set(Some(what.to_owned()));
+                    app.announcement.set(what.to_owned());
+                }
+                self.engine.update(|engine| {
+                    if let EngineState::Ready(ready) = engine {
+                        ready.runs = runs;
+                    }
+                });
             }
             Tell::Forgotten => {
                 self.engine.update(|engine| {

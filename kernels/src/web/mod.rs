@@ -3,6 +3,7 @@
 //! Messages are those of [`qponder_shared::quick`]. What is asked is done one after the other; a `Stop` is
 //! heard between two pieces of text.
 
+mod places;
 mod weights;
 
 use std::cell::{Cell, RefCell};
@@ -10,12 +11,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use js_sys::{Promise, Reflect, Uint8Array};
-use qponder_shared::quick::{Ask, Key, Ready, Scored, Tell};
+use qponder_shared::quick::{Ask, Key, Place, Ready, Runs, Scored, Tell};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, DedicatedWorkerGlobalScope, MessageEvent};
 
-use crate::engine::{Engine, Sampler};
+use crate::engine::{Engine, EngineError, Sampler};
 use crate::pixels::{Decoded, Limits, decode};
 
 /// Longest explanation in tokens.
@@ -90,13 +91,14 @@ async fn load(manifest: &str) -> Result<(Engine, Ready), String> {
     let [text, vision] = weights.files.as_slice() else {
         return Err("The model’s manifest names other files than this page expects.".into());
     };
-    let engine = Engine::read(text, vision).map_err(|error| format!("The model cannot be read: {error}."))?;
+    let engine = Engine::read(text, vision);
+    let mut engine = engine.map_err(|error| format!("The model cannot be read: {error}."))?;
+    let runs = places::choose(&mut engine, Place::default()).await;
     let ready = Ready {
         bytes: weights.manifest.bytes(),
         model: weights.manifest.model,
         quant: weights.manifest.quant,
-        backend: "Processor".into(),
-        reason: "one thread, with SIMD".into(),
+        runs,
         fetched: weights.fetched,
         not_kept: weights.not_kept,
     };
@@ -133,7 +135,7 @@ impl About for Ask {
     fn key(&self) -> Option<Key> {
         match *self {
             Ask::Score { key } | Ask::Explain { key } | Ask::Stop { key } => Some(key),
-            Ask::Forget => None,
+            Ask::Use { .. } | Ask::Forget => None,
         }
     }
 }
@@ -158,34 +160,36 @@ fn work(desk: Rc<Desk>) {
     });
 }
 
-/// Somebody waits for an explanation, while scores come by themselves: explanations go first.
+/// Somebody waits for everything but scores, which come by themselves: that goes first.
 fn next(desk: &Desk) -> Option<Task> {
     let mut waiting = desk.waiting.borrow_mut();
-    let urgent = waiting.iter().position(|task| matches!(task.ask, Ask::Explain { .. }));
+    let urgent = waiting.iter().position(|task| !matches!(task.ask, Ask::Score { .. }));
     waiting.remove(urgent.unwrap_or(0))
 }
 
 async fn act(desk: &Desk, engine: &mut Engine, task: Task) {
-    match task.ask {
-        Ask::Score { key } => {
-            tell(&Tell::Working { key });
-            match score(engine, key, task.file).await {
-                Ok(scored) => tell(&Tell::Scored(scored)),
-                Err(reason) => tell(&Tell::Failed { key, reason }),
-            }
-        }
-        Ask::Explain { key } => {
-            tell(&Tell::Working { key });
-            if let Err(reason) = explain(desk, engine, key, task.file).await {
-                tell(&Tell::Failed { key, reason });
-            }
-        }
+    let outcome = match task.ask {
+        Ask::Score { key } => (key, score(engine, key, task.file).await),
+        Ask::Explain { key } => (key, explain(desk, engine, key, task.file).await),
+        Ask::Use { place } => return tell(&Tell::Switched(places::choose(engine, place).await)),
         Ask::Forget => {
             weights::forget().await;
-            tell(&Tell::Forgotten);
+            return tell(&Tell::Forgotten);
         }
-        Ask::Stop { .. } => {}
+        Ask::Stop { .. } => return,
+    };
+    if let (key, Err(reason)) = outcome {
+        tell(&Tell::Failed { key, reason });
     }
+}
+
+/// After the loss of the graphics card the processor does what it was doing; other errors are about the photo.
+fn recover(engine: &mut Engine, error: EngineError) -> Result<(), String> {
+    let EngineError::Gpu(reason) = error else { return Err(sentence(&error.to_string())) };
+    engine.use_cpu();
+    let reason = format!("the graphics card failed: {reason}");
+    tell(&Tell::Switched(Runs { on: places::PROCESSOR.into(), reason, is_after_loss: true }));
+    Ok(())
 }
 
 /// Reads and decodes a file as the server does.
@@ -207,27 +211,40 @@ fn sentence(text: &str) -> String {
     format!("{first}{}.", letters.as_str())
 }
 
-async fn score(engine: &mut Engine, key: Key, file: Option<Blob>) -> Result<Scored, String> {
+async fn score(engine: &mut Engine, key: Key, file: Option<Blob>) -> Result<(), String> {
+    tell(&Tell::Working { key });
     let begun = now();
     let image = open(file).await?.image;
-    let probabilities = engine.score(&image).await.map_err(|error| sentence(&error.to_string()))?;
+    let probabilities = loop {
+        match engine.score(&image).await {
+            Ok(probabilities) => break probabilities,
+            Err(error) => recover(engine, error)?,
+        }
+    };
     let (width, height) = (image.width(), image.height());
-    Ok(Scored { key, probabilities, width, height, ms: now() - begun })
+    tell(&Tell::Scored(Scored { key, probabilities, width, height, ms: now() - begun }));
+    Ok(())
 }
 
 async fn explain(desk: &Desk, engine: &mut Engine, key: Key, file: Option<Blob>) -> Result<(), String> {
     let begun = now();
     let image = open(file).await?.image;
-    let mut breathed = begun;
-    let answer = engine.explain(&image, Sampler::greedy(), MOST_TOKENS, async |text: &str| {
-        tell(&Tell::Text { key, text: text.to_owned() });
-        if now() - breathed > PATIENCE {
-            breathe().await;
-            breathed = now();
+    let answer = loop {
+        tell(&Tell::Working { key });
+        let mut breathed = now();
+        let answer = engine.explain(&image, Sampler::greedy(), MOST_TOKENS, async |text: &str| {
+            tell(&Tell::Text { key, text: text.to_owned() });
+            if now() - breathed > PATIENCE {
+                breathe().await;
+                breathed = now();
+            }
+            !desk.is_stopped.get()
+        });
+        match answer.await {
+            Ok(answer) => break answer,
+            Err(error) => recover(engine, error)?,
         }
-        !desk.is_stopped.get()
-    });
-    let answer = answer.await.map_err(|error| sentence(&error.to_string()))?;
+    };
     let (tokens, is_complete) = (answer.new_tokens, answer.is_complete);
     tell(&Tell::Explained { key, tokens, ms: now() - begun, is_complete });
     Ok(())

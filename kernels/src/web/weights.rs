@@ -13,6 +13,9 @@ use super::{scope, tell};
 /// What the browser calls the kept weights.
 const CACHE: &str = "qponder-weights";
 
+/// Where it is kept what computes faster on this device.
+pub const WINNER: &str = "/quick-score/winner";
+
 /// A model's files.
 pub struct Weights {
     pub manifest: Manifest,
@@ -79,6 +82,20 @@ pub async fn forget() {
     }
 }
 
+/// A text that was kept.
+pub async fn kept_text(name: &str) -> Option<String> {
+    let response = JsFuture::from(open().await.ok()?.match_with_str(name)).await.ok()?;
+    let response: Response = response.dyn_into().ok()?;
+    JsFuture::from(response.text().ok()?).await.ok()?.as_string()
+}
+
+/// Keeps a text, where the browser keeps anything.
+pub async fn keep_text(name: &str, text: &str) {
+    if let (Ok(cache), Ok(response)) = (open().await, Response::new_with_opt_str(Some(text))) {
+        let _ = JsFuture::from(cache.put_with_str(name, &response)).await;
+    }
+}
+
 async fn open() -> Result<Cache, String> {
     let reason = "this browser keeps nothing for pages without https";
     let is_there = Reflect::has(&scope(), &"caches".into()).unwrap_or(false);
@@ -114,7 +131,8 @@ async fn remove_others(cache: &Cache, manifest: &Manifest) {
     let wanted: Vec<String> = manifest.files.iter().flat_map(|file| &file.shards).map(Shard::path).collect();
     for request in js_sys::Array::from(&keys) {
         let request: web_sys::Request = request.unchecked_into();
-        if !wanted.iter().any(|path| request.url().ends_with(path)) {
+        let url = request.url();
+        if !url.ends_with(WINNER) && !wanted.iter().any(|path| url.ends_with(path)) {
             let _ = JsFuture::from(cache.delete_with_request(&request)).await;
         }
     }

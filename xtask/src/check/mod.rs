@@ -105,7 +105,7 @@ fn documentation(workspace: &Workspace) -> Result<()> {
 /// Clippy on the real target. Debian's compiler for it comes without clippy: there the lints run on the
 /// native build of the same code.
 fn page_lints(workspace: &Workspace) -> Verdict {
-    let lints = ["-p", "qponder-frontend", "--", "-D", "warnings"];
+    let page = ["-p", "qponder-frontend", "-p", "qponder-kernels", "--features", "qponder-kernels/web"];
     let mut cargo = match Toolchain::find() {
         Some(toolchain @ Toolchain::Ours) => toolchain.cargo(workspace.root(), "clippy"),
         Some(Toolchain::Debian) => {
@@ -115,7 +115,7 @@ fn page_lints(workspace: &Workspace) -> Verdict {
         }
         None => return Verdict::Skipped("no compiler for WebAssembly"),
     };
-    process::run(cargo.args(lints)).into()
+    process::run(cargo.args(page).args(["--", "-D", "warnings"])).into()
 }
 
 fn page_warnings(workspace: &Workspace) -> Verdict {

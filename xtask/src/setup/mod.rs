@@ -20,6 +20,9 @@ use crate::{
 pub const FOR_UP: &[Need] = &[need::COMPILER, need::PKG_CONFIG, need::POSTGRES, need::PAGE_COMPILER];
 
 /// What the tests need as well.
+pub const FOR_TESTS: &[Need] = &[need::VULKAN];
+
+/// What those in a browser need.
 pub const FOR_BROWSER: &[Need] = &[need::CHROMIUM];
 
 /// Installs whatever of `needs` is missing. With `dry_run` it only says what it would do.

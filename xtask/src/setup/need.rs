@@ -78,6 +78,22 @@ pub const CHROMIUM: Need = Need {
     present: has_chromium,
 };
 
+/// A Vulkan driver; Mesa's runs on the processor where there is no graphics card.
+pub const VULKAN: Need = Need {
+    name: "Vulkan driver",
+    reason: "the tests of the kernels for graphics cards run on it",
+    packages: &["mesa-vulkan-drivers"],
+    otherwise: "install the driver of your graphics card, or Mesa's lavapipe",
+    present: has_vulkan,
+};
+
+fn has_vulkan() -> bool {
+    // Where the loader looks for drivers; macOS brings Metal instead.
+    let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
+    let holds_files = |folder| fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some());
+    cfg!(target_os = "macos") || folders.into_iter().any(holds_files)
+}
+
 fn has_postgres() -> bool {
     if find_program("initdb").is_some() && find_program("pg_ctl").is_some() {
         return true;
