@@ -87,6 +87,26 @@ impl Browser {
         self.runtime.block_on(self.client.current_url()).expect("the page has an address").to_string()
     }
 
+    /// Kills the browser's process for graphics: every page loses its devices. The browser starts another one.
+    pub fn kill_graphics(&self) {
+        let read =
+            |pid: u32, file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let parent = |pid: u32| {
+            let status = read(pid, "status");
+            status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse::<u32>().ok())
+        };
+        let is_ours = |pid: u32| {
+            std::iter::successors(Some(pid), |&pid| parent(pid)).any(|pid| pid == self.driver.child.id())
+        };
+        let processes = fs::read_dir("/proc").expect("a list of processes").flatten();
+        let graphics = processes
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+            .find(|&pid| read(pid, "cmdline").contains("--type=gpu-process") && is_ours(pid))
+            .expect("a process for graphics");
+        let pid = rustix::process::Pid::from_raw(graphics.cast_signed()).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it can be killed");
+    }
+
     /// Picks files in the page's file chooser.
     pub fn pick(&self, files: &[PathBuf]) {
         let names: Vec<_> = files.iter().map(|file| file.to_string_lossy().into_owned()).collect();

@@ -209,3 +209,57 @@ fn browser_refuses_damaged_weights_and_sends_only_when_asked() {
     let kept = "(async () => (await caches.keys()).includes('qponder-weights'))()";
     assert_eq!(browser.evaluate(kept), false);
 }
+
+/// What the page says of what computes.
+fn runs_on(browser: &Browser) -> String {
+    let read = "return document.querySelector('.engine-line')?.innerText ?? ''";
+    browser.script(read, &[]).as_str().unwrap_or_default().to_owned()
+}
+
+fn choose_place(browser: &Browser, at: usize) {
+    let choose = "const list = document.getElementById('quick-place'); list.selectedIndex = arguments[0];\
+                  list.dispatchEvent(new Event('change'))";
+    let _ = browser.script(choose, &[json!(at)]);
+}
+
+#[test]
+fn browser_uses_the_graphics_card_and_survives_its_loss() {
+    let data = data_dir();
+    let (server, _) = serve(data.path());
+    let browser = Browser::open("quick-card");
+    browser.goto(&format!("{}/quick-score", server.client.url));
+    browser.shows("This browser keeps the model");
+    println!("{}", runs_on(&browser));
+    // Measured once: the second visit knows.
+    assert!(runs_on(&browser).contains("a photo takes"), "{}", runs_on(&browser));
+    browser.goto(&format!("{}/quick-score", server.client.url));
+    browser.shows("when both were measured");
+
+    choose_place(&browser, 1);
+    browser.wait_until("the card computes", || runs_on(&browser).contains("WebGPU; as you chose"));
+    println!("{}", runs_on(&browser));
+    let _ = server.stop();
+    let photographs = root().join("tests/fixtures/photographs");
+    let files =
+        ["mountains.jpg", "mountains-blurred.jpg", "brook-blurred.jpg"].map(|name| photographs.join(name));
+    pick(&browser, &files);
+    waits_for(&browser, files.len());
+    for ((name, ours), theirs) in table(&browser).iter().zip(expected(&files)) {
+        let ours = ours.expect("a score");
+        println!("{name}: {ours} on the card, {theirs:.4} in f32");
+        assert!((ours - theirs).abs() <= 0.05, "{name}: {ours} {theirs}");
+    }
+
+    let writes = "return document.querySelectorAll('.quick-explanation li').length";
+    browser.click("Explain");
+    browser.wait_until("it writes", || browser.script(writes, &[]) != 0);
+    browser.kill_graphics();
+    browser.shows("The graphics card was lost; the processor goes on.");
+    browser.shows("tokens in");
+    browser.shows("with reasons");
+    println!("{}", runs_on(&browser));
+    assert!(runs_on(&browser).contains("Processor"), "{}", runs_on(&browser));
+    browser.picture("quick-lost");
+    choose_place(&browser, 2);
+    browser.wait_until("as chosen", || runs_on(&browser).contains("SIMD; as you chose"));
+}
