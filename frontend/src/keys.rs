@@ -92,7 +92,8 @@ pub fn listen(app: App) {
 
 /// Acts on a key; whether it means something here.
 fn press(app: App, event: &KeyboardEvent) -> bool {
-    if app.help.get_untracked() || !app.session.is_in_untracked() {
+    let is_of_use = app.session.is_in_untracked() || app.route.get_untracked() == Route::QuickScore;
+    if app.help.get_untracked() || !is_of_use {
         // The dialog closes itself on Escape, and signing in needs no keys but those that type.
         return false;
     }

@@ -139,6 +139,10 @@ fn browser_scores_agree_with_the_server_and_need_none() {
     browser.shows("tokens in");
     browser.shows("with reasons");
     browser.picture("quick");
+    browser.press("t");
+    browser.resize(390, 800);
+    browser.picture("quick-phone");
+    browser.resize(1280, 900);
 
     // Worst first, and away with one.
     let sort = "const list = document.querySelector('select[aria-label=Order]'); list.selectedIndex = 1;\

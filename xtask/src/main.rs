@@ -43,7 +43,7 @@ Tasks:
   bench [NAME]
       Measure our commands against their peers, or only the parts whose names contain NAME;
       `bench lists` measures the pages of every list at a million images, `bench jobs` the queue and
-      pages of trainings
+      pages of trainings, `bench web` photos in the browser
   train-nano [--dry-run]
       Train a model like the shipped one from nothing, from photographs to GRPO
   train-toy [--dry-run]

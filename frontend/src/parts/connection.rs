@@ -2,13 +2,17 @@
 
 use leptos::prelude::*;
 
+use crate::route::Route;
 use crate::state::{App, Link};
 
 /// Shown only while the server is away.
 #[component]
 pub fn Connection() -> impl IntoView {
     let app = App::get();
-    let is_down = Memo::new(move |_| matches!(app.link.get(), Link::Down { .. }));
+    // Quick score does without.
+    let is_down = Memo::new(move |_| {
+        matches!(app.link.get(), Link::Down { .. }) && app.route.get() != Route::QuickScore
+    });
     let countdown = move || match app.link.get() {
         Link::Down { retry_in } => format!("Trying again in {retry_in} s."),
         Link::Connecting | Link::Up => String::new(),

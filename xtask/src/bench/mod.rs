@@ -9,6 +9,7 @@ mod lists;
 mod parts;
 pub mod python;
 mod table;
+mod web;
 
 use std::{fs, process::Command};
 
@@ -50,6 +51,9 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     }
     if options.filter.as_deref() == Some("jobs") {
         return jobs::run(workspace);
+    }
+    if options.filter.as_deref() == Some("web") {
+        return web::run(workspace);
     }
     let mut cargo = process::cargo(workspace.root());
     process::run(cargo.arg("build").args(up::SELECTION).args(["--example", "bench"]))?;

@@ -58,8 +58,11 @@ impl Card {
         let on_error = note.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| on_error(error.to_string())));
         device.set_device_lost_callback(move |reason, message| note(format!("{reason:?}: {message}")));
-        let name = if info.name.is_empty() { "Graphics card" } else { &info.name };
-        let name = format!("{name}, {}", info.backend);
+        // Browsers often keep the name to themselves.
+        let name = match info.name.as_str() {
+            "" => "Graphics card".to_owned(),
+            name => format!("{name}, {}", info.backend),
+        };
         Ok(Self { name, device, queue, limits, lost })
     }
 

@@ -230,7 +230,7 @@ fn attention_is_the_processors() {
             (bench.card.upload(&ranges).expect("a buffer"), bench.upload(&vec![0.0; q.len()]));
         let shape = Heads { count: heads, kv_count: kv_heads, width };
         let ours = bench.run(&out, q.len(), |builder| {
-            builder.attention(tokens, &shape, buffers.map(|b| &*b), Some(leak(ranges)), leak(out.clone()));
+            builder.attention(tokens, &shape, buffers, Some(leak(ranges)), leak(out.clone()));
         });
         assert_near(&ours, &expected, &format!("{windows:?} {heads} {kv_heads} {width} {causal}"));
     }
