@@ -10,9 +10,11 @@ use leptos::task::spawn_local;
 use qponder_shared::JobId;
 use qponder_shared::api::Page;
 use qponder_shared::job::{
-    Artifact, Attempt, CheckRecipe, Completions, CreateJob, CreatePipeline, EditJob, Job, JobEvent, JobKind,
-    JobState, Line, LogLine, MetricPart, Metrics, MetricsSoFar, RecipeCheck, RecipeDifference, Worker, hints,
+    Artifact, Attempt, CheckRecipe, Completions, CreateJob, CreatePipeline, EditJob, EditRecipe,
+    EditedRecipe, Job, JobEvent, JobKind, JobState, Line, LogLine, MetricPart, Metrics, MetricsSoFar,
+    RecipeCheck, RecipeDifference, Worker, hints,
 };
+use qponder_shared::recipe::RecipeField;
 use qponder_shared::registry::Measurement;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::*;
@@ -64,6 +66,16 @@ pub async fn create_pipeline(body: &CreatePipeline) -> Result<Vec<Job>, Failure>
 /// What is wrong with a recipe, or what it will need.
 pub async fn check(kind: JobKind, recipe: String) -> Result<RecipeCheck, Failure> {
     read(send(Request::post, "/api/v1/recipes/check", Some(&CheckRecipe { kind, recipe })).await?).await
+}
+
+/// The keys of a kind of recipe.
+pub async fn fields(kind: JobKind) -> Result<Vec<RecipeField>, Failure> {
+    get(&format!("/api/v1/recipes/fields?kind={}", kind.name())).await
+}
+
+/// A recipe with one key changed.
+pub async fn set(body: &EditRecipe) -> Result<EditedRecipe, Failure> {
+    read(send(Request::post, "/api/v1/recipes/edit", Some(body)).await?).await
 }
 
 /// The keys in which the recipes of jobs differ.

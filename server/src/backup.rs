@@ -9,10 +9,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::postgres::{ClusterError, Tools};
-use crate::store::objects::{Kind, hash_file};
+use crate::store::objects::{Kind, ObjectError, Objects, hash_file};
 
 /// What says that a backup is whole; written last.
 const INDEX: &str = "backup.json";
@@ -24,6 +26,8 @@ const KINDS: [Kind; 3] = [Kind::Original, Kind::Export, Kind::Artifact];
 pub enum BackupError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
     #[error("{}: {source}", .path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("{program} failed: {words}")]
@@ -160,37 +164,33 @@ fn run(program: &'static str, mut command: Command) -> Result<(), BackupError> {
     Err(BackupError::Failed { program, words: words.trim().lines().last().unwrap_or_default().to_owned() })
 }
 
-/// Copies the files that cannot be made again from one object store's folder into another's, but for those that are
-/// there. With `verified` the hash of each is compared with its name.
-pub fn copy(from: &Path, into: &Path, verified: bool) -> Result<Copied, BackupError> {
+/// Copies the files that cannot be made again from one object store into another, but for those that are there. The
+/// hash of each is compared with its name.
+pub async fn copy(from: &Objects, into: &Objects) -> Result<Copied, BackupError> {
     let mut copied = Copied::default();
     for kind in KINDS {
-        let folder = from.join(kind.folder());
-        if !folder.is_dir() {
-            continue;
-        }
-        for shard in entries(&folder)? {
-            for file in entries(&shard)? {
-                let Ok(place) = file.strip_prefix(from) else { continue };
-                let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                // What is being written ends in a number after a `#`.
-                if !file.is_file() || name.contains('#') || name.contains('.') {
-                    continue;
-                }
-                let target = into.join(place);
-                let length = |path: &Path| fs::metadata(path).map(|found| found.len()).ok();
-                if length(&target).is_some() && length(&target) == length(&file) {
-                    copied.known += 1;
-                    continue;
-                }
-                // Exports have no hash for a name.
-                if verified && kind != Kind::Export && hash(&file)? != name {
-                    let reason = "its hash is not its name".to_owned();
-                    return Err(BackupError::Damaged { path: file, reason });
-                }
-                copy_one(&file, &target)?;
-                copied.new += 1;
+        let mut files = from.list(kind);
+        while let Some(file) = files.next().await {
+            let (name, bytes) = file?;
+            if into.size(kind, &name).await? == Some(bytes) {
+                copied.known += 1;
+                continue;
             }
+            // A file that was deleted meanwhile is no file of the backup any more.
+            let Some((_, mut pieces)) = from.stream(kind, &name).await? else { continue };
+            let (mut writer, mut hash) = (into.writer(kind, &name).await?, Sha256::new());
+            while let Some(piece) = pieces.next().await {
+                let piece = piece.map_err(ObjectError::from)?;
+                hash.update(&piece);
+                writer.write(&piece).await?;
+            }
+            // Exports have no hash for a name.
+            if kind != Kind::Export && format!("{:x}", hash.finalize()) != name {
+                let reason = "its hash is not its name".to_owned();
+                return Err(BackupError::Damaged { path: Path::new(kind.folder()).join(name), reason });
+            }
+            writer.finish().await?;
+            copied.new += 1;
         }
     }
     Ok(copied)
@@ -199,20 +199,6 @@ pub fn copy(from: &Path, into: &Path, verified: bool) -> Result<Copied, BackupEr
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, BackupError> {
     let entries = fs::read_dir(folder).map_err(io_error(folder))?;
     entries.map(|entry| Ok(entry.map_err(io_error(folder))?.path())).collect()
-}
-
-fn copy_one(from: &Path, into: &Path) -> Result<(), BackupError> {
-    if let Some(folder) = into.parent() {
-        fs::create_dir_all(folder).map_err(io_error(folder))?;
-    }
-    let unfinished = into.with_extension("part");
-    // A file that was deleted meanwhile is no file of the backup any more.
-    match fs::copy(from, &unfinished) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        copied => drop(copied.map_err(io_error(from))?),
-    }
-    File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io_error(&unfinished))?;
-    fs::rename(&unfinished, into).map_err(io_error(into))
 }
 
 fn hash(path: &Path) -> Result<String, BackupError> {

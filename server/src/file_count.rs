@@ -108,6 +108,8 @@ impl Files {
                 if self.store.named_files(std::slice::from_ref(&name)).await?.is_empty() {
                     delete.await;
                 }
+            } else if kinds.iter().all(|(kind, _)| *kind == Kind::Checkpoint) {
+                self.store.with_unused_piece(&name, delete).await?;
             } else {
                 // Under the lock of the hash, so that an upload of the same bytes waits.
                 self.store.with_unused_hash(&name, delete).await?;
@@ -129,7 +131,10 @@ impl Files {
             while let Some(files) = listed.next().await {
                 let files = files.into_iter().collect::<Result<Vec<_>, _>>()?;
                 let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
-                let named = self.store.named_files(&names).await?;
+                let named = match kind {
+                    Kind::Checkpoint => self.store.named_pieces(&names).await?,
+                    _ => self.store.named_files(&names).await?,
+                };
                 self.lock(|last| {
                     let Some(count) = &mut last.count else { return };
                     if let Some(of_kind) = count.kinds.last_mut() {

@@ -3,6 +3,7 @@
 
 pub mod axe;
 pub mod browser;
+pub mod bucket;
 pub mod cable;
 pub mod client;
 pub mod crowd;

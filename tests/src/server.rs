@@ -83,6 +83,14 @@ impl Server {
         Self::listen(command(data_dir, arguments)).0
     }
 
+    /// The same with more variables in its environment.
+    #[must_use]
+    pub fn start_in(data_dir: &Path, arguments: &[&str], environment: &[(&str, String)]) -> Self {
+        let mut command = command(data_dir, arguments);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        Self::listen(command).0
+    }
+
     /// Starts a server with accounts that has none yet. Returns the link for the first administrator.
     #[must_use]
     pub fn start_new_with_accounts(data_dir: &Path, arguments: &[&str]) -> (Self, String) {

@@ -121,22 +121,27 @@ pub fn evaluate_recipe(models: &[String], dataset: &str, images: usize) -> Strin
     )
 }
 
-/// What a training gives that nobody interrupts, of the recipe that a worker wrote.
+/// What a training gives that nobody interrupts, of the recipe that a worker wrote into its data directory. What it
+/// learns from comes from the server: a worker keeps none of it.
 ///
 /// # Panics
 /// When the job has no recipe yet, or the command fails.
 #[must_use]
-pub fn uninterrupted(data: &Path, id: &str) -> Vec<u8> {
+pub fn uninterrupted(client: &Client, data: &Path, id: &str) -> Vec<u8> {
     let folder = data.join("jobs").join(id);
     let text = std::fs::read_to_string(folder.join("recipe.toml")).expect("the recipe");
-    let out = data.join("uninterrupted").join(id);
-    let text = text.replace(&format!("{}", folder.join("out").display()), &format!("{}", out.display()));
-    std::fs::create_dir_all(&out).expect("a folder");
-    let path = out.join("recipe.toml");
-    std::fs::write(&path, text).expect("written");
-    let done = Command::new(binary()).arg("sft").arg("--recipe").arg(&path).output().expect("it starts");
+    let own = data.join("uninterrupted").join(id);
+    std::fs::create_dir_all(own.join("data")).expect("a folder");
+    let dataset = text.split("\"data/").nth(1).and_then(|rest| rest.split('/').next()).expect("a dataset");
+    let archive = client.get(&format!("/api/v1/datasets/{dataset}/archive"));
+    tar::Archive::new(archive.body.as_slice()).unpack(own.join("data").join(dataset)).expect("an archive");
+    std::fs::write(own.join("recipe.toml"), &text).expect("written");
+    std::os::unix::fs::symlink(folder.join("base"), own.join("base")).expect("a link");
+    let mut command = Command::new(binary());
+    let done =
+        command.args(["sft", "--recipe", "recipe.toml"]).current_dir(&own).output().expect("it starts");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    std::fs::read(out.join("model.safetensors")).expect("a model")
+    std::fs::read(own.join("out/model.safetensors")).expect("a model")
 }
 
 /// A worker beside a server, killed with the test.
@@ -158,9 +163,19 @@ impl Worker {
     /// When it does not start.
     #[must_use]
     pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_in(data, arguments, &[])
+    }
+
+    /// The same with more variables in its environment.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_in(data: &Path, arguments: &[&str], environment: &[(&str, String)]) -> Self {
         let mut command = Command::new(binary());
         command.args(["worker", "--name", "beside", "--data-dir"]).arg(data).env("RUST_LOG", "warn");
         command.env("QPONDER_MODEL", root().join("models/nano")).stdin(Stdio::null()).args(arguments);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         Self(command.spawn().expect("it starts"))
     }
 

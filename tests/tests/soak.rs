@@ -267,7 +267,7 @@ fn nothing_is_lost_whatever_is_killed() {
             "an earlier attempt wrote after a later one: {job}"
         );
         attempts += job["attempt"].as_u64().expect("a number");
-        let weights = expected.entry(*kind).or_insert_with(|| uninterrupted(stage.data.path(), id));
+        let weights = expected.entry(*kind).or_insert_with(|| uninterrupted(client, stage.data.path(), id));
         let trained = std::fs::read(stage.data.path().join("jobs").join(id).join("out/model.safetensors"));
         assert!(trained.expect("a model") == *weights, "the weights differ: {job}");
         // And what is kept of it is what was trained.

@@ -1,5 +1,6 @@
 //! Queueing one job: what it starts from, what it reads, and its recipe.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use gloo_timers::future::sleep;
@@ -7,7 +8,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use qponder_shared::api::{Mode, ModelPlace, ModelRole, ServedModel};
 use qponder_shared::job::{
-    CheckRecipe, CreateJob, Job, JobKind, JobState, PipelineSize, RecipeCheck, Template,
+    CheckRecipe, CreateJob, EditRecipe, Job, JobKind, JobState, PipelineSize, RecipeCheck, Template,
 };
 use qponder_shared::manifest::Split;
 use qponder_shared::{JobId, prompt};
@@ -15,6 +16,7 @@ use web_sys::{HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement, SubmitEv
 
 use crate::format::{self, sentence};
 use crate::parts::field::{Field, FormError};
+use crate::parts::recipe_fields::{Change, RecipeFields};
 use crate::state::App;
 use crate::training;
 
@@ -132,6 +134,34 @@ pub fn JobForm(
             }
         });
     });
+    // The keys that it sets, as far as the server could read it last.
+    let values = RwSignal::new(BTreeMap::<String, String>::new());
+    Effect::new(move |_| {
+        if let Some(said) = checked.get()
+            && !said.values.is_empty()
+        {
+            values.set(said.values);
+        }
+    });
+    // Changes are made one after the other, each to what came of the one before.
+    let (changes, is_changing) = (StoredValue::new(VecDeque::<Change>::new()), StoredValue::new(false));
+    let change = Callback::new(move |change: Change| {
+        changes.update_value(|changes| changes.push_back(change));
+        if is_changing.get_value() {
+            return;
+        }
+        is_changing.set_value(true);
+        spawn_local(async move {
+            while let Some((key, value)) = changes.try_update_value(VecDeque::pop_front).flatten() {
+                let Some(text) = recipe.try_get_untracked() else { return };
+                match training::set(&EditRecipe { recipe: text, key, value }).await {
+                    Ok(edited) => drop(typed.try_set(Some(edited.recipe))),
+                    Err(failure) => drop(error.try_set(Some(sentence(&failure)))),
+                }
+            }
+            let _ = is_changing.try_set_value(false);
+        });
+    });
     let problem =
         Memo::new(move |_| checked.with(|said| said.as_ref().and_then(|said| said.problem.clone())));
     let submit = move |event: SubmitEvent| {
@@ -159,9 +189,21 @@ pub fn JobForm(
             }
         });
     };
-    let choose = move |to: RwSignal<String>| {
-        move |event: web_sys::Event| to.set(event_target::<HtmlSelectElement>(&event).value())
+    // A recipe that was changed by hand keeps everything but what is chosen here.
+    let choose = move |to: RwSignal<String>, key: fn(JobKind) -> &'static str| {
+        move |event: web_sys::Event| {
+            to.set(event_target::<HtmlSelectElement>(&event).value());
+            if typed.with_untracked(Option::is_some) {
+                let (key, value) = (key(kind.get_untracked()), to.get_untracked());
+                let is_list = key.ends_with('s');
+                change.run((
+                    key.to_owned(),
+                    Some(if is_list { format!("[{value:?}]") } else { format!("{value:?}") }),
+                ));
+            }
+        }
     };
+    let begins_key = |kind| if kind == JobKind::Evaluate { "models" } else { "base" };
     let choose_kind = move |event: web_sys::Event| {
         if let Some(chosen) = JobKind::of_name(&event_target::<HtmlSelectElement>(&event).value()) {
             kind.set(chosen);
@@ -219,19 +261,19 @@ pub fn JobForm(
                     <Show when=is_distil fallback=move || view! {
                         <div class="field">
                             <label for="job-base">{begins}</label>
-                            <select id="job-base" on:change=choose(base)>{listed(bases, base)}</select>
+                            <select id="job-base" on:change=choose(base, begins_key)>{listed(bases, base)}</select>
                         </div>
                     }>
                         <div class="field">
                             <label for="job-teacher">"Teacher"</label>
-                            <select id="job-teacher" on:change=choose(teacher)>
+                            <select id="job-teacher" on:change=choose(teacher, |_| "teacher")>
                                 {move || teachers.get().into_iter().map(|one| choice(one.name.clone(), one.name, teacher)).collect_view()}
                             </select>
                         </div>
                     </Show>
                     <div class="field">
                         <label for="job-dataset">{reads}</label>
-                        <select id="job-dataset" on:change=choose(dataset)>{listed(sources, dataset)}</select>
+                        <select id="job-dataset" on:change=choose(dataset, |_| "data.manifests")>{listed(sources, dataset)}</select>
                     </div>
                 </div>
                 <details>
@@ -253,6 +295,7 @@ pub fn JobForm(
                         {recipes}
                     </select>
                 </div>
+                <RecipeFields kind=kind values=values.into() change=change/>
                 <div class="field is-whole">
                     <label for="job-recipe">"Recipe"</label>
                     <textarea id="job-recipe" class="code" rows="18" spellcheck="false" autocapitalize="off"
@@ -297,7 +340,6 @@ fn needs(said: &RecipeCheck) -> String {
             format::duration((1e3 * seconds) as u64)
         )
     }));
-    words.push("`qponder recipe show-defaults` lists every key.".to_owned());
     words.join(" ")
 }
 

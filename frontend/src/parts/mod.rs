@@ -38,6 +38,7 @@ pub mod pipeline_form;
 pub mod quick_row;
 pub mod rating;
 pub mod reasoning;
+pub mod recipe_fields;
 pub mod rewards;
 pub mod sampled;
 pub mod scatter;

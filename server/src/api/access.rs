@@ -114,6 +114,8 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/pipelines", Needs(Scope::Train)),
     ("POST", "/api/v1/recipes/check", Needs(Scope::Train)),
     ("GET", "/api/v1/recipes/differences", Needs(Scope::Train)),
+    ("GET", "/api/v1/recipes/fields", Needs(Scope::Train)),
+    ("POST", "/api/v1/recipes/edit", Needs(Scope::Train)),
     ("DELETE", "/api/v1/jobs/{id}", Needs(Scope::Train)),
     ("POST", "/api/v1/jobs/{id}/retry", Needs(Scope::Train)),
     ("GET", "/api/v1/jobs/{id}/attempts", Needs(Scope::Train)),

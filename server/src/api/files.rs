@@ -126,6 +126,7 @@ fn etag(image: &Image, kind: Kind) -> String {
         Kind::Rendering => "rendering",
         Kind::Export => "export",
         Kind::Artifact => "artifact",
+        Kind::Checkpoint => "checkpoint",
     };
     format!("\"{}-{kind}\"", image.sha256)
 }

@@ -231,6 +231,8 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(jobs::read, jobs::edit, jobs::cancel))
         .routes(routes!(pipelines::check_recipe))
         .routes(routes!(pipelines::recipe_differences))
+        .routes(routes!(pipelines::recipe_fields))
+        .routes(routes!(pipelines::edit_recipe))
         .routes(routes!(pipelines::pipeline))
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::attempts))

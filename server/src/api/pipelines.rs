@@ -6,10 +6,11 @@ use axum::response::{IntoResponse, Response};
 use qponder_shared::JobId;
 use qponder_shared::api::{Mode, Problem};
 use qponder_shared::job::{
-    Base, CheckRecipe, CreateJob, CreatePipeline, Job, JobKind, JobRecipe, RecipeCheck, RecipeDifference,
-    Template, differences,
+    Base, CheckRecipe, CreateJob, CreatePipeline, EditRecipe, EditedRecipe, Job, JobKind, JobRecipe,
+    RecipeCheck, RecipeDifference, Template, differences,
 };
 use qponder_shared::prompt;
+use qponder_shared::recipe::{self, RecipeField};
 use qponder_shared::study::check;
 
 use super::assessments::idempotency_key;
@@ -31,17 +32,46 @@ pub async fn check_recipe(
     State(places): State<Places>,
     Json(body): Json<CheckRecipe>,
 ) -> Result<axum::Json<RecipeCheck>, ApiError> {
+    let values = recipe::values(&body.recipe);
     let recipe = match JobRecipe::parse(body.kind, &body.recipe) {
         Ok(recipe) => recipe,
         Err(problem) => {
-            return Ok(axum::Json(RecipeCheck { problem: Some(problem), ..RecipeCheck::default() }));
+            return Ok(axum::Json(RecipeCheck { problem: Some(problem), values, ..RecipeCheck::default() }));
         }
     };
     let memory = places.memory(&recipe, &store).await;
     let pace = store.pace(body.kind).await?;
     let seconds = recipe.steps().zip(pace).map(|(steps, (pace, _))| pace * steps as f64);
     let paced_by = pace.map_or(0, |(_, count)| count);
-    Ok(axum::Json(RecipeCheck { problem: None, memory, seconds, paced_by }))
+    Ok(axum::Json(RecipeCheck { problem: None, memory, seconds, paced_by, values }))
+}
+
+/// Which recipes.
+#[derive(serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RecipeFields {
+    kind: JobKind,
+}
+
+/// List the keys of a kind of recipe, with their defaults, ranges and meanings.
+#[utoipa::path(get, path = "/recipes/fields", tag = "training", params(RecipeFields), responses(
+    (status = OK, body = Vec<RecipeField>),
+))]
+pub async fn recipe_fields(Query(query): Query<RecipeFields>) -> axum::Json<Vec<RecipeField>> {
+    axum::Json(recipe::fields(query.kind.recipe()))
+}
+
+/// Change one key of a recipe; its comments and everything else stay as they are.
+#[utoipa::path(post, path = "/recipes/edit", tag = "training", request_body = EditRecipe, responses(
+    (status = OK, description = "The recipe that comes of it.", body = EditedRecipe),
+    (status = UNPROCESSABLE_ENTITY, description = "The recipe or the value is no TOML.", body = Problem,
+        content_type = "application/problem+json"),
+))]
+pub async fn edit_recipe(Json(body): Json<EditRecipe>) -> Result<axum::Json<EditedRecipe>, ApiError> {
+    let recipe = recipe::set(&body.recipe, &body.key, body.value.as_deref());
+    let recipe = recipe.map_err(|error| ApiError::unprocessable(error.to_string()))?;
+    Ok(axum::Json(EditedRecipe { recipe }))
 }
 
 /// Which jobs.

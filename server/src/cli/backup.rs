@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
+use tokio::runtime::Runtime;
 
+use super::places;
 use super::serve::{DATABASE, open_data_dir};
 use crate::backup::{Backup, BackupError, Index, Target, copy, dump, is_used, load};
 use crate::logging::{self, LogFormat};
 use crate::postgres::{self, Cluster, Tools};
 use crate::store::images::rfc3339;
+use crate::store::objects::{Location, Objects};
 use crate::store::{self, Store};
 
 /// Back up a server: its database and the files that cannot be made again.
@@ -21,7 +25,8 @@ use crate::store::{self, Store};
 #[derive(Args)]
 #[command(after_help = "Examples:
   qponder backup --data-dir data --into /backups/qponder
-  qponder backup --into /mnt/qponder --database-url postgres://me@db/qponder")]
+  qponder backup --into /mnt/qponder --database-url postgres://me@db/qponder
+  qponder backup --into /mnt/qponder --object-store s3://qponder/team")]
 pub struct BackupArgs {
     /// The server's data directory.
     #[arg(long, value_name = "DIR", default_value = "data", env = "QPONDER_DATA_DIR")]
@@ -29,6 +34,11 @@ pub struct BackupArgs {
     /// The server's Postgres, where it is not the embedded one.
     #[arg(long, value_name = "URL", env = "QPONDER_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// Where images, models and checkpoints are kept: a directory, or s3://BUCKET/PREFIX of anything that speaks S3
+    /// [default: `objects` in the data directory]. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, for other
+    /// servers than Amazon's, AWS_ENDPOINT_URL say how to get there.
+    #[arg(long, value_name = "WHERE", env = "QPONDER_OBJECT_STORE")]
+    object_store: Option<Location>,
     /// The folder of backups.
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
@@ -52,6 +62,10 @@ pub struct RestoreArgs {
     /// Restore into this database, an empty one, in the place of an embedded one.
     #[arg(long, value_name = "URL", env = "QPONDER_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// Restore files into this object store, a directory or s3://BUCKET/PREFIX [default: `objects` in the data
+    /// directory].
+    #[arg(long, value_name = "WHERE", env = "QPONDER_OBJECT_STORE")]
+    object_store: Option<Location>,
 }
 
 /// Backs up.
@@ -82,13 +96,16 @@ pub fn back_up(args: &BackupArgs) -> anyhow::Result<()> {
         }
     };
     let at = rfc3339(OffsetDateTime::now_utc());
-    let (objects, kept) = (data_dir.join("objects"), args.into.join("objects"));
+    let (runtime, folder) = (runtime()?, args.into.join("objects"));
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let objects = connect(&runtime, args.object_store.as_ref(), &data_dir)?;
+    let kept = Objects::open(&folder)?;
     // Files before the rows that name them, and once more after them: none is missing of what the dump names.
-    let first = copy(&objects, &kept, false)?;
+    let first = runtime.block_on(copy(&objects, &kept))?;
     let name = format!("database-{}.dump", at.replace([':', '.'], "-"));
-    let rows = rows(options)?;
+    let rows = rows(&runtime, options)?;
     let sha256 = dump(&Tools::find(&data_dir)?, &target, &args.into.join(&name))?;
-    let second = copy(&objects, &kept, false)?;
+    let second = runtime.block_on(copy(&objects, &kept))?;
     index.backups.push(Backup {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         at,
@@ -118,7 +135,9 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
         bail!(BackupError::NotEmpty(args.data_dir.clone()));
     }
     let (data_dir, _lock) = open_data_dir(&args.data_dir)?;
-    let copied = copy(&args.from.join("objects"), &data_dir.join("objects"), true)?;
+    let runtime = runtime()?;
+    let objects = connect(&runtime, args.object_store.as_ref(), &data_dir)?;
+    let copied = runtime.block_on(copy(&Objects::open(&args.from.join("objects"))?, &objects))?;
     let file = args.from.join(&newest.dump);
     let cluster;
     let (target, options) = match &args.database_url {
@@ -126,13 +145,13 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
         None => {
             cluster = Cluster::start(&data_dir)?;
             let options = cluster.options();
-            runtime()?.block_on(store::create_database(&options, DATABASE))?;
+            runtime.block_on(store::create_database(&options, DATABASE))?;
             (Target::embedded(cluster.sockets(), DATABASE), options.database(DATABASE))
         }
     };
     load(&Tools::find(&data_dir)?, &target, &file)?;
-    let found = rows(options.clone())?;
-    let missing = missing(options, &data_dir.join("objects"))?;
+    let found = rows(&runtime, options.clone())?;
+    let missing = runtime.block_on(missing(options, &objects))?;
     println!("restored the backup of {} by version {}", newest.at, newest.version);
     println!("{} files; {}", copied.new, counted(&found));
     if let Some(first) = missing.first() {
@@ -145,12 +164,17 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-fn rows(options: sqlx::postgres::PgConnectOptions) -> anyhow::Result<BTreeMap<String, i64>> {
-    Ok(runtime()?.block_on(async {
+fn connect(runtime: &Runtime, named: Option<&Location>, data_dir: &Path) -> anyhow::Result<Objects> {
+    let location = places::objects(named, data_dir);
+    runtime.block_on(Objects::connect(&location)).with_context(|| format!("object store {location}"))
+}
+
+fn rows(runtime: &Runtime, options: PgConnectOptions) -> anyhow::Result<BTreeMap<String, i64>> {
+    Ok(runtime.block_on(async {
         let store = Store::beside(options, 1);
         let rows = store.table_rows().await;
         store.close().await;
@@ -159,17 +183,17 @@ fn rows(options: sqlx::postgres::PgConnectOptions) -> anyhow::Result<BTreeMap<St
 }
 
 /// Hashes that rows name and of which there is no file.
-fn missing(options: sqlx::postgres::PgConnectOptions, objects: &Path) -> anyhow::Result<Vec<String>> {
-    let named = runtime()?.block_on(async {
-        let store = Store::beside(options, 1);
-        let named = store.named_objects().await;
-        store.close().await;
-        named
-    })?;
-    let is_there = |(kind, hash): &(&'static str, String)| {
-        objects.join(kind).join(hash.get(..2).unwrap_or_default()).join(hash).is_file()
-    };
-    Ok(named.into_iter().filter(|one| !is_there(one)).map(|(kind, hash)| format!("{kind}/{hash}")).collect())
+async fn missing(options: PgConnectOptions, objects: &Objects) -> anyhow::Result<Vec<String>> {
+    let store = Store::beside(options, 1);
+    let named = store.named_objects().await;
+    store.close().await;
+    let mut missing = Vec::new();
+    for (kind, hash) in named? {
+        if objects.size(kind, &hash).await?.is_none() {
+            missing.push(format!("{}/{hash}", kind.folder()));
+        }
+    }
+    Ok(missing)
 }
 
 fn counted(rows: &BTreeMap<String, i64>) -> String {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::store::objects::Location;
+
 /// The directory `relative` as seen from the working directory or else from any directory above the
 /// binary: `target/debug/qponder` finds the repository's `models/nano` from anywhere. Where there
 /// is none, the path as it is, for an error message to name.
@@ -18,4 +20,9 @@ pub fn find(relative: &str) -> PathBuf {
 /// The model to use: the one that was named, or the one that ships with Q-Ponder.
 pub fn model(named: Option<&Path>) -> PathBuf {
     named.map_or_else(|| find("models/nano"), Path::to_owned)
+}
+
+/// The object store: the one that was named, or the folder in the data directory.
+pub fn objects(named: Option<&Location>, data_dir: &Path) -> Location {
+    named.cloned().unwrap_or_else(|| Location::Directory(data_dir.join("objects")))
 }

@@ -27,13 +27,13 @@ use crate::api::{self, App, Exposure, PublicUrl, Reach, Shelf};
 use crate::decoding::Decoder;
 use crate::file_count::Files;
 use crate::inference::{self, Roster, Surroundings};
-use crate::jobs::{JobNews, Places, Worker, WorkerSettings};
+use crate::jobs::{JobNews, Places, Worker, WorkerSettings, tidy};
 use crate::logging::{self, LogFormat};
 use crate::metrics::Metrics;
 use crate::postgres::Cluster;
 use crate::registry::Registry;
 use crate::store::leases::Takes;
-use crate::store::objects::Objects;
+use crate::store::objects::{Location, Objects};
 use crate::store::{self, Store};
 use crate::transfers;
 use crate::uptime::Uptime;
@@ -48,7 +48,9 @@ use crate::uptime::Uptime;
   qponder serve --model models/nano-rl --model models/nano-ci --teacher-endpoint teacher.toml
                                                   two models and a teacher, to compare
   qponder serve --listen 127.0.0.1:0              any free port; it is printed
-  qponder serve --database-url postgres://me@db/qponder --log-format json")]
+  qponder serve --database-url postgres://me@db/qponder --log-format json
+  AWS_ENDPOINT_URL=https://minio.example AWS_ACCESS_KEY_ID=me AWS_SECRET_ACCESS_KEY=... \\
+    qponder serve --object-store s3://qponder/team  images, models and checkpoints in a bucket")]
 pub struct ServeArgs {
     /// Address to listen on; port 0 takes any free one.
     #[arg(long, default_value = "127.0.0.1:3000", env = "QPONDER_LISTEN")]
@@ -59,6 +61,11 @@ pub struct ServeArgs {
     /// Use this Postgres instead of the embedded one.
     #[arg(long, value_name = "URL", env = "QPONDER_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// Where images, models and checkpoints are kept: a directory, or s3://BUCKET/PREFIX of anything that speaks S3
+    /// [default: `objects` in the data directory]. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, for other
+    /// servers than Amazon's, AWS_ENDPOINT_URL say how to get there.
+    #[arg(long, value_name = "WHERE", env = "QPONDER_OBJECT_STORE")]
+    object_store: Option<Location>,
     /// A Qwen2.5-VL checkpoint directory [default: models/nano]. May be given several times; the first is the
     /// default model, and any can be asked by its name.
     #[arg(long, value_name = "DIR", env = "QPONDER_MODEL")]
@@ -96,6 +103,10 @@ pub struct ServeArgs {
     /// may be given several times.
     #[arg(long, value_name = "ADDRESS", env = "QPONDER_TRUSTED_PROXY", value_delimiter = ',')]
     trusted_proxy: Vec<IpAddr>,
+    /// Days after which the checkpoints and files of a job go that failed or was cancelled; until then it can be tried
+    /// again from there.
+    #[arg(long, value_name = "DAYS", default_value_t = 30, env = "QPONDER_KEEP_GIVEN_UP")]
+    keep_given_up: u32,
     /// Do no jobs; `qponder worker` does them.
     #[arg(long, env = "QPONDER_NO_WORKER")]
     no_worker: bool,
@@ -138,10 +149,13 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let web_dir = args.web_dir.clone().unwrap_or_else(|| places::find("target/web"));
     let teachers = teachers(&args.teacher_endpoint)?;
     let places = Places::new(&models(&args.model), &teachers, data_dir.join("jobs"));
+    let keep_given_up = Duration::from_secs(u64::from(args.keep_given_up) * 24 * 3600);
     let setup = Setup {
         listener,
         reach,
         roster,
+        objects: places::objects(args.object_store.as_ref(), &data_dir),
+        keep_given_up,
         data_dir,
         web_dir,
         device: args.device,
@@ -199,6 +213,8 @@ struct Setup {
     reach: Reach,
     roster: Roster,
     data_dir: PathBuf,
+    objects: Location,
+    keep_given_up: Duration,
     web_dir: PathBuf,
     device: Place,
     /// What jobs may name.
@@ -211,7 +227,9 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     // Before anything is said: whoever reads the address may stop the server at once.
     let mut signals = Signals::listen()?;
     let (store, _claim) = Store::open(options).await?;
-    let objects = Objects::open(&setup.data_dir.join("objects"))?;
+    let objects = Objects::connect(&setup.objects)
+        .await
+        .with_context(|| format!("--object-store {}", setup.objects))?;
     let (decoder, metrics) = (Decoder::new(), Arc::new(Metrics::default()));
     let around = Surroundings { store: &store, objects: &objects, decoder: &decoder, metrics: &metrics };
     let (inference, running) = inference::start(setup.roster, &around)?;
@@ -236,6 +254,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     };
     let (transfers, transferring) = transfers::start(shelf, setup.data_dir.join("transfers")).await?;
     let files = Files::new(store.clone(), objects.clone());
+    let (tidied_objects, tidied_places) = (objects.clone(), setup.places.clone());
     let (job_news, listening) = JobNews::start(store.clone());
     let worker = setup.works.then(|| {
         Worker::start(WorkerSettings {
@@ -277,6 +296,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
         }
     });
     let reading = tokio::spawn(read_earlier(store.clone()));
+    let tidying = tokio::spawn(tidy(store.clone(), tidied_objects, tidied_places, setup.keep_given_up));
     tracing::info!(%address, "listening");
     // For people and for scripts, on standard output: the address, then what else there is to know. Nobody
     // may be reading it. A link is a secret, so it goes into no log.
@@ -291,6 +311,7 @@ async fn serve(setup: Setup, options: PgConnectOptions) -> anyhow::Result<()> {
     stop.send_replace(true);
     resuming.abort();
     reading.abort();
+    tidying.abort();
     transferring.stop(GRACE).await;
     if let Some(worker) = worker {
         worker.stop(GRACE).await;

@@ -1,6 +1,7 @@
 //! `qponder worker`: does jobs beside a server.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -10,11 +11,11 @@ use qponder_shared::recipe::{EndpointRecipe, TeacherRecipe};
 
 use super::places;
 use super::serve::{DATABASE, GRACE, Signals};
-use crate::jobs::{JobNews, Places, Worker, WorkerSettings};
+use crate::jobs::{JobNews, Places, Worker, WorkerSettings, tidy};
 use crate::logging::{self, LogFormat};
 use crate::postgres;
 use crate::store::leases::Takes;
-use crate::store::objects::Objects;
+use crate::store::objects::{Location, Objects};
 use crate::store::{self, Store};
 
 /// Connections to the database: one that listens, and one that writes.
@@ -22,15 +23,18 @@ const CONNECTIONS: u32 = 3;
 
 /// Do jobs beside a running server, one at a time: distil, train, evaluate.
 ///
-/// It needs the server's database and its data directory, where images, checkpoints and models lie. SIGTERM and
-/// Ctrl-C write a checkpoint and give the job back; whoever takes it up goes on from there.
+/// It needs the server's database, and either its data directory, where images, checkpoints and models lie, or the
+/// same object store in a bucket: then any directory does for what is under way here. SIGTERM and Ctrl-C write a
+/// checkpoint and give the job back; whoever takes it up goes on from there.
 #[derive(Args)]
 #[command(after_help = "Examples:
   qponder worker                                    beside a server on this machine
   qponder worker --kinds distil,evaluate            leaves trainings to others
   qponder worker --device cuda:0 --label big-gpu    also takes jobs that want that label
   qponder worker --device cuda:0 --name big --model ~/Qwen2.5-VL-3B-Instruct
-  qponder worker --data-dir /mnt/qponder --database-url postgres://me@db/qponder")]
+  qponder worker --data-dir /mnt/qponder --database-url postgres://me@db/qponder
+  qponder worker --data-dir /scratch --database-url postgres://me@db/qponder --object-store s3://qponder/team
+                                                    on a machine that shares no disk with the server")]
 pub struct WorkerArgs {
     /// The server's data directory.
     #[arg(long, value_name = "DIR", default_value = "data", env = "QPONDER_DATA_DIR")]
@@ -38,6 +42,11 @@ pub struct WorkerArgs {
     /// The server's Postgres, where it is not the embedded one.
     #[arg(long, value_name = "URL", env = "QPONDER_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// Where images, models and checkpoints are kept: a directory, or s3://BUCKET/PREFIX of anything that speaks S3
+    /// [default: `objects` in the data directory]. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, for other
+    /// servers than Amazon's, AWS_ENDPOINT_URL say how to get there.
+    #[arg(long, value_name = "WHERE", env = "QPONDER_OBJECT_STORE")]
+    object_store: Option<Location>,
     /// A checkpoint directory that jobs may start from, by the directory's name [default: models/nano]. May be
     /// given several times.
     #[arg(long, value_name = "DIR", env = "QPONDER_MODEL")]
@@ -55,6 +64,9 @@ pub struct WorkerArgs {
     /// Also take jobs that want this label, such as `big-gpu`. May be given several times.
     #[arg(long, value_name = "LABEL")]
     label: Vec<String>,
+    /// Days after which the files of a job go that failed or was cancelled.
+    #[arg(long, value_name = "DAYS", default_value_t = 30, env = "QPONDER_KEEP_GIVEN_UP")]
+    keep_given_up: u32,
     /// What people call it [default: the machine's name].
     #[arg(long)]
     name: Option<String>,
@@ -70,6 +82,10 @@ pub struct WorkerArgs {
 pub fn run(args: &WorkerArgs) -> anyhow::Result<()> {
     logging::start(args.log_format);
     let named = || format!("data directory {}", args.data_dir.display());
+    // Where the database and the object store are elsewhere it is for what is under way alone.
+    if args.database_url.is_some() && args.object_store.is_some() {
+        std::fs::create_dir_all(&args.data_dir).with_context(named)?;
+    }
     let data_dir = args.data_dir.canonicalize().with_context(named)?;
     let options = match &args.database_url {
         Some(url) => store::parse_url(url).context("--database-url")?,
@@ -82,12 +98,18 @@ pub fn run(args: &WorkerArgs) -> anyhow::Result<()> {
         let store = Store::beside(options, CONNECTIONS);
         store.ping().await?;
         let (news, listening) = JobNews::start(store.clone());
+        let location = places::objects(args.object_store.as_ref(), &data_dir);
+        let objects =
+            Objects::connect(&location).await.with_context(|| format!("--object-store {location}"))?;
+        let places = Places::new(&models, &teachers, data_dir.join("jobs"));
+        let keep = Duration::from_secs(u64::from(args.keep_given_up) * 24 * 3600);
+        let tidying = tokio::spawn(tidy(store.clone(), objects.clone(), places.clone(), keep));
         let name = args.name.clone().unwrap_or_else(host_name);
         tracing::info!(name, device = %args.device, "waiting for jobs");
         let worker = Worker::start(WorkerSettings {
             store: store.clone(),
-            objects: Objects::open(&data_dir.join("objects"))?,
-            places: Places::new(&models, &teachers, data_dir.join("jobs")),
+            objects,
+            places,
             name,
             device: args.device.to_string(),
             takes: Takes { kinds: args.kinds.clone(), labels: args.label.clone() },
@@ -101,6 +123,7 @@ pub fn run(args: &WorkerArgs) -> anyhow::Result<()> {
         });
         worker.stop(GRACE).await;
         listening.abort();
+        tidying.abort();
         store.close().await;
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! The files that a job made: named by their hash, kept in the object store, and verified when they are read.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt as _;
@@ -64,17 +64,46 @@ pub async fn keep(folder: &Path, files: &[Artifact], objects: &Objects) -> Resul
         if objects.size(Kind::Artifact, &artifact.sha256).await? == Some(artifact.bytes) {
             continue;
         }
-        let mut file = File::open(folder.join(&artifact.name))?;
-        let mut writer = objects.writer(Kind::Artifact, &artifact.sha256).await?;
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let read = file.read(&mut buffer)?;
-            if read == 0 {
-                break;
-            }
-            writer.write(&buffer[..read]).await?;
+        let file = File::open(folder.join(&artifact.name))?;
+        send(file, (Kind::Artifact, &artifact.sha256), objects).await?;
+    }
+    Ok(())
+}
+
+/// Writes an object of what a reader gives.
+pub async fn send(
+    mut from: impl io::Read,
+    (kind, sha256): (Kind, &str),
+    objects: &Objects,
+) -> Result<(), ArtifactError> {
+    let mut writer = objects.writer(kind, sha256).await?;
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(writer.finish().await?);
         }
-        writer.finish().await?;
+        writer.write(&buffer[..read]).await?;
+    }
+}
+
+/// Writes an object, which is of the file `name`, and compares its hash.
+pub async fn receive(
+    into: &mut impl io::Write,
+    (kind, sha256): (Kind, &str),
+    name: &str,
+    objects: &Objects,
+) -> Result<(), ArtifactError> {
+    let found = objects.stream(kind, sha256).await?;
+    let (_, mut bytes) = found.ok_or_else(|| ArtifactError::Gone { name: name.to_owned() })?;
+    let mut hash = Sha256::new();
+    while let Some(piece) = bytes.next().await {
+        let piece = piece.map_err(ObjectError::from)?;
+        hash.update(&piece);
+        into.write_all(&piece)?;
+    }
+    if format!("{:x}", hash.finalize()) != sha256 {
+        return Err(ArtifactError::Damaged { name: name.to_owned() });
     }
     Ok(())
 }
@@ -94,26 +123,18 @@ pub async fn fetch(folder: &Path, files: &[Artifact], objects: &Objects) -> Resu
 }
 
 async fn fetch_one(path: &Path, artifact: &Artifact, objects: &Objects) -> Result<(), ArtifactError> {
-    let name = || artifact.name.clone();
-    let found = objects.stream(Kind::Artifact, &artifact.sha256).await?;
-    let (_, mut bytes) = found.ok_or_else(|| ArtifactError::Gone { name: name() })?;
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(format!(".{UNFINISHED}"));
     let unfinished = PathBuf::from(unfinished);
-    let (mut file, mut hash) = (File::create(&unfinished)?, Sha256::new());
-    while let Some(piece) = bytes.next().await {
-        let piece = piece.map_err(ObjectError::from)?;
-        hash.update(&piece);
-        file.write_all(&piece)?;
-    }
+    let mut file = File::create(&unfinished)?;
+    let received = receive(&mut file, (Kind::Artifact, &artifact.sha256), &artifact.name, objects).await;
     // This waits for the disk, which takes long where the file is large.
     tokio::task::spawn_blocking(move || file.sync_all()).await.map_err(io::Error::other)??;
-    if format!("{:x}", hash.finalize()) != artifact.sha256 {
+    if received.is_err() {
         fs::remove_file(&unfinished)?;
-        return Err(ArtifactError::Damaged { name: name() });
+        return received;
     }
-    fs::rename(&unfinished, path)?;
-    Ok(())
+    Ok(fs::rename(&unfinished, path)?)
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use qponder_shared::WorkerId;
 use qponder_shared::job::{LogLevel, MetricPart, Metrics, Outcome};
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::answers::Answers;
@@ -17,6 +20,7 @@ use super::child::{Child, Usage, Word, describe};
 use super::inputs::{Places, Unready};
 use super::numbers;
 use super::outcome;
+use super::safe::{self, SafeError, Sent};
 use super::worker::stopped;
 use crate::store::leases::{End, Happenings, Lease, Renewed};
 use crate::store::objects::Objects;
@@ -35,6 +39,8 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// How often it is looked at what the child takes of the machine.
 const LOOKED_EVERY: Duration = Duration::from_secs(1);
+/// How often what was answered is kept in the object store. Trainings say when they have written a checkpoint.
+const KEPT_EVERY: Duration = Duration::from_secs(30);
 /// How long a child may take to write a checkpoint and end.
 const GRACE: Duration = Duration::from_secs(60);
 /// Most lines that are kept while the database is away.
@@ -62,19 +68,22 @@ enum Wish {
 
 /// Works on a job until it ends, is cancelled, is lost, or `stop` says that the worker stops. `renewed` is when the
 /// lease was asked for: it runs from then on at the earliest.
-pub async fn run(around: &Around, lease: Lease, renewed: Instant, mut stop: watch::Receiver<bool>) {
+pub async fn run(around: &Arc<Around>, lease: Lease, renewed: Instant, mut stop: watch::Receiver<bool>) {
     let what = Happenings::default();
     let answers = Answers::new(&around.places.output(lease.job));
     let load = Load::default();
-    let mut holder = Holder { around, lease: lease.clone(), what, renewed, last_error: None, answers, load };
+    let (last_error, safe) = (None, Safe::default());
+    let mut holder = Holder { around, lease: lease.clone(), what, renewed, last_error, answers, load, safe };
+    let mut said = Vec::new();
     let prepared = tokio::select! {
-        prepared = around.places.prepare(&lease, &around.store, &around.objects) => prepared,
+        prepared = prepare(around, &lease, &mut said) => prepared,
         // Large datasets take longer than a lease.
         wish = holder.keep(&mut stop) => {
             let end = if wish == Wish::Cancel { End::Cancelled } else { End::Released };
             return holder.end(&end).await;
         }
     };
+    said.into_iter().for_each(|(level, line)| holder.line(level, line));
     let recipe = match prepared {
         Ok(recipe) => recipe,
         Err(Unready::Missing(error)) => return holder.end(&End::Hopeless(error)).await,
@@ -91,6 +100,10 @@ pub async fn run(around: &Around, lease: Lease, renewed: Instant, mut stop: watc
         }
     };
     let (ended, wish) = follow(&mut child, &mut holder, &mut stop).await;
+    let is_done = ended.as_ref().is_ok_and(ExitStatus::success);
+    if wish != Wish::Abandon && !is_done {
+        holder.keep_last().await;
+    }
     let end = match (&ended, wish) {
         (_, Wish::Abandon) => End::Released,
         // It may have come to its end before it heard.
@@ -101,6 +114,27 @@ pub async fn run(around: &Around, lease: Lease, renewed: Instant, mut stop: watc
         (Err(error), Wish::GoOn) => End::Failed(format!("nobody knows how the process ended: {error}")),
     };
     holder.end(&end).await;
+}
+
+/// Makes everything ready for the child; the path of its recipe. What is to be told of it goes into `said`.
+async fn prepare(
+    around: &Around,
+    lease: &Lease,
+    said: &mut Vec<(LogLevel, String)>,
+) -> Result<PathBuf, Unready> {
+    let Around { store, objects, places, .. } = around;
+    let recipe = places.prepare(lease, store, objects).await?;
+    if objects.is_remote() {
+        let mut damaged = Vec::new();
+        let out = places.output(lease.job);
+        let brought = safe::bring(lease, &out, (store, objects), &mut damaged);
+        let brought = brought.await.map_err(|error| Unready::Failed(error.to_string()))?;
+        said.extend(damaged.into_iter().map(|what| (LogLevel::Warning, what)));
+        said.extend(
+            brought.map(|step| (LogLevel::Info, format!("what was kept after step {step} was brought here"))),
+        );
+    }
+    Ok(recipe)
 }
 
 /// Follows a child to its end: how it ended, and what was meant to become of it.
@@ -128,7 +162,10 @@ async fn follow(
                 }
                 Wish::GoOn
             }
-            _ = recording.tick() => if holder.record().await { Wish::GoOn } else { Wish::Abandon },
+            _ = recording.tick() => {
+                holder.keep_safe().await;
+                if holder.record().await { Wish::GoOn } else { Wish::Abandon }
+            }
             _ = renewing.tick() => holder.renew().await,
             () = stopped(stop), if wish == Wish::GoOn => Wish::Release,
         };
@@ -166,13 +203,34 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Resu
 
 /// Who holds the lease, and what is still to be written down.
 struct Holder<'a> {
-    around: &'a Around,
+    around: &'a Arc<Around>,
     lease: Lease,
     what: Happenings,
     renewed: Instant,
     last_error: Option<String>,
     answers: Answers,
     load: Load,
+    safe: Safe,
+}
+
+/// What another machine could go on from, where the object store is all that it shares with this one.
+#[derive(Default)]
+struct Safe {
+    /// Newest checkpoint, or number of answers, that there is here.
+    reached: Option<u64>,
+    /// That which is kept, and when that was.
+    kept: Option<(u64, Instant)>,
+    sent: Sent,
+    /// What is being kept.
+    task: Option<(u64, JoinHandle<Result<Option<Sent>, SafeError>>)>,
+}
+
+impl Drop for Safe {
+    fn drop(&mut self) {
+        if let Some((_, task)) = &self.task {
+            task.abort();
+        }
+    }
 }
 
 /// What the child takes of the machine, as it was looked at last.
@@ -248,6 +306,78 @@ impl Holder<'_> {
         Some(row)
     }
 
+    /// Begins to keep what there is to go on from, if it is time for that.
+    async fn keep_safe(&mut self) {
+        if !self.around.objects.is_remote() {
+            return;
+        }
+        if self.safe.task.as_ref().is_some_and(|(_, task)| task.is_finished()) {
+            self.settle().await;
+        }
+        let Some(reached) = self.safe.reached else { return };
+        let is_new = self.safe.kept.is_none_or(|(kept, at)| {
+            kept != reached && (self.lease.kind.trains() || at.elapsed() >= KEPT_EVERY)
+        });
+        if self.safe.task.is_some() || !is_new {
+            return;
+        }
+        let (around, lease, sent) = (Arc::clone(self.around), self.lease.clone(), self.safe.sent.clone());
+        let task = tokio::spawn(async move {
+            let out = around.places.output(lease.job);
+            safe::keep(&lease, &out, reached, &sent, (&around.store, &around.objects)).await
+        });
+        self.safe.task = Some((reached, task));
+    }
+
+    /// Waits for what is being kept.
+    async fn settle(&mut self) {
+        let Some((step, task)) = &mut self.safe.task else { return };
+        let (step, ended) = (*step, task.await);
+        self.safe.task = None;
+        // What failed is tried again when there is something new.
+        self.safe.kept = Some((step, Instant::now()));
+        match ended {
+            Ok(Ok(Some(sent))) => self.safe.sent = sent,
+            // The next renewal says the same.
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => {
+                self.line(
+                    LogLevel::Warning,
+                    format!("what the job could go on from elsewhere was not kept: {error}"),
+                );
+            }
+            Err(error) => tracing::error!(%error, job = %self.lease.job, "keeping a checkpoint ended early"),
+        }
+    }
+
+    /// Keeps the last that there is to go on from, and the lease meanwhile.
+    async fn keep_last(&mut self) {
+        let out = self.around.places.output(self.lease.job);
+        if !self.around.objects.is_remote() {
+            return;
+        }
+        if self.lease.kind.trains() {
+            self.safe.reached = safe::newest(&out);
+        }
+        loop {
+            if self.safe.task.is_none() {
+                if self.safe.kept.map(|(kept, _)| kept) == self.safe.reached {
+                    return;
+                }
+                // Whatever time it is.
+                self.safe.kept = None;
+                self.keep_safe().await;
+            }
+            tokio::time::sleep(RECORDED_EVERY).await;
+            if self.renewed.elapsed() >= RENEWED_EVERY && self.renew().await == Wish::Abandon {
+                return;
+            }
+            if self.safe.task.as_ref().is_some_and(|(_, task)| task.is_finished()) {
+                self.settle().await;
+            }
+        }
+    }
+
     /// Takes in a line of the child's output.
     fn hear(&mut self, line: String) {
         match serde_json::from_str(&line) {
@@ -284,11 +414,13 @@ impl Holder<'_> {
                 self.what.begun = self.what.begun.map(|(wanted, _)| (wanted, answered));
                 self.what.step = Some(answered);
                 self.what.saved = Some(answered);
+                self.safe.reached = Some(answered);
             }
             Some("answered") => {
                 // Each is in the journal by now.
                 self.what.step = number("answered");
                 self.what.saved = number("answered");
+                self.safe.reached = number("answered");
             }
             Some("retrying" | "failed" | "skipped" | "limit_reached") => {
                 let of = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -297,7 +429,10 @@ impl Holder<'_> {
                 let kind = of("event").replace('_', " ");
                 self.line(LogLevel::Warning, format!("{kind}: {}", what.join(", ")));
             }
-            Some("progress") => self.what.step = Some(step),
+            Some("progress") => {
+                self.what.step = Some(step);
+                self.safe.reached = Some(step);
+            }
             Some("started") => {
                 self.what.begun = number("steps").map(|steps| (steps, step));
                 let known = self.lease.step.min(step);
@@ -331,6 +466,7 @@ impl Holder<'_> {
             }
             Some("saved") => {
                 self.what.saved = Some(step);
+                self.safe.reached = Some(step);
                 self.line(LogLevel::Info, format!("checkpoint after step {step}"));
             }
             Some("damaged") => {
@@ -400,12 +536,19 @@ impl Holder<'_> {
 
     /// Ends the attempt. The database may be away for a while; what was done must not be lost by that.
     async fn end(mut self, end: &End) {
-        let out = self.around.places.output(self.lease.job);
-        if self.is_ended(end).await && matches!(end, End::Done(_)) {
-            // What is done is not gone on with; its model is kept.
-            if let Err(error) = artifacts::remove_checkpoints(&out) {
-                tracing::warn!(%error, job = %self.lease.job, "checkpoints of a job that is done could not be removed");
-            }
+        if !self.is_ended(end).await || !matches!(end, End::Done(_)) {
+            return;
+        }
+        // What is done is not gone on with; what it made is kept.
+        let job = self.lease.job;
+        let Around { store, objects, places, .. } = &**self.around;
+        if let Err(error) = places.tidy(job) {
+            tracing::warn!(%error, %job, "checkpoints and inputs of a job that is done could not be removed");
+        }
+        if objects.is_remote()
+            && let Err(error) = safe::forget(job, store, objects).await
+        {
+            tracing::warn!(%error, %job, "kept checkpoints of a job that is done could not be removed");
         }
     }
 

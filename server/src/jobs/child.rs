@@ -43,7 +43,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts what a recipe says.
+    /// Starts what a recipe says, in the recipe's folder.
     pub fn start(kind: JobKind, recipe: &Path, device: &str) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(kind.name());
@@ -51,6 +51,7 @@ impl Child {
             command.arg("run");
         }
         command.arg("--recipe").arg(recipe).arg("--events");
+        command.current_dir(recipe.parent().unwrap_or(Path::new(".")));
         // A distillation only asks.
         if kind != JobKind::Distil {
             command.args(["--device", device]);

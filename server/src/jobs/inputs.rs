@@ -12,6 +12,7 @@ use qponder_shared::recipe::{EndpointRecipe, Kind, Recipe};
 use qponder_shared::{DatasetId, JobId};
 
 use super::artifacts::{self, ArtifactError};
+use super::safe;
 use crate::store::Store;
 use crate::store::leases::Lease;
 use crate::store::objects::{Kind as Stored, Objects};
@@ -20,6 +21,12 @@ use crate::store::objects::{Kind as Stored, Objects};
 const CHUNK: i64 = 500;
 /// What a distillation calls the manifest of accepted answers.
 const MANIFEST: &str = "manifest.jsonl";
+/// The folder of a job with what it reads.
+const DATA: &str = "data";
+/// The folder of a job with what it makes.
+const OUT: &str = "out";
+/// In the folder of a training, a link to what it starts from.
+const BASE: &str = "base";
 
 /// Where models, teachers and jobs are.
 #[derive(Clone)]
@@ -80,10 +87,33 @@ impl Places {
 
     /// What a job makes, or is making.
     pub fn output(&self, job: JobId) -> PathBuf {
-        self.folder(job).join("out")
+        self.folder(job).join(OUT)
     }
 
-    /// Writes the recipe for the child, with the datasets that it names; returns the recipe's path.
+    /// Jobs that have a folder here.
+    pub fn folders(&self) -> io::Result<Vec<JobId>> {
+        let entries = match fs::read_dir(&self.jobs) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut jobs = Vec::new();
+        for entry in entries {
+            jobs.extend(entry?.file_name().to_str().and_then(|name| name.parse::<JobId>().ok()));
+        }
+        Ok(jobs)
+    }
+
+    /// Removes what a job that is done needed: its checkpoints and what it read.
+    pub fn tidy(&self, job: JobId) -> io::Result<()> {
+        artifacts::remove_checkpoints(&self.output(job))?;
+        match fs::remove_dir_all(self.folder(job).join(DATA)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the recipe for the child, with the datasets that it names; returns the recipe's path. What it names lies
+    /// beside it and is named from there: a checkpoint knows its recipe by the text, and goes on on any machine.
     pub async fn prepare(&self, lease: &Lease, store: &Store, objects: &Objects) -> Result<PathBuf, Unready> {
         let recipe = JobRecipe::parse(lease.kind, &lease.recipe).map_err(Unready::Missing)?;
         let endpoint = match &recipe.teacher {
@@ -95,24 +125,31 @@ impl Places {
                 ))
             })?),
         };
-        let mut bases = Vec::new();
-        for base in &recipe.bases {
-            bases.push(text(&self.model(base, store, objects).await?)?);
-        }
         let folder = self.folder(lease.job);
         fs::create_dir_all(&folder)?;
+        let mut bases = Vec::new();
+        for base in &recipe.bases {
+            let dir = self.model(base, store, objects).await?;
+            bases.push(if lease.kind.trains() { link(&dir, &folder)? } else { text(&dir)? });
+        }
         let mut manifests = Vec::new();
         for source in &recipe.sources {
-            let data = folder.join("data");
-            let manifest = match source {
-                Source::Dataset(id) => unpack(*id, &data.join(id.to_string()), store, objects).await?,
-                Source::Job(id) => unpack_answers(*id, &data.join(id.to_string()), store, objects).await?,
-            };
-            manifests.push(text(&manifest)?);
+            let data = Path::new(DATA).join(match source {
+                Source::Dataset(id) => id.to_string(),
+                Source::Job(id) => id.to_string(),
+            });
+            match source {
+                Source::Dataset(id) => unpack(*id, &folder.join(&data), store, objects).await?,
+                Source::Job(id) => unpack_answers(*id, &folder.join(&data), store, objects).await?,
+            }
+            manifests.push(text(&data.join(MANIFEST))?);
         }
-        let names = Names { bases, manifests, endpoint, out: text(&self.output(lease.job))? };
+        let names = Names { bases, manifests, endpoint, out: OUT.to_owned() };
         let path = folder.join("recipe.toml");
-        fs::write(&path, recipe.resolved(names).map_err(Unready::Missing)?)?;
+        // A version before this one named places of one machine, and checkpoints hold to what their recipe said.
+        if safe::newest(&folder.join(OUT)).is_none() || !path.is_file() {
+            fs::write(&path, recipe.resolved(names).map_err(Unready::Missing)?)?;
+        }
         Ok(path)
     }
 
@@ -193,12 +230,23 @@ fn text(path: &Path) -> Result<String, Unready> {
     text.ok_or_else(|| Unready::Missing(format!("the path {} is no UTF-8", path.display())))
 }
 
-/// Writes a dataset into a folder, unless it is there already; returns the path of its manifest.
-async fn unpack(id: DatasetId, folder: &Path, store: &Store, objects: &Objects) -> Result<PathBuf, Unready> {
+/// Makes a link to a model in the folder of a job; what it is called from there.
+fn link(model: &Path, folder: &Path) -> Result<String, Unready> {
+    let path = folder.join(BASE);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    std::os::unix::fs::symlink(model, &path)?;
+    Ok(BASE.to_owned())
+}
+
+/// Writes a dataset into a folder, unless it is there already.
+async fn unpack(id: DatasetId, folder: &Path, store: &Store, objects: &Objects) -> Result<(), Unready> {
     let manifest = folder.join(MANIFEST);
     // It comes last, so where it is everything is; and what is in a dataset never changes.
     if manifest.is_file() {
-        return Ok(manifest);
+        return Ok(());
     }
     if store.dataset(id).await.map_err(database)?.is_none() {
         return Err(Unready::Missing(format!("there is no dataset {id}")));
@@ -220,21 +268,15 @@ async fn unpack(id: DatasetId, folder: &Path, store: &Store, objects: &Objects) 
             .await?;
         }
     }
-    complete(&manifest, &text)?;
-    Ok(manifest)
+    complete(&manifest, &text)
 }
 
 /// Writes what a distillation accepted into a folder, as [`unpack`] does. Its images lie beside it under their
 /// hashes, whichever machine it was made on.
-async fn unpack_answers(
-    id: JobId,
-    folder: &Path,
-    store: &Store,
-    objects: &Objects,
-) -> Result<PathBuf, Unready> {
+async fn unpack_answers(id: JobId, folder: &Path, store: &Store, objects: &Objects) -> Result<(), Unready> {
     let manifest = folder.join(MANIFEST);
     if manifest.is_file() {
-        return Ok(manifest);
+        return Ok(());
     }
     let files = finished(id, store).await?;
     let accepted = files.into_iter().find(|file| file.name == MANIFEST);
@@ -255,8 +297,7 @@ async fn unpack_answers(
         text += &serde_json::to_string(&row).map_err(|error| unreadable(error.to_string()))?;
         text.push('\n');
     }
-    complete(&manifest, &text)?;
-    Ok(manifest)
+    complete(&manifest, &text)
 }
 
 async fn fetch_image(path: &Path, sha256: &str, objects: &Objects) -> Result<(), Unready> {

@@ -12,9 +12,12 @@ mod inputs;
 mod news;
 mod numbers;
 mod outcome;
+mod safe;
+mod tidying;
 mod worker;
 
 pub use artifacts::{ArtifactError, fetch};
 pub use inputs::Places;
 pub use news::{JobNews, Listener};
+pub use tidying::tidy;
 pub use worker::{Worker, WorkerSettings};

@@ -267,7 +267,7 @@ impl Store {
 }
 
 /// Serialises everything that adds or removes bytes of one hash, until the transaction ends.
-async fn lock_hash(connection: &mut PgConnection, sha256: &str) -> Result<(), StoreError> {
+pub(super) async fn lock_hash(connection: &mut PgConnection, sha256: &str) -> Result<(), StoreError> {
     sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 0))")
         .bind(sha256)
         .execute(connection)

@@ -316,14 +316,7 @@ impl Store {
     /// When the database fails; then nothing changes.
     pub async fn name_artifacts(&self, lease: &Lease, files: &[Artifact]) -> Result<bool, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        let held = sqlx::query(
-            "select from jobs where id = $1 and attempt = $2 and state = 'running' for no key update",
-        )
-        .bind(lease.job.0)
-        .bind(lease.attempt)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        if held.is_none() {
+        if !is_held(&mut transaction, lease).await? {
             return Ok(false);
         }
         sqlx::query("delete from artifacts where job_id = $1")
@@ -413,6 +406,18 @@ impl Store {
         transaction.commit().await?;
         Ok(true)
     }
+}
+
+/// Whether a job is still this attempt's; if so, it stays that until the transaction ends.
+pub(super) async fn is_held(connection: &mut PgConnection, lease: &Lease) -> Result<bool, StoreError> {
+    let held = sqlx::query(
+        "select from jobs where id = $1 and attempt = $2 and state = 'running' for no key update",
+    )
+    .bind(lease.job.0)
+    .bind(lease.attempt)
+    .fetch_optional(connection)
+    .await?;
+    Ok(held.is_some())
 }
 
 async fn add_measurements(

@@ -11,6 +11,7 @@ pub mod drafts;
 pub mod images;
 pub mod imported_votes;
 pub mod invites;
+pub mod job_checkpoints;
 pub mod job_facts;
 pub mod job_records;
 pub mod jobs;

@@ -1,23 +1,34 @@
 //! Bytes by content: originals, thumbnails and renderings, under the SHA-256 of the original.
 //!
-//! An object appears whole or not at all (temporary file, fsync, rename) and never changes, so a
-//! reader needs no lock. Rows point here; an object that no row names is rubbish, never harm.
+//! They lie in a directory or in a bucket that speaks S3. An object appears whole or not at all (in a directory by a
+//! temporary file, fsync and rename) and never changes, so a reader needs no lock. Rows point here; an object that no
+//! row names is rubbish, never harm.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
+use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use object_store::prefix::PrefixStore;
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig, WriteMultipart};
 use sha2::{Digest, Sha256};
 
 /// Pieces of one object that are written at the same time.
 const WRITES_AT_ONCE: usize = 4;
+/// How often a request to a bucket is made again, and for how long.
+const RETRIES: usize = 5;
+const RETRIED_FOR: Duration = Duration::from_secs(30);
+/// How long a bucket may take to take up a connection.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +43,8 @@ pub enum Kind {
     Export,
     /// A file that a job made.
     Artifact,
+    /// A piece of what a job under way can go on from.
+    Checkpoint,
 }
 
 /// Bytes could not be read or written.
@@ -39,16 +52,53 @@ pub enum Kind {
 #[error("object store: {0}")]
 pub struct ObjectError(#[from] object_store::Error);
 
+/// Where an object store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    Directory(PathBuf),
+    /// A bucket, and what the keys of all objects in it begin with.
+    S3 {
+        bucket: String,
+        prefix: String,
+    },
+}
+
+impl FromStr for Location {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Ok(Self::Directory(PathBuf::from(text)));
+        };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if scheme != "s3" || bucket.is_empty() {
+            return Err(format!("{text:?} is neither a directory nor s3://BUCKET or s3://BUCKET/PREFIX"));
+        }
+        Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() })
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(directory) => write!(f, "{}", directory.display()),
+            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
 /// The object store.
 #[derive(Clone)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
+    is_remote: bool,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] =
-        [Kind::Original, Kind::Thumbnail, Kind::Rendering, Kind::Export, Kind::Artifact];
+    pub const ALL: [Kind; 6] =
+        [Kind::Original, Kind::Thumbnail, Kind::Rendering, Kind::Export, Kind::Artifact, Kind::Checkpoint];
 
     /// Its folder, which is also what people call it.
     pub fn folder(self) -> &'static str {
@@ -58,6 +108,7 @@ impl Kind {
             Kind::Rendering => "renderings",
             Kind::Export => "exports",
             Kind::Artifact => "artifacts",
+            Kind::Checkpoint => "checkpoints",
         }
     }
 }
@@ -69,7 +120,38 @@ impl Objects {
     /// When the directory cannot be opened.
     pub fn open(directory: &Path) -> Result<Self, ObjectError> {
         let store = LocalFileSystem::new_with_prefix(directory)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self { store: Arc::new(store), is_remote: false })
+    }
+
+    /// The store at a location, after a look whether it can be written to. Keys, region and address of a bucket come
+    /// from the variables that S3's own programs read: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`,
+    /// `AWS_ENDPOINT_URL`.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or nothing can be written.
+    pub async fn connect(location: &Location) -> Result<Self, ObjectError> {
+        let (bucket, prefix) = match location {
+            Location::Directory(directory) => return Self::open(directory),
+            Location::S3 { bucket, prefix } => (bucket, prefix),
+        };
+        // Only the first call in a process decides; all of them say the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let retries =
+            RetryConfig { max_retries: RETRIES, retry_timeout: RETRIED_FOR, ..RetryConfig::default() };
+        let options = ClientOptions::new().with_allow_http(true).with_connect_timeout(CONNECTED_WITHIN);
+        let store = AmazonS3Builder::from_env()
+            .with_bucket_name(bucket)
+            .with_client_options(options)
+            .with_retry(retries)
+            .build()?;
+        let objects = Self { store: Arc::new(PrefixStore::new(store, prefix.as_str())), is_remote: true };
+        objects.probe().await?;
+        Ok(objects)
+    }
+
+    /// Whether it is on no disk of this machine, so that workers elsewhere share it and nothing else.
+    pub fn is_remote(&self) -> bool {
+        self.is_remote
     }
 
     /// Writes an object. Returns when it is on the disk.
@@ -223,5 +305,26 @@ pub fn hash_file(path: &Path) -> io::Result<(String, u64)> {
         }
         hash.update(&buffer[..read]);
         bytes += read as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_directories_or_buckets() {
+        let s3 = |bucket: &str, prefix: &str| Location::S3 { bucket: bucket.into(), prefix: prefix.into() };
+        for (text, location) in [
+            ("data/objects", Location::Directory("data/objects".into())),
+            ("s3://photos", s3("photos", "")),
+            ("s3://photos/", s3("photos", "")),
+            ("s3://photos/team/one/", s3("photos", "team/one")),
+        ] {
+            assert_eq!(text.parse(), Ok(location), "{text}");
+        }
+        for text in ["s3://", "s3:///prefix", "gs://photos", "https://photos.example"] {
+            assert!(text.parse::<Location>().is_err(), "{text}");
+        }
     }
 }

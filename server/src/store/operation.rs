@@ -143,18 +143,18 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
-    /// Folder and hash of every file that a row names and that cannot be made again, but for exports.
+    /// Kind and hash of every file that a row names and that cannot be made again, but for exports.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn named_objects(&self) -> Result<Vec<(&'static str, String)>, StoreError> {
+    pub async fn named_objects(&self) -> Result<Vec<(Kind, String)>, StoreError> {
         let named: Vec<(bool, String)> = sqlx::query_as(
             "select false, sha256 from images union select true, sha256 from artifacts \
              join jobs on jobs.id = job_id and state = 'done'",
         )
         .fetch_all(&self.pool)
         .await?;
-        let folder = |is_artifact: bool| if is_artifact { Kind::Artifact } else { Kind::Original }.folder();
-        Ok(named.into_iter().map(|(is_artifact, hash)| (folder(is_artifact), hash)).collect())
+        let kind = |is_artifact: bool| if is_artifact { Kind::Artifact } else { Kind::Original };
+        Ok(named.into_iter().map(|(is_artifact, hash)| (kind(is_artifact), hash)).collect())
     }
 }

@@ -13,6 +13,7 @@ pub use recipe::{Base, JobRecipe, Names, Source, differences};
 use serde::{Deserialize, Serialize};
 pub use template::Template;
 
+use crate::recipe::Kind;
 use crate::{ArtifactId, DatasetId, ImageId, JobId, WorkerId};
 
 /// Longest recipe, in bytes.
@@ -67,6 +68,17 @@ pub enum JobKind {
 names!(JobKind: Distil "distil", Sft "sft", Grpo "grpo", Evaluate "evaluate");
 
 impl JobKind {
+    /// What its recipe is of on the command line.
+    #[must_use]
+    pub fn recipe(self) -> Kind {
+        match self {
+            Self::Distil => Kind::Distil,
+            Self::Sft => Kind::Sft,
+            Self::Grpo => Kind::Grpo,
+            Self::Evaluate => Kind::Evaluate,
+        }
+    }
+
     /// Whether it makes a model.
     #[must_use]
     pub fn trains(self) -> bool {
@@ -180,6 +192,29 @@ pub struct RecipeCheck {
     pub seconds: Option<f64>,
     /// Of how many jobs the pace is.
     pub paced_by: u32,
+    /// The keys that it sets, with their values in TOML; sections have none. Nothing where it is no TOML.
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
+}
+
+/// Body of `POST /api/v1/recipes/edit`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EditRecipe {
+    pub recipe: String,
+    /// With its section, such as `train.steps`.
+    pub key: String,
+    /// In TOML; of a section an empty text says that it is there. Without it the key is left out.
+    #[serde(default)]
+    pub value: Option<String>,
+}
+
+/// What came of changing a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EditedRecipe {
+    pub recipe: String,
 }
 
 /// A key in which recipes differ.

@@ -7,8 +7,8 @@ use std::str::FromStr;
 
 use super::{JobKind, RecipeDifference};
 use crate::recipe::{
-    Data, DistilData, DistilRecipe, EndpointRecipe, EvaluateData, EvaluateRecipe, GrpoRecipe, Kind, Recipe,
-    RecipeError, SftRecipe,
+    Data, DistilData, DistilRecipe, EndpointRecipe, EvaluateData, EvaluateRecipe, GrpoRecipe, Recipe,
+    RecipeError, SftRecipe, values,
 };
 use crate::{DatasetId, JobId};
 
@@ -117,13 +117,7 @@ impl JobRecipe {
         }
         let teacher = if kind == JobKind::Distil { Some(take_teacher(&mut table)?) } else { None };
         let whole = toml::to_string(&table).map_err(|error| error.to_string())?;
-        let kind = match kind {
-            JobKind::Distil => Kind::Distil,
-            JobKind::Sft => Kind::Sft,
-            JobKind::Grpo => Kind::Grpo,
-            JobKind::Evaluate => Kind::Evaluate,
-        };
-        let recipe = Recipe::parse(kind, &whole).map_err(|error: RecipeError| error.to_string())?;
+        let recipe = Recipe::parse(kind.recipe(), &whole).map_err(|error: RecipeError| error.to_string())?;
         let (bases, manifests) = match &recipe {
             Recipe::Distil(recipe) => (&[][..], &recipe.data.manifests),
             Recipe::Sft(recipe) => (std::slice::from_ref(&recipe.base), &recipe.data.manifests),
@@ -215,16 +209,12 @@ fn take_teacher(table: &mut toml::Table) -> Result<String, String> {
 /// A recipe that is no TOML says nothing.
 #[must_use]
 pub fn differences(recipes: &[&str]) -> Vec<RecipeDifference> {
-    let flat: Vec<BTreeMap<String, String>> = recipes
-        .iter()
-        .map(|recipe| {
-            let mut keys = BTreeMap::new();
-            if let Ok(table) = toml::from_str::<toml::Table>(recipe) {
-                flatten("", &table, &mut keys);
-            }
-            keys
-        })
-        .collect();
+    let keys = |recipe: &&str| {
+        let mut keys = values(recipe);
+        keys.retain(|_, value| !value.is_empty());
+        keys
+    };
+    let flat: Vec<BTreeMap<String, String>> = recipes.iter().map(keys).collect();
     let names: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
     let row = |key: &String| RecipeDifference {
         key: key.clone(),
@@ -232,16 +222,6 @@ pub fn differences(recipes: &[&str]) -> Vec<RecipeDifference> {
     };
     let rows = names.into_iter().map(row);
     rows.filter(|row| row.values.iter().any(|value| *value != row.values[0])).collect()
-}
-
-fn flatten(before: &str, table: &toml::Table, keys: &mut BTreeMap<String, String>) {
-    for (name, value) in table {
-        let name = if before.is_empty() { name.clone() } else { format!("{before}.{name}") };
-        match value {
-            toml::Value::Table(table) => flatten(&name, table, keys),
-            value => drop(keys.insert(name, value.to_string())),
-        }
-    }
 }
 
 #[cfg(test)]

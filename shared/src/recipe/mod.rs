@@ -5,6 +5,7 @@
 mod distil;
 mod endpoint;
 mod evaluate;
+mod fields;
 mod grpo;
 mod judge;
 mod learning;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use distil::{Ask, DistilData, DistilRecipe, Filter, Filters, TeacherPrompt};
 pub use endpoint::EndpointRecipe;
 pub use evaluate::{EvaluateData, EvaluateRecipe, FitOn, Measure};
+pub use fields::{FieldEntry, RecipeField, fields, set, values};
 pub use grpo::{GrpoRecipe, GrpoTrain, LossKind, RewardScale, Rewards, Rollout, ScoreReward};
 pub use judge::JudgeRecipe;
 pub use learning::{Learning, Optimiser, Part, Precision, Schedule};

@@ -84,6 +84,8 @@ const EXPECTED: &[(&str, &str)] = &[
     ("POST /api/v1/pipelines", "train"),
     ("POST /api/v1/recipes/check", "train"),
     ("GET /api/v1/recipes/differences", "train"),
+    ("GET /api/v1/recipes/fields", "train"),
+    ("POST /api/v1/recipes/edit", "train"),
     ("DELETE /api/v1/jobs/{id}", "train"),
     ("POST /api/v1/jobs/{id}/retry", "train"),
     ("GET /api/v1/jobs/{id}/attempts", "train"),

@@ -13,27 +13,27 @@ use serde_json::{Value, json};
 use crate::{eventually, problem};
 
 /// A recipe of so many steps on a dataset.
-fn recipe(base: &str, dataset: &str, steps: usize, batch: usize) -> String {
+pub fn recipe(base: &str, dataset: &str, steps: usize, batch: usize) -> String {
     format!(
         "base = \"{base}\"\n[data]\nmanifests = [\"dataset:{dataset}\"]\n[train]\nsteps = {steps}\nbatch = {batch}\n\
          micro_batch = 4\nlearning_rate = 1e-4\nwarmup = 2\ncheckpoint_every = 2\nthreads = 1\n[validation]\nimages = 0\n"
     )
 }
 
-fn queue(client: &Client, body: &Value) -> String {
+pub fn queue(client: &Client, body: &Value) -> String {
     let made = client.post("/api/v1/jobs", body);
     assert_eq!(made.status, 201, "{}", made.json());
     text(&made.json()["id"])
 }
 
-fn job(client: &Client, id: &str) -> Value {
+pub fn job(client: &Client, id: &str) -> Value {
     let job = client.get(&format!("/api/v1/jobs/{id}"));
     assert_eq!(job.status, 200, "{}", job.json());
     job.json()
 }
 
 #[track_caller]
-fn wait_for_step(client: &Client, id: &str, step: u64) {
+pub fn wait_for_step(client: &Client, id: &str, step: u64) {
     eventually(|| {
         let job = job(client, id);
         assert!(job["state"] == "running" || job["state"] == "queued", "{job}");
@@ -42,18 +42,18 @@ fn wait_for_step(client: &Client, id: &str, step: u64) {
 }
 
 #[track_caller]
-fn wait_for_state(client: &Client, id: &str, state: &str) -> Value {
+pub fn wait_for_state(client: &Client, id: &str, state: &str) -> Value {
     eventually(|| Some(job(client, id)).filter(|job| job["state"] == state))
 }
 
 /// Steps of a job's numbers, as they stand.
-fn steps(client: &Client, id: &str) -> Vec<u64> {
+pub fn steps(client: &Client, id: &str) -> Vec<u64> {
     let metrics = client.get(&format!("/api/v1/jobs/{id}/metrics")).json();
     let rows = metrics["metrics"].as_array().expect("numbers").iter().filter(|row| row["part"] == "train");
     rows.map(|row| row["step"].as_u64().expect("a step")).collect()
 }
 
-fn outcomes(client: &Client, id: &str) -> Vec<String> {
+pub fn outcomes(client: &Client, id: &str) -> Vec<String> {
     crate::column(&client.get(&format!("/api/v1/jobs/{id}/attempts")).json(), "outcome")
 }
 
@@ -93,7 +93,10 @@ fn a_job_that_is_killed_again_and_again_ends_as_one_that_is_not() {
     assert_eq!((done["step"].as_u64(), done["steps"].as_u64()), (Some(14), Some(14)), "{done}");
     assert_eq!(steps(&server.client, &id), (1..=14).collect::<Vec<_>>());
     assert_eq!(outcomes(&server.client, &id), ["failed", "lost", "done"]);
-    assert!(trained(data.path(), &id) == uninterrupted(data.path(), &id), "the weights differ");
+    assert!(
+        trained(data.path(), &id) == uninterrupted(&server.client, data.path(), &id),
+        "the weights differ"
+    );
 }
 
 #[test]
@@ -256,7 +259,10 @@ fn a_worker_that_stops_gives_its_job_back() {
     let attempts = server.client.get(&format!("/api/v1/jobs/{id}/attempts")).json();
     assert_eq!(outcomes(&server.client, &id), ["released", "done"]);
     assert_eq!(attempts[1]["first_step"].as_u64(), Some(step), "nothing is trained twice: {attempts}");
-    assert!(trained(data.path(), &id) == uninterrupted(data.path(), &id), "the weights differ");
+    assert!(
+        trained(data.path(), &id) == uninterrupted(&server.client, data.path(), &id),
+        "the weights differ"
+    );
 }
 
 #[test]
@@ -293,7 +299,10 @@ fn a_worker_behind_a_cut_network_lets_go_before_another_takes_over() {
         attempts[1]["first_step"]
     );
     assert_eq!(database::query(data.path(), &late), 0, "{attempts}");
-    assert!(trained(data.path(), &id) == uninterrupted(data.path(), &id), "the weights differ");
+    assert!(
+        trained(data.path(), &id) == uninterrupted(&server.client, data.path(), &id),
+        "the weights differ"
+    );
     // And the first worker works again.
     near.stop();
     let body =
