@@ -1,11 +1,53 @@
 //! Training as an engineer meets it: queued from a form, watched live, interrupted, and going on.
 
 use qponder_tests::axe::Findings;
+use qponder_tests::browser::Browser;
 use qponder_tests::client::text;
 use qponder_tests::server::data_dir;
 use qponder_tests::site::{open_as, serve, too_wide};
 use qponder_tests::trainings::{add_dataset, kill_training};
 use serde_json::json;
+
+/// What is entered into a field stands in the recipe, and what is typed there is in the fields.
+fn fields_and_text_are_one_recipe(browser: &Browser, findings: &mut Findings) {
+    let _ = browser.script(
+        "document.querySelectorAll('.recipe-fields details').forEach((one) => { one.open = true })",
+        &[],
+    );
+    let enter = |field: &str, value: &str| {
+        let script = "const field = document.getElementById(arguments[0]); field.value = arguments[1]; \
+                      field.dispatchEvent(new Event('change', { bubbles: true }))";
+        let _ = browser.script(script, &[json!(field), json!(value)]);
+    };
+    let value = |field: &str| {
+        let script = "return document.getElementById(arguments[0])?.value ?? null";
+        browser.script(script, &[json!(field)]).as_str().map(str::to_owned)
+    };
+    let recipe = || browser.value("#job-recipe");
+    // Two at once: neither is lost.
+    enter("field-train.steps", "40");
+    enter("field-train.clip", "2");
+    browser.wait_until("the recipe has both", || {
+        recipe().contains("steps = 40") && recipe().contains("clip = 2.0")
+    });
+    assert!(recipe().contains("micro_batch = 4"), "everything else stays: {}", recipe());
+    browser.shows("Default 1.0");
+    browser.shows("between 1 and 65536");
+    browser.fill("job-recipe", &recipe().replace("batch = 16", "batch = 24"));
+    browser.wait_until("the field follows", || value("field-train.batch").as_deref() == Some("24"));
+    // A section that may be left out has fields once it is there.
+    assert_eq!(value("field-lora.rank"), None);
+    let _ = browser.script("document.getElementById('field-lora').click()", &[]);
+    browser.wait_until("adapters can be set", || value("field-lora.rank").as_deref() == Some("16"));
+    assert!(recipe().contains("[lora]"), "{}", recipe());
+    browser.picture("fields");
+    findings.look(browser, "the fields of a recipe");
+    enter("field-train.steps", "0");
+    browser.shows("train.steps is 0");
+    browser.click("Begin again from the choices above");
+    browser
+        .wait_until("it is as it was", || recipe().contains("steps = 200") && !recipe().contains("[lora]"));
+}
 
 #[test]
 fn browser_a_training_is_queued_watched_killed_and_ends() {
@@ -22,6 +64,9 @@ fn browser_a_training_is_queued_watched_killed_and_ends() {
     let recipe = browser.value("#job-recipe");
     browser.fill("job-recipe", &recipe.replace("steps = 200", "steps = 0"));
     browser.shows("train.steps is 0");
+    browser.fill("job-recipe", &recipe);
+    browser.shows("It can be used.");
+    fields_and_text_are_one_recipe(&browser, &mut findings);
     let recipe = recipe
         .replace("steps = 200", "steps = 30")
         .replace("warmup = 10", "warmup = 2")

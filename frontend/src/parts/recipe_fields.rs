@@ -173,7 +173,7 @@ fn Entry(
         let is_other = |own: &String| fallback.with_value(|default| default.as_ref() != Some(own));
         own.with(|own| own.as_ref().is_some_and(|own| !own.is_empty() && is_other(own)))
     });
-    let reset = format!("Set {key} back to its default");
+    let reset = format!("Reset {key} to its default");
     view! {
         <div class="field">
             <label for=id>{label}</label>

@@ -240,6 +240,35 @@ fn a_job_that_fails_at_the_same_step_is_given_up() {
 }
 
 #[test]
+fn what_was_given_up_keeps_its_files_for_a_while_and_can_be_begun_anew() {
+    let data = data_dir();
+    let server = Server::start(data.path());
+    let dataset = add_dataset(&server.client, data.path());
+    let body = |steps| json!({ "kind": "sft", "name": "Given up", "recipe": recipe("model:nano-rl", &dataset, steps, 8) });
+    let done = queue(&server.client, &body(2));
+    let _ = wait_for_state(&server.client, &done, "done");
+    let id = queue(&server.client, &body(40));
+    wait_for_step(&server.client, &id, 3);
+    assert_eq!(server.client.delete(&format!("/api/v1/jobs/{id}")).status, 202);
+    let _ = wait_for_state(&server.client, &id, "cancelled");
+    let folder = |id: &str| data.path().join("jobs").join(id);
+    assert!(server.stop().success());
+    // Its time has not come.
+    let server = Server::start(data.path());
+    let _ = wait_for_state(&server.client, &id, "cancelled");
+    assert!(folder(&id).join("out").is_dir() && server.stop().success());
+    // It has, and nothing that is done goes with it.
+    let server = Server::start_with(data.path(), &["--keep-given-up", "0", "--no-worker"]);
+    eventually(|| (!folder(&id).exists()).then_some(()));
+    assert!(folder(&done).join("out/model.safetensors").is_file());
+    assert_eq!(server.client.post(&format!("/api/v1/jobs/{id}/retry"), &json!({})).status, 200);
+    let _worker = Worker::start(data.path());
+    wait_for_step(&server.client, &id, 1);
+    let attempts = server.client.get(&format!("/api/v1/jobs/{id}/attempts")).json();
+    assert_eq!(attempts[1]["first_step"], 0, "it begins anew: {attempts}");
+}
+
+#[test]
 fn a_worker_that_stops_gives_its_job_back() {
     let data = data_dir();
     let server = Server::start_with(data.path(), &["--no-worker"]);
