@@ -195,11 +195,13 @@ fn words(help: &str, default: Option<&str>, range: Option<&str>) -> String {
     if !help.is_empty() {
         words.push(help.to_owned());
     }
-    match (default, range) {
-        (Some(default), Some(range)) => words.push(format!("Default {default}; {range}.")),
-        (Some(default), None) => words.push(format!("Default {default}.")),
-        (None, Some(range)) => words.push(format!("{range}.")),
-        (None, None) => {}
+    let default = default.map(|default| match default.replace(['[', ']', '"'], "") {
+        default if default.is_empty() => "Default none".to_owned(),
+        default => format!("Default {default}"),
+    });
+    let rest: Vec<String> = default.into_iter().chain(range.map(str::to_owned)).collect();
+    if !rest.is_empty() {
+        words.push(format!("{}.", rest.join("; ")));
     }
     words.join(" ")
 }
