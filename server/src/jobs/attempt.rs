@@ -213,6 +213,9 @@ struct Holder<'a> {
     safe: Safe,
 }
 
+/// A state that is being kept; it ends with what is sent by then.
+type Keeping = JoinHandle<Result<Option<Sent>, SafeError>>;
+
 /// What another machine could go on from, where the object store is all that it shares with this one.
 #[derive(Default)]
 struct Safe {
@@ -222,7 +225,7 @@ struct Safe {
     kept: Option<(u64, Instant)>,
     sent: Sent,
     /// What is being kept.
-    task: Option<(u64, JoinHandle<Result<Option<Sent>, SafeError>>)>,
+    task: Option<(u64, Keeping)>,
 }
 
 impl Drop for Safe {
