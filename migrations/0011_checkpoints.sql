@@ -1,8 +1,4 @@
--- What jobs can go on from on other machines, and two more kinds of jobs.
-
-alter table jobs drop constraint jobs_kind_check;
-alter table jobs add constraint jobs_kind_check
-    check (kind in ('distil', 'sft', 'grpo', 'evaluate', 'assess_batch', 'export'));
+-- What jobs can go on from on other machines.
 
 -- A state of a job from which it can go on, kept in the object store.
 create table job_checkpoints (

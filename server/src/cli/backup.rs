@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::places;
 use super::serve::{DATABASE, open_data_dir};
-use crate::backup::{Backup, BackupError, Index, Target, copy, dump, is_used, load};
+use crate::backup::{Backup, BackupError, Copied, Index, Target, copy, dump, is_used, load};
 use crate::logging::{self, LogFormat};
 use crate::postgres::{self, Cluster, Tools};
 use crate::store::images::rfc3339;
@@ -137,7 +137,12 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
     let (data_dir, _lock) = open_data_dir(&args.data_dir)?;
     let runtime = runtime()?;
     let objects = connect(&runtime, args.object_store.as_ref(), &data_dir)?;
-    let copied = runtime.block_on(copy(&Objects::open(&args.from.join("objects"))?, &objects))?;
+    // A backup of a server without any file has no such folder, where an earlier version made it.
+    let kept = args.from.join("objects");
+    let copied = match kept.is_dir() {
+        true => runtime.block_on(copy(&Objects::open(&kept)?, &objects))?,
+        false => Copied::default(),
+    };
     let file = args.from.join(&newest.dump);
     let cluster;
     let (target, options) = match &args.database_url {

@@ -39,7 +39,8 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// How often it is looked at what the child takes of the machine.
 const LOOKED_EVERY: Duration = Duration::from_secs(1);
-/// How often what was answered is kept in the object store. Trainings say when they have written a checkpoint.
+/// How often what was answered is kept in the object store, and what could not be kept is tried again. Trainings say
+/// when they have written a checkpoint.
 const KEPT_EVERY: Duration = Duration::from_secs(30);
 /// How long a child may take to write a checkpoint and end.
 const GRACE: Duration = Duration::from_secs(60);
@@ -223,6 +224,8 @@ struct Safe {
     reached: Option<u64>,
     /// That which is kept, and when that was.
     kept: Option<(u64, Instant)>,
+    /// When it could not be kept, since it last could.
+    failed: Option<Instant>,
     sent: Sent,
     /// What is being kept.
     task: Option<(u64, Keeping)>,
@@ -321,7 +324,8 @@ impl Holder<'_> {
         let is_new = self.safe.kept.is_none_or(|(kept, at)| {
             kept != reached && (self.lease.kind.trains() || at.elapsed() >= KEPT_EVERY)
         });
-        if self.safe.task.is_some() || !is_new {
+        let is_time = self.safe.failed.is_none_or(|at| at.elapsed() >= KEPT_EVERY);
+        if self.safe.task.is_some() || !is_new || !is_time {
             return;
         }
         let (around, lease, sent) = (Arc::clone(self.around), self.lease.clone(), self.safe.sent.clone());
@@ -337,19 +341,25 @@ impl Holder<'_> {
         let Some((step, task)) = &mut self.safe.task else { return };
         let (step, ended) = (*step, task.await);
         self.safe.task = None;
-        // What failed is tried again when there is something new.
-        self.safe.kept = Some((step, Instant::now()));
         match ended {
-            Ok(Ok(Some(sent))) => self.safe.sent = sent,
+            Ok(Ok(Some(sent))) => {
+                let kept = Some((step, Instant::now()));
+                (self.safe.kept, self.safe.failed, self.safe.sent) = (kept, None, sent);
+            }
             // The next renewal says the same.
             Ok(Ok(None)) => {}
             Ok(Err(error)) => {
-                self.line(
-                    LogLevel::Warning,
-                    format!("what the job could go on from elsewhere was not kept: {error}"),
-                );
+                // Once, although it is tried again and again.
+                if self.safe.failed.is_none() {
+                    let what = "what the job could go on from elsewhere is not kept";
+                    self.line(LogLevel::Warning, format!("{what}; it is tried again: {error}"));
+                }
+                self.safe.failed = Some(Instant::now());
             }
-            Err(error) => tracing::error!(%error, job = %self.lease.job, "keeping a checkpoint ended early"),
+            Err(error) => {
+                tracing::error!(%error, job = %self.lease.job, "keeping a checkpoint ended early");
+                self.safe.failed = Some(Instant::now());
+            }
         }
     }
 
@@ -362,13 +372,15 @@ impl Holder<'_> {
         if self.lease.kind.trains() {
             self.safe.reached = safe::newest(&out);
         }
+        let mut is_tried = false;
         loop {
             if self.safe.task.is_none() {
-                if self.safe.kept.map(|(kept, _)| kept) == self.safe.reached {
+                let is_kept = self.safe.kept.map(|(kept, _)| kept) == self.safe.reached;
+                if is_kept || is_tried {
                     return;
                 }
                 // Whatever time it is.
-                self.safe.kept = None;
+                (self.safe.kept, self.safe.failed, is_tried) = (None, None, true);
                 self.keep_safe().await;
             }
             tokio::time::sleep(RECORDED_EVERY).await;

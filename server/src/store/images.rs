@@ -249,16 +249,22 @@ impl Store {
         sha256: &str,
         delete: impl Future<Output = ()>,
     ) -> Result<(), StoreError> {
+        let used = "select exists (select from images where sha256 = $1) \
+                    or exists (select from artifacts where sha256 = $1)";
+        self.unless_used(used, sha256, delete).await
+    }
+
+    /// Runs `delete` unless the query `used` says of a hash that it is in use, under the lock of the hash.
+    pub(super) async fn unless_used(
+        &self,
+        used: &'static str,
+        sha256: &str,
+        delete: impl Future<Output = ()>,
+    ) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await?;
         lock_hash(&mut transaction, sha256).await?;
-        let used: bool = sqlx::query_scalar(
-            "select exists (select from images where sha256 = $1) \
-             or exists (select from artifacts where sha256 = $1)",
-        )
-        .bind(sha256)
-        .fetch_one(&mut *transaction)
-        .await?;
-        if !used {
+        let is_used: bool = sqlx::query_scalar(used).bind(sha256).fetch_one(&mut *transaction).await?;
+        if !is_used {
             delete.await;
         }
         transaction.commit().await?;

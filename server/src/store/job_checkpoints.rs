@@ -214,17 +214,7 @@ impl Store {
         sha256: &str,
         delete: impl Future<Output = ()>,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        lock_hash(&mut transaction, sha256).await?;
-        let used: bool =
-            sqlx::query_scalar("select exists (select from job_checkpoint_pieces where sha256 = $1)")
-                .bind(sha256)
-                .fetch_one(&mut *transaction)
-                .await?;
-        if !used {
-            delete.await;
-        }
-        transaction.commit().await?;
-        Ok(())
+        let used = "select exists (select from job_checkpoint_pieces where sha256 = $1)";
+        self.unless_used(used, sha256, delete).await
     }
 }
