@@ -12,13 +12,12 @@ use web_sys::{HtmlTextAreaElement, SubmitEvent};
 
 use crate::api::Failure;
 use crate::format::sentence;
-use crate::pages::jobs::facts;
 use crate::pages::models::{describe, title};
 use crate::pages::unknown::UnknownPage;
 use crate::parts::field::FormError;
 use crate::parts::guidelines::Guidelines;
+use crate::parts::lineage::Lineage;
 use crate::parts::outcome::MeasuredTable;
-use crate::route::{Route, follow_link};
 use crate::state::App;
 use crate::{registry, studies, training};
 
@@ -77,24 +76,7 @@ pub fn ModelPage(id: ModelId) -> impl IntoView {
                         view! { <MeasuredTable measured=rows names/> }
                     })}
                 </section>
-                <Show when=move || !lineage.with(Vec::is_empty)>
-                    <section>
-                        <h2>"How it came about"</h2>
-                        <ol class="rows" aria-label="How it came about">
-                            {move || lineage.get().into_iter().map(|job| {
-                                let to = Route::Job(job.id);
-                                view! {
-                                    <li>
-                                        <div class="row-main">
-                                            <p class="row-title"><a href=to.path() on:click=follow_link(app, to)>{job.name.clone()}</a></p>
-                                            <p class="muted">{facts(&job)}</p>
-                                        </div>
-                                    </li>
-                                }
-                            }).collect_view()}
-                        </ol>
-                    </section>
-                </Show>
+                <Lineage title="How it came about" jobs=lineage/>
             </div>
         }
         .into_any(),

@@ -10,10 +10,10 @@ use qponder_shared::registry::RegisterModel;
 use web_sys::SubmitEvent;
 
 use crate::format::{self, sentence};
-use crate::pages::jobs::facts;
 use crate::parts::field::{Field, FormError};
+use crate::parts::lineage::Lineage;
 use crate::parts::outcome::OutcomeTables;
-use crate::route::{self, Route, follow_link};
+use crate::route::{self, Route};
 use crate::state::App;
 use crate::{registry, studies, training};
 
@@ -71,24 +71,7 @@ pub fn JobResult(job: Memo<Option<Job>>) -> impl IntoView {
                 </ul>
             </section>
         </Show>
-        <Show when=move || !before.with(Vec::is_empty)>
-            <section>
-                <h2>"What came before"</h2>
-                <ul class="rows" aria-label="What came before">
-                    {move || before.get().into_iter().map(|job| {
-                        let to = Route::Job(job.id);
-                        view! {
-                            <li>
-                                <div class="row-main">
-                                    <p class="row-title"><a href=to.path() on:click=follow_link(app, to)>{job.name.clone()}</a></p>
-                                    <p class="muted">{facts(&job)}</p>
-                                </div>
-                            </li>
-                        }
-                    }).collect_view()}
-                </ul>
-            </section>
-        </Show>
+        <Lineage title="What came before" jobs=before/>
     }
 }
 

@@ -29,6 +29,7 @@ pub mod job_notes;
 pub mod job_result;
 pub mod level_buttons;
 pub mod level_chip;
+pub mod lineage;
 pub mod members;
 pub mod mos_plot;
 pub mod navigator;
