@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use qponder_shared::WorkerId;
@@ -17,6 +19,31 @@ const JOBS: i64 = 2000;
 /// Jobs that were done before.
 const PAST: [i64; 3] = [1000, 100_000, 1_000_000];
 const WORKERS: [usize; 3] = [1, 4, 16];
+/// Folder of the peer, with what it depends on (`tests/bench/graphile_worker`). Without it there is no comparison.
+const PEER: &str = "QPONDER_BENCH_GRAPHILE_WORKER";
+
+/// What the peer prints.
+#[derive(serde::Deserialize)]
+struct Peer {
+    version: String,
+    rates: Vec<f64>,
+}
+
+/// Lets graphile-worker do as many jobs on the same cluster, in a database of its own.
+async fn measure_the_peer(folder: &Path, cluster: &Cluster) -> Peer {
+    create_database(&cluster.options(), "peer").await.expect("a database");
+    let url = format!("postgres://qponder@/peer?host={}", cluster.sockets().display());
+    let workers = WORKERS.map(|workers| workers.to_string()).join(",");
+    let mut node = std::process::Command::new("node");
+    node.arg(folder.join("run.mjs")).args([&url, &JOBS.to_string(), &workers]).stderr(Stdio::inherit());
+    let output = node.output().expect("node starts");
+    serde_json::from_slice(&output.stdout).expect("what it measured")
+}
+
+fn row(name: &str, rates: &[f64]) -> String {
+    let rates: Vec<String> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
+    format!("| {name} | {} |", rates.join(" | "))
+}
 
 async fn fill(store: &Store, state: &str, count: i64) {
     let statement = format!(
@@ -78,13 +105,13 @@ fn measure_the_queue() {
     runtime.expect("a runtime").block_on(async {
         create_database(&cluster.options(), "speed").await.expect("a database");
         let (store, _claim) = Store::open(cluster.options().database("speed")).await.expect("a store");
-        println!("| jobs done before | 1 worker | 4 workers | 16 workers |\n|---|---:|---:|---:|");
-        let mut past = 0;
+        println!("| queue | 1 worker | 4 workers | 16 workers |\n|---|---:|---:|---:|");
+        let (mut past, mut ours) = (0, None);
         for before in PAST {
             fill(&store, "done", before - past).await;
             sqlx::query("vacuum analyze jobs").execute(&store.pool).await.expect("statistics");
             past = before;
-            let mut cells = Vec::new();
+            let mut rates = Vec::new();
             for workers in WORKERS {
                 fill(&store, "queued", JOBS).await;
                 sqlx::query("vacuum analyze jobs").execute(&store.pool).await.expect("statistics");
@@ -97,9 +124,16 @@ fn measure_the_queue() {
                 let seconds = begun.elapsed().as_secs_f64();
                 assert_eq!(done, JOBS.unsigned_abs(), "each job is done once");
                 past += JOBS;
-                cells.push(format!("{:.0}", done as f64 / seconds));
+                rates.push(done as f64 / seconds);
             }
-            println!("| {before} | {} |", cells.join(" | "));
+            println!("{}", row(&format!("{before} done before"), &rates));
+            ours.get_or_insert(rates);
+        }
+        if let (Some(folder), Some(ours)) = (std::env::var_os(PEER), ours) {
+            let peer = measure_the_peer(Path::new(&folder), &cluster).await;
+            println!("{}", row(&format!("graphile-worker {}", peer.version), &peer.rates));
+            let ratios = ours.iter().zip(&peer.rates).map(|(ours, peer)| format!("{:.2}", ours / peer));
+            println!("| ours / graphile-worker | {} |", ratios.collect::<Vec<_>>().join(" | "));
         }
         println!("| steps in a write | steps a second | numbers a second |\n|---:|---:|---:|");
         for batch in [1, 50] {

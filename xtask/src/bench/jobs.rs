@@ -1,6 +1,7 @@
 //! `bench jobs`: how fast jobs are handed out whatever was done before, and how fast a run page opens.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -24,8 +25,9 @@ written as a worker writes them, 20 for each step. Everything else is asked over
 pub fn run(workspace: &Workspace) -> Result<()> {
     let mut cargo = process::cargo(workspace.root());
     process::run(cargo.arg("build").args(up::SELECTION).args(["--example", "jobs", "--bins"]))?;
+    let peer = prepare_the_peer(workspace)?;
     let mut queue = process::cargo(workspace.root());
-    queue.arg("test").args(up::SELECTION).args([
+    queue.env("QPONDER_BENCH_GRAPHILE_WORKER", peer).arg("test").args(up::SELECTION).args([
         "--bin",
         "qponder",
         "--quiet",
@@ -47,4 +49,18 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     fs::write(&path, report).with_context(|| format!("cannot write {}", path.display()))?;
     println!("Written to {PATH}");
     Ok(())
+}
+
+/// Installs graphile-worker beside its script; the folder of both.
+fn prepare_the_peer(workspace: &Workspace) -> Result<PathBuf> {
+    let (script, folder) =
+        (workspace.path("tests/bench/graphile_worker"), workspace.target().join("graphile_worker"));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for name in ["package.json", "run.mjs"] {
+        fs::copy(script.join(name), folder.join(name)).with_context(|| format!("cannot copy {name}"))?;
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]).current_dir(&folder);
+    process::run(&mut npm).context("the peer needs Node.js and npm")?;
+    Ok(folder)
 }
