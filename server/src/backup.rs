@@ -92,12 +92,15 @@ impl Target {
     /// The database of a URL.
     pub fn url(url: &str) -> Self {
         let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-        let (user, host) = rest.split_once('@').map_or((None, rest), |(user, host)| (Some(user), host));
+        // An @ further behind belongs to the database's name or to a parameter.
+        let (authority, behind) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (user, host) =
+            authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
         let (name, password) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
             Some((name, password)) => (format!("{name}@"), Some(password).filter(|text| !text.is_empty())),
             None => (String::new(), None),
         };
-        let arguments = vec![format!("--dbname={scheme}://{name}{host}")];
+        let arguments = vec![format!("--dbname={scheme}://{name}{host}{behind}")];
         Self { arguments, password: password.map(decoded) }
     }
 
@@ -257,10 +260,11 @@ mod tests {
         let target = Target::url("postgres://me:s%40cret@db.example:5433/qponder?sslmode=require");
         assert_eq!(target.arguments, ["--dbname=postgres://me@db.example:5433/qponder?sslmode=require"]);
         assert_eq!(target.password.as_deref(), Some("s@cret"));
-        let target = Target::url("postgresql://db/qponder");
-        assert_eq!(
-            (target.arguments, target.password),
-            (vec!["--dbname=postgresql://db/qponder".to_owned()], None)
-        );
+        for url in
+            ["postgresql://db/qponder", "postgres://db?application_name=a@b", "postgres:///qponder@home"]
+        {
+            let target = Target::url(url);
+            assert_eq!((target.arguments, target.password), (vec![format!("--dbname={url}")], None));
+        }
     }
 }
