@@ -1,6 +1,7 @@
 //! A bucket of a server that speaks S3, in a process of its own (`tests/examples/s3.rs`).
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -16,7 +17,7 @@ const PREFIX: &str = "team";
 /// The bucket. Its server ends with it.
 pub struct Bucket {
     server: Child,
-    url: String,
+    address: SocketAddr,
     folder: PathBuf,
 }
 
@@ -34,7 +35,8 @@ impl Bucket {
         let mut line = String::new();
         let stdout = server.stdout.take().expect("its output");
         BufReader::new(stdout).read_line(&mut line).expect("its address");
-        Self { server, url: line.trim().to_owned(), folder: folder.join(BUCKET).join(PREFIX) }
+        let address = line.trim().trim_start_matches("http://").parse().expect("its address");
+        Self { server, address, folder: folder.join(BUCKET).join(PREFIX) }
     }
 
     /// What `--object-store` wants.
@@ -43,11 +45,23 @@ impl Bucket {
         format!("s3://{BUCKET}/{PREFIX}")
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What a program needs in its environment to reach it.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
+        Self::environment_at(self.address)
+    }
+
+    /// What a program needs in its environment to reach a bucket at the other end of a cable.
+    #[must_use]
+    pub fn environment_at(address: SocketAddr) -> Vec<(&'static str, String)> {
         vec![
-            ("AWS_ENDPOINT_URL", self.url.clone()),
+            ("AWS_ENDPOINT_URL", format!("http://{address}")),
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_ACCESS_KEY_ID", KEY.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),

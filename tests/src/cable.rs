@@ -1,16 +1,16 @@
-//! A cable between a worker and the database that can be cut as networks are: nothing comes through, and nobody gets
-//! an error. What was sent meanwhile arrives when it is mended.
+//! A cable between a worker and the database, or a bucket, that can be cut as networks are: nothing comes through, and
+//! nobody gets an error. What was sent meanwhile arrives when it is mended.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// The cable. Its threads end with the test's process.
 pub struct Cable {
-    /// The database at its end.
-    pub url: String,
+    /// Where its near end is.
+    address: SocketAddr,
     state: Arc<State>,
 }
 
@@ -41,6 +41,19 @@ impl Cable {
     #[must_use]
     pub fn lay(data_dir: &Path) -> Self {
         let socket: PathBuf = data_dir.join("postgres/socket/.s.PGSQL.5432");
+        Self::lay_to(move || UnixStream::connect(&socket))
+    }
+
+    /// Lays a cable to a server that listens on TCP.
+    ///
+    /// # Panics
+    /// Without a free port.
+    #[must_use]
+    pub fn lay_to_address(address: SocketAddr) -> Self {
+        Self::lay_to(move || TcpStream::connect(address))
+    }
+
+    fn lay_to<W: Wire>(connect: impl Fn() -> io::Result<W> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         let state = Arc::new(State::default());
@@ -48,20 +61,26 @@ impl Cable {
         std::thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 shared.wait();
-                let Ok(far) = UnixStream::connect(&socket) else { continue };
-                let (Ok(near_too), Ok(far_too)) = (near.try_clone(), far.try_clone()) else { continue };
+                let Ok(far) = connect() else { continue };
+                let (Ok(near_too), Ok(far_too)) = (near.twin(), far.twin()) else { continue };
                 let (there, back) = (Arc::clone(&shared), Arc::clone(&shared));
-                std::thread::spawn(move || {
-                    pass(&near, &far, &there);
-                    let _ = far.shutdown(Shutdown::Both);
-                });
-                std::thread::spawn(move || {
-                    pass(&far_too, &near_too, &back);
-                    let _ = near_too.shutdown(Shutdown::Both);
-                });
+                std::thread::spawn(move || pass(near, far, &there));
+                std::thread::spawn(move || pass(far_too, near_too, &back));
             }
         });
-        Self { url: format!("postgres://qponder@{address}/qponder?sslmode=disable"), state }
+        Self { address, state }
+    }
+
+    /// The database at its end.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        format!("postgres://qponder@{}/qponder?sslmode=disable", self.address)
+    }
+
+    /// The address that stands for the server at its end.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Cuts it.
@@ -75,8 +94,34 @@ impl Cable {
     }
 }
 
+/// A connection.
+trait Wire: Read + Write + Send + Sized + 'static {
+    fn twin(&self) -> io::Result<Self>;
+    fn hang_up(&self);
+}
+
+impl Wire for UnixStream {
+    fn twin(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+
+    fn hang_up(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+impl Wire for TcpStream {
+    fn twin(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+
+    fn hang_up(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
 /// Passes bytes on, as long as the cable is whole, until one end closes.
-fn pass(mut from: impl Read, mut to: impl Write, state: &State) {
+fn pass(mut from: impl Wire, mut to: impl Wire, state: &State) {
     let mut bytes = [0; 1 << 14];
     while let Ok(length @ 1..) = from.read(&mut bytes) {
         state.wait();
@@ -84,4 +129,5 @@ fn pass(mut from: impl Read, mut to: impl Write, state: &State) {
             break;
         }
     }
+    to.hang_up();
 }

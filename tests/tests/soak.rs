@@ -111,8 +111,7 @@ impl Stage {
 
     /// The last worker is at the far end of the cable.
     fn start_worker(&mut self, place: usize) {
-        let url =
-            self.cable.as_ref().filter(|_| place + 1 == self.workers.len()).map(|cable| cable.url.clone());
+        let url = self.cable.as_ref().filter(|_| place + 1 == self.workers.len()).map(Cable::database_url);
         let arguments: Vec<&str> = url.iter().flat_map(|url| ["--database-url", url]).collect();
         self.workers[place] = Some(Worker::start_with(self.data.path(), &arguments));
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,17 +11,17 @@ use std::time::{Duration, Instant};
 use qponder_shared::WorkerId;
 use qponder_shared::job::{LogLevel, MetricPart, Metrics, Outcome};
 use serde_json::Value;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::answers::Answers;
-use super::artifacts;
+use super::artifacts::{self, ArtifactError};
 use super::child::{Child, Usage, Word, describe};
 use super::inputs::{Places, Unready};
+use super::keeper::Keeper;
 use super::numbers;
 use super::outcome;
-use super::safe::{self, SafeError, Sent};
+use super::safe;
 use super::worker::stopped;
 use crate::store::leases::{End, Happenings, Lease, Renewed};
 use crate::store::objects::Objects;
@@ -39,9 +40,8 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// How often it is looked at what the child takes of the machine.
 const LOOKED_EVERY: Duration = Duration::from_secs(1);
-/// How often what was answered is kept in the object store, and what could not be kept is tried again. Trainings say
-/// when they have written a checkpoint.
-const KEPT_EVERY: Duration = Duration::from_secs(30);
+/// After how long a bucket that is out of reach is asked again. Its client has tried for half a minute by then.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long a child may take to write a checkpoint and end.
 const GRACE: Duration = Duration::from_secs(60);
 /// Most lines that are kept while the database is away.
@@ -73,8 +73,9 @@ pub async fn run(around: &Arc<Around>, lease: Lease, renewed: Instant, mut stop:
     let what = Happenings::default();
     let answers = Answers::new(&around.places.output(lease.job));
     let load = Load::default();
-    let (last_error, safe) = (None, Safe::default());
-    let mut holder = Holder { around, lease: lease.clone(), what, renewed, last_error, answers, load, safe };
+    let (last_error, keeper) = (None, Keeper::default());
+    let mut holder =
+        Holder { around, lease: lease.clone(), what, renewed, last_error, answers, load, keeper };
     let mut said = Vec::new();
     let prepared = tokio::select! {
         prepared = prepare(around, &lease, &mut said) => prepared,
@@ -88,7 +89,7 @@ pub async fn run(around: &Arc<Around>, lease: Lease, renewed: Instant, mut stop:
     let recipe = match prepared {
         Ok(recipe) => recipe,
         Err(Unready::Missing(error)) => return holder.end(&End::Hopeless(error)).await,
-        Err(Unready::Failed(error)) => return holder.end(&End::Failed(error)).await,
+        Err(Unready::Failed(error) | Unready::Away(error)) => return holder.end(&End::Failed(error)).await,
     };
     if holder.is_overdue() {
         return holder.end(&End::Released).await;
@@ -108,7 +109,7 @@ pub async fn run(around: &Arc<Around>, lease: Lease, renewed: Instant, mut stop:
     let end = match (&ended, wish) {
         (_, Wish::Abandon) => End::Released,
         // It may have come to its end before it heard.
-        (Ok(status), _) if status.success() => return holder.finish().await,
+        (Ok(status), _) if status.success() => return holder.finish(&mut stop).await,
         (_, Wish::Cancel) => End::Cancelled,
         (_, Wish::Release) => End::Released,
         (Ok(status), Wish::GoOn) => End::Failed(describe(*status, holder.last_error.as_deref())),
@@ -117,8 +118,26 @@ pub async fn run(around: &Arc<Around>, lease: Lease, renewed: Instant, mut stop:
     holder.end(&end).await;
 }
 
-/// Makes everything ready for the child; the path of its recipe. What is to be told of it goes into `said`.
+/// Makes everything ready for the child; the path of its recipe. What is to be told of it goes into `said`. Waits for a
+/// bucket that is out of reach: jobs that fail while it is would soon be given up, all of them.
 async fn prepare(
+    around: &Around,
+    lease: &Lease,
+    said: &mut Vec<(LogLevel, String)>,
+) -> Result<PathBuf, Unready> {
+    loop {
+        said.clear();
+        match try_to_prepare(around, lease, said).await {
+            Err(Unready::Away(error)) if around.objects.is_remote() => {
+                tracing::warn!(error, job = %lease.job, "what a job needs is out of reach; it is tried again");
+                tokio::time::sleep(ASKED_AGAIN_AFTER).await;
+            }
+            prepared => return prepared,
+        }
+    }
+}
+
+async fn try_to_prepare(
     around: &Around,
     lease: &Lease,
     said: &mut Vec<(LogLevel, String)>,
@@ -128,8 +147,7 @@ async fn prepare(
     if objects.is_remote() {
         let mut damaged = Vec::new();
         let out = places.output(lease.job);
-        let brought = safe::bring(lease, &out, (store, objects), &mut damaged);
-        let brought = brought.await.map_err(|error| Unready::Failed(error.to_string()))?;
+        let brought = safe::bring(lease, &out, (store, objects), &mut damaged).await?;
         said.extend(damaged.into_iter().map(|what| (LogLevel::Warning, what)));
         said.extend(
             brought.map(|step| (LogLevel::Info, format!("what was kept after step {step} was brought here"))),
@@ -211,32 +229,7 @@ struct Holder<'a> {
     last_error: Option<String>,
     answers: Answers,
     load: Load,
-    safe: Safe,
-}
-
-/// A state that is being kept; it ends with what is sent by then.
-type Keeping = JoinHandle<Result<Option<Sent>, SafeError>>;
-
-/// What another machine could go on from, where the object store is all that it shares with this one.
-#[derive(Default)]
-struct Safe {
-    /// Newest checkpoint, or number of answers, that there is here.
-    reached: Option<u64>,
-    /// That which is kept, and when that was.
-    kept: Option<(u64, Instant)>,
-    /// When it could not be kept, since it last could.
-    failed: Option<Instant>,
-    sent: Sent,
-    /// What is being kept.
-    task: Option<(u64, Keeping)>,
-}
-
-impl Drop for Safe {
-    fn drop(&mut self) {
-        if let Some((_, task)) = &self.task {
-            task.abort();
-        }
-    }
+    keeper: Keeper,
 }
 
 /// What the child takes of the machine, as it was looked at last.
@@ -314,83 +307,25 @@ impl Holder<'_> {
 
     /// Begins to keep what there is to go on from, if it is time for that.
     async fn keep_safe(&mut self) {
-        if !self.around.objects.is_remote() {
-            return;
-        }
-        if self.safe.task.as_ref().is_some_and(|(_, task)| task.is_finished()) {
-            self.settle().await;
-        }
-        let Some(reached) = self.safe.reached else { return };
-        let is_new = self.safe.kept.is_none_or(|(kept, at)| {
-            kept != reached && (self.lease.kind.trains() || at.elapsed() >= KEPT_EVERY)
-        });
-        let is_time = self.safe.failed.is_none_or(|at| at.elapsed() >= KEPT_EVERY);
-        if self.safe.task.is_some() || !is_new || !is_time {
-            return;
-        }
-        let (around, lease, sent) = (Arc::clone(self.around), self.lease.clone(), self.safe.sent.clone());
-        let task = tokio::spawn(async move {
-            let out = around.places.output(lease.job);
-            safe::keep(&lease, &out, reached, &sent, (&around.store, &around.objects)).await
-        });
-        self.safe.task = Some((reached, task));
-    }
-
-    /// Waits for what is being kept.
-    async fn settle(&mut self) {
-        let Some((step, task)) = &mut self.safe.task else { return };
-        let (step, ended) = (*step, task.await);
-        self.safe.task = None;
-        match ended {
-            Ok(Ok(Some(sent))) => {
-                let kept = Some((step, Instant::now()));
-                (self.safe.kept, self.safe.failed, self.safe.sent) = (kept, None, sent);
-            }
-            // The next renewal says the same.
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => {
-                // Once, although it is tried again and again.
-                if self.safe.failed.is_none() {
-                    let what = "what the job could go on from elsewhere is not kept";
-                    self.line(LogLevel::Warning, format!("{what}; it is tried again: {error}"));
-                }
-                self.safe.failed = Some(Instant::now());
-            }
-            Err(error) => {
-                tracing::error!(%error, job = %self.lease.job, "keeping a checkpoint ended early");
-                self.safe.failed = Some(Instant::now());
-            }
-        }
+        let said = self.keeper.tick(self.around, &self.lease).await;
+        said.into_iter().for_each(|line| self.line(LogLevel::Warning, line));
     }
 
     /// Keeps the last that there is to go on from, and the lease meanwhile.
     async fn keep_last(&mut self) {
-        let out = self.around.places.output(self.lease.job);
-        if !self.around.objects.is_remote() {
-            return;
-        }
-        if self.lease.kind.trains() {
-            self.safe.reached = safe::newest(&out);
-        }
-        let mut is_tried = false;
-        loop {
-            if self.safe.task.is_none() {
-                let is_kept = self.safe.kept.map(|(kept, _)| kept) == self.safe.reached;
-                if is_kept || is_tried {
-                    return;
+        let (mut keeper, around, lease) = (std::mem::take(&mut self.keeper), self.around, self.lease.clone());
+        let mut kept = pin!(keeper.keep_last(around, &lease));
+        let said = loop {
+            tokio::select! {
+                said = &mut kept => break said,
+                () = tokio::time::sleep(RENEWED_EVERY) => {
+                    if self.renew().await == Wish::Abandon {
+                        return;
+                    }
                 }
-                // Whatever time it is.
-                (self.safe.kept, self.safe.failed, is_tried) = (None, None, true);
-                self.keep_safe().await;
             }
-            tokio::time::sleep(RECORDED_EVERY).await;
-            if self.renewed.elapsed() >= RENEWED_EVERY && self.renew().await == Wish::Abandon {
-                return;
-            }
-            if self.safe.task.as_ref().is_some_and(|(_, task)| task.is_finished()) {
-                self.settle().await;
-            }
-        }
+        };
+        said.into_iter().for_each(|line| self.line(LogLevel::Warning, line));
     }
 
     /// Takes in a line of the child's output.
@@ -429,13 +364,13 @@ impl Holder<'_> {
                 self.what.begun = self.what.begun.map(|(wanted, _)| (wanted, answered));
                 self.what.step = Some(answered);
                 self.what.saved = Some(answered);
-                self.safe.reached = Some(answered);
+                self.keeper.reach(answered);
             }
             Some("answered") => {
                 // Each is in the journal by now.
                 self.what.step = number("answered");
                 self.what.saved = number("answered");
-                self.safe.reached = number("answered");
+                number("answered").into_iter().for_each(|answered| self.keeper.reach(answered));
             }
             Some("retrying" | "failed" | "skipped" | "limit_reached") => {
                 let of = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -446,7 +381,7 @@ impl Holder<'_> {
             }
             Some("progress") => {
                 self.what.step = Some(step);
-                self.safe.reached = Some(step);
+                self.keeper.reach(step);
             }
             Some("started") => {
                 self.what.begun = number("steps").map(|steps| (steps, step));
@@ -481,7 +416,7 @@ impl Holder<'_> {
             }
             Some("saved") => {
                 self.what.saved = Some(step);
-                self.safe.reached = Some(step);
+                self.keeper.reach(step);
                 self.line(LogLevel::Info, format!("checkpoint after step {step}"));
             }
             Some("damaged") => {
@@ -517,10 +452,12 @@ impl Holder<'_> {
         }
     }
 
-    /// Keeps what the job made, and ends the attempt. The lease is kept meanwhile: large models take a while.
-    async fn finish(mut self) {
+    /// Keeps what the job made, and ends the attempt. The lease is kept meanwhile: large models take a while, and a
+    /// bucket that is out of reach is waited for.
+    async fn finish(mut self, stop: &mut watch::Receiver<bool>) {
         let out = self.around.places.output(self.lease.job);
-        let kept = {
+        let (tell, mut told) = mpsc::channel(1);
+        let mut kept = pin!({
             let (around, lease) = (self.around, self.lease.clone());
             async move {
                 let folder = out.clone();
@@ -529,22 +466,40 @@ impl Holder<'_> {
                 if !around.store.name_artifacts(&lease, &made).await.map_err(|error| error.to_string())? {
                     return Ok(None);
                 }
-                artifacts::keep(&out, &made, &around.objects).await.map_err(|error| error.to_string())?;
+                while let Err(error) = artifacts::keep(&out, &made, &around.objects).await {
+                    if !matches!(error, ArtifactError::Objects(_)) || !around.objects.is_remote() {
+                        return Err(error.to_string());
+                    }
+                    // Told once, although it is tried again and again.
+                    let _ = tell
+                        .try_send(format!("what the job made is not kept yet; it is tried again: {error}"));
+                    tokio::time::sleep(ASKED_AGAIN_AFTER).await;
+                }
                 outcome::read(lease.kind, &lease.recipe, &out).map(Some)
             }
-        };
-        // The worker may be told to stop: this is soon done, and doing it again takes longer.
-        let (_never, mut stop) = watch::channel(false);
-        let end = tokio::select! {
-            kept = kept => match kept {
-                Ok(Some(Some(Outcome::Distilled { accepted: 0, answered, refused, .. }))) => {
-                    End::Hopeless(nothing_accepted(answered, &refused))
+        });
+        // The worker may be told to stop: this is soon done, and doing it again takes longer. Unless it has to wait.
+        let (_never, mut never) = watch::channel(false);
+        let mut waits = false;
+        let end = loop {
+            tokio::select! {
+                kept = &mut kept => break match kept {
+                    Ok(Some(Some(Outcome::Distilled { accepted: 0, answered, refused, .. }))) => {
+                        End::Hopeless(nothing_accepted(answered, &refused))
+                    }
+                    Ok(Some(outcome)) => End::Done(outcome.map(Box::new)),
+                    Ok(None) => End::Released,
+                    Err(error) => End::Failed(format!("what the job made could not be kept: {error}")),
+                },
+                Some(line) = told.recv(), if !waits => {
+                    waits = true;
+                    self.line(LogLevel::Warning, line);
+                    self.record().await;
                 }
-                Ok(Some(outcome)) => End::Done(outcome.map(Box::new)),
-                Ok(None) => End::Released,
-                Err(error) => End::Failed(format!("what the job made could not be kept: {error}")),
-            },
-            wish = self.keep(&mut stop) => if wish == Wish::Cancel { End::Cancelled } else { End::Released },
+                wish = self.keep(if waits { stop } else { &mut never }) => {
+                    break if wish == Wish::Cancel { End::Cancelled } else { End::Released };
+                }
+            }
         };
         self.end(&end).await;
     }

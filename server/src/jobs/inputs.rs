@@ -12,7 +12,7 @@ use qponder_shared::recipe::{EndpointRecipe, Kind, Recipe};
 use qponder_shared::{DatasetId, JobId};
 
 use super::artifacts::{self, ArtifactError};
-use super::safe;
+use super::safe::{self, SafeError};
 use crate::store::Store;
 use crate::store::leases::Lease;
 use crate::store::objects::{Kind as Stored, Objects};
@@ -48,6 +48,9 @@ pub enum Unready {
     /// It may be there the next time.
     #[error("{0}")]
     Failed(String),
+    /// The object store does not answer, which is no fault of the job.
+    #[error("{0}")]
+    Away(String),
 }
 
 impl From<io::Error> for Unready {
@@ -59,11 +62,20 @@ impl From<io::Error> for Unready {
     }
 }
 
+impl From<SafeError> for Unready {
+    fn from(error: SafeError) -> Self {
+        match error {
+            SafeError::Artifact(error) => error.into(),
+            SafeError::Store(error) => database(error),
+        }
+    }
+}
+
 impl From<ArtifactError> for Unready {
     fn from(error: ArtifactError) -> Self {
         match error {
             ArtifactError::Io(error) => error.into(),
-            ArtifactError::Objects(_) => Self::Failed(error.to_string()),
+            ArtifactError::Objects(_) => Self::Away(error.to_string()),
             ArtifactError::Gone { .. } | ArtifactError::Damaged { .. } => Self::Missing(error.to_string()),
         }
     }
@@ -305,7 +317,7 @@ async fn fetch_image(path: &Path, sha256: &str, objects: &Objects) -> Result<(),
         return Ok(());
     }
     let bytes = objects.get(Stored::Original, sha256).await;
-    let bytes = bytes.map_err(|error| Unready::Failed(error.to_string()))?;
+    let bytes = bytes.map_err(|error| Unready::Away(error.to_string()))?;
     let gone = || Unready::Missing(format!("the image {sha256} of the dataset is gone"));
     complete(path, bytes.ok_or_else(gone)?)
 }

@@ -9,6 +9,7 @@ mod artifacts;
 mod attempt;
 mod child;
 mod inputs;
+mod keeper;
 mod news;
 mod numbers;
 mod outcome;

@@ -104,9 +104,8 @@ pub async fn keep(
     });
     let (files, pieces, fresh) = cut.await.map_err(io::Error::other)??;
     let state = KeptState { step, pieces: pieces.values().flatten().cloned().collect() };
-    if !store.name_state(lease, &state).await? {
-        return Ok(None);
-    }
+    let Some(replaced) = store.name_state(lease, &state).await? else { return Ok(None) };
+    remove(&replaced, store, objects).await?;
     for (piece, at) in &fresh {
         if let Some(file) = files.get(&piece.name) {
             send(file, *at, piece, objects).await?;

@@ -35,25 +35,31 @@ pub struct KeptState {
 }
 
 impl Store {
-    /// Names the pieces of a state before their bytes are kept; whether the job is still this attempt's.
+    /// Names the pieces of a state before their bytes are kept. Returns the hashes of pieces that may be needless now:
+    /// those that this step had before, when an attempt was killed or could not send them. `None` where the job is in
+    /// other hands.
     ///
     /// # Errors
     /// When the database fails; then nothing changes.
-    pub async fn name_state(&self, lease: &Lease, state: &KeptState) -> Result<bool, StoreError> {
+    pub async fn name_state(
+        &self,
+        lease: &Lease,
+        state: &KeptState,
+    ) -> Result<Option<Vec<String>>, StoreError> {
         let mut transaction = self.pool.begin().await?;
         if !is_held(&mut transaction, lease).await? {
-            return Ok(false);
+            return Ok(None);
         }
         // In order, so that two jobs which share pieces do not wait for each other.
         for sha256 in state.pieces.iter().map(|piece| &piece.sha256).collect::<BTreeSet<_>>() {
             lock_hash(&mut transaction, sha256).await?;
         }
         let step = state.step.cast_signed();
-        sqlx::query("delete from job_checkpoints where job_id = $1 and step = $2")
-            .bind(lease.job.0)
-            .bind(step)
-            .execute(&mut *transaction)
-            .await?;
+        let replaced = sqlx::query_scalar(
+            "with gone as (delete from job_checkpoints where job_id = $1 and step = $2 returning step) \
+             select distinct sha256 from job_checkpoint_pieces where job_id = $1 and step in (select step from gone)",
+        );
+        let replaced = replaced.bind(lease.job.0).bind(step).fetch_all(&mut *transaction).await?;
         sqlx::query("insert into job_checkpoints (job_id, step, attempt) values ($1, $2, $3)")
             .bind(lease.job.0)
             .bind(step)
@@ -74,7 +80,7 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Some(replaced))
     }
 
     /// Says that a state is kept as a whole, and forgets those that it makes needless: older ones, and later ones,

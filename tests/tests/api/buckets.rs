@@ -37,20 +37,23 @@ fn workers_that_share_nothing_but_a_bucket_go_on_from_each_other() {
     let start = |folder: &str| {
         let scratch = data.path().join(folder);
         let scratch = scratch.to_str().expect("text").to_owned();
-        let arguments = ["--database-url", &cable.url, "--object-store", &location];
+        let arguments = ["--database-url", &cable.database_url(), "--object-store", &location];
         Worker::start_in(Path::new(&scratch), &arguments, &environment)
     };
     let body =
-        json!({ "kind": "sft", "name": "Handed on", "recipe": recipe("model:nano-rl", &dataset, 14, 16) });
+        json!({ "kind": "sft", "name": "Handed on", "recipe": recipe("model:nano-rl", &dataset, 20, 16) });
     let id = queue(client, &body);
     let first = start("first");
     wait_for_step(client, &id, 3);
-    // Killed with its training, once something is kept.
-    eventually(|| (bucket.files("checkpoints").len() >= 2).then_some(()));
+    // Killed with its training, once a state is kept: a second one is sent when the first one has arrived.
+    eventually(|| (checkpoints(&bucket) >= 2).then_some(()));
     drop(first);
     let second = start("second");
-    eventually(|| (job(client, &id)["attempt"] == 2).then_some(()));
-    wait_for_step(client, &id, 7);
+    let went_on = eventually(|| {
+        let attempts = client.get(&format!("/api/v1/jobs/{id}/attempts")).json();
+        attempts[1]["first_step"].as_u64().filter(|step| *step > 0)
+    });
+    wait_for_step(client, &id, went_on + 3);
     // Stopped in good order, and of what it kept last the checkpoint is damaged afterwards.
     second.stop();
     assert_eq!(job(client, &id)["state"], "queued");
@@ -65,7 +68,7 @@ fn workers_that_share_nothing_but_a_bucket_go_on_from_each_other() {
     let _third = start("third");
     wait_for_state(client, &id, "done");
     assert_eq!(outcomes(client, &id), ["lost", "released", "done"]);
-    assert_eq!(steps(client, &id), (1..=14).collect::<Vec<_>>());
+    assert_eq!(steps(client, &id), (1..=20).collect::<Vec<_>>());
     let attempts = client.get(&format!("/api/v1/jobs/{id}/attempts")).json();
     let begun: Vec<_> = (0..3).map(|place| attempts[place]["first_step"].as_u64().expect("a step")).collect();
     assert!(begun[0] == 0 && begun[1] >= 2 && begun[2] > begun[1], "{attempts}");
@@ -76,14 +79,53 @@ fn workers_that_share_nothing_but_a_bucket_go_on_from_each_other() {
     assert!(kept(client, &id) == uninterrupted(client, &third, &id), "the weights differ");
     // Its logs tell every step once, although three workers wrote them.
     let log = std::fs::read_to_string(third.join("jobs").join(&id).join("out/metrics.jsonl")).expect("a log");
-    assert_eq!(log.lines().filter(|line| line.contains("\"event\":\"step\"")).count(), 14, "{log}");
+    assert_eq!(log.lines().filter(|line| line.contains("\"event\":\"step\"")).count(), 20, "{log}");
     // What is done is not gone on with.
     eventually(|| bucket.files("checkpoints").is_empty().then_some(()));
     assert!(!third.join("jobs").join(&id).join("data").exists(), "what it read is still there");
 }
 
+#[test]
+fn a_training_goes_on_while_its_bucket_is_out_of_reach() {
+    let data = data_dir();
+    let bucket = Bucket::open(&data.path().join("buckets"));
+    let location = bucket.location();
+    let arguments = ["--no-worker", "--object-store", &location];
+    let server = Server::start_in(data.path(), &arguments, &bucket.environment());
+    let client = &server.client;
+    let dataset = add_dataset(client, data.path());
+    let (database, cable) = (Cable::lay(data.path()), Cable::lay_to_address(bucket.address()));
+    let scratch = data.path().join("worker");
+    let arguments = ["--database-url", &database.database_url(), "--object-store", &location];
+    let _worker = Worker::start_in(&scratch, &arguments, &Bucket::environment_at(cable.address()));
+
+    let body =
+        json!({ "kind": "sft", "name": "Cut off", "recipe": recipe("model:nano-rl", &dataset, 14, 16) });
+    let id = queue(client, &body);
+    eventually(|| (checkpoints(&bucket) >= 1).then_some(()));
+    cable.cut();
+    // It is trained to its end, waits until what it made can be kept, and says so.
+    wait_for_step(client, &id, 14);
+    let log = || crate::column(&client.get(&format!("/api/v1/jobs/{id}/log")).json(), "text");
+    eventually(|| log().iter().any(|line| line.contains("what the job made is not kept yet")).then_some(()));
+    let found = job(client, &id);
+    assert!(found["state"] == "running" && found["attempt"] == 1, "{found}");
+    cable.mend();
+    wait_for_state(client, &id, "done");
+    assert_eq!(outcomes(client, &id), ["done"]);
+    assert_eq!(steps(client, &id), (1..=14).collect::<Vec<_>>());
+    assert!(kept(client, &id) == uninterrupted(client, &scratch, &id), "the weights differ");
+    eventually(|| bucket.files("checkpoints").is_empty().then_some(()));
+}
+
 fn size(file: &Path) -> u64 {
     file.metadata().expect("a file").len()
+}
+
+/// How many checkpoints are in a bucket. What lies beside them is pieces of logs.
+fn checkpoints(bucket: &Bucket) -> usize {
+    let files = bucket.files("checkpoints").into_iter();
+    files.filter(|file| file.metadata().is_ok_and(|found| found.len() > 1 << 20)).count()
 }
 
 #[test]

@@ -301,7 +301,7 @@ fn a_worker_behind_a_cut_network_lets_go_before_another_takes_over() {
     let server = Server::start_with(data.path(), &["--no-worker"]);
     let dataset = add_dataset(&server.client, data.path());
     let cable = Cable::lay(data.path());
-    let _far = Worker::start_with(data.path(), &["--database-url", &cable.url]);
+    let _far = Worker::start_with(data.path(), &["--database-url", &cable.database_url()]);
     let body =
         json!({ "kind": "sft", "name": "Cut off", "recipe": recipe("model:nano-rl", &dataset, 24, 64) });
     let id = queue(&server.client, &body);
