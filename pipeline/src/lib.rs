@@ -6,6 +6,7 @@
 
 pub mod adapter;
 pub mod assess;
+pub mod batch;
 pub mod calls;
 pub mod check_device;
 pub mod dataset;
@@ -16,6 +17,7 @@ pub mod endpoint;
 pub mod evaluate;
 pub mod export;
 pub mod generate;
+pub mod journal;
 pub mod judge;
 pub mod nano;
 pub mod ops;

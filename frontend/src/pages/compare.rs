@@ -124,22 +124,29 @@ pub fn ComparePage() -> impl IntoView {
         generation: StoredValue::new(0),
     };
     // Served ones first, teachers at the end of them; then those that only have answers.
-    let answered = RwSignal::new(Vec::<String>::new());
+    let answered = RwSignal::new(None::<Vec<String>>);
     let names = Memo::new(move |_| {
         let mut served = app.info.get().map(|info| info.models).unwrap_or_default();
         served.sort_by_key(|model| model.role == ModelRole::Teacher);
         let mut names: Vec<String> = served.into_iter().map(|model| model.name).collect();
-        names.extend(answered.get().into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
+        let others = answered.get().unwrap_or_default().into_iter();
+        names.extend(others.filter(|name| !names.contains(name)).collect::<Vec<_>>());
         names
     });
     spawn_local(async move {
         match comparing::models().await {
-            Ok(models) => drop(answered.try_set(models)),
-            Err(failure) => app.report(&failure),
+            Ok(models) => drop(answered.try_set(Some(models))),
+            Err(failure) => {
+                let _ = answered.try_set(Some(Vec::new()));
+                app.report(&failure);
+            }
         }
     });
-    // Two that are there, unless the person has chosen.
+    // Two that are there, unless the person has chosen. Whom they chose may have answers and not be served.
     Effect::new(move || {
+        if answered.with(Option::is_none) {
+            return;
+        }
         let names = names.get();
         let (left, right) = (table.left.get_untracked(), table.right.get_untracked());
         let is_chosen = names.contains(&left) && names.contains(&right) && left != right;

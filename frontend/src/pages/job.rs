@@ -17,7 +17,7 @@ use crate::state::App;
 use crate::training::{self, Followed};
 
 /// Names that people look at first, in this order, with what they are called.
-pub const FIRST: [(&str, &str); 14] = [
+pub const FIRST: [(&str, &str); 16] = [
     ("loss", "Loss"),
     ("reward", "Reward"),
     ("srcc", "SRCC, quick"),
@@ -32,6 +32,8 @@ pub const FIRST: [(&str, &str); 14] = [
     ("images_per_second", "Images a second"),
     ("memory_gb", "Memory in GB"),
     ("processors", "Processors busy"),
+    ("gpu_busy", "GPU busy, as a share"),
+    ("gpu_memory_gb", "GPU memory in GB"),
 ];
 
 /// The page at `/training/{id}`.

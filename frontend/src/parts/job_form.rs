@@ -203,7 +203,6 @@ pub fn JobForm(
             }
         }
     };
-    let begins_key = |kind| if kind == JobKind::Evaluate { "models" } else { "base" };
     let choose_kind = move |event: web_sys::Event| {
         if let Some(chosen) = JobKind::of_name(&event_target::<HtmlSelectElement>(&event).value()) {
             kind.set(chosen);
@@ -229,11 +228,17 @@ pub fn JobForm(
         move || all.get().into_iter().map(|(value, label)| choice(value, label, chosen)).collect_view()
     };
     let is_distil = move || kind.get() == JobKind::Distil;
-    let begins = move || if kind.get() == JobKind::Evaluate { "Measures" } else { "Starts from" };
+    let begins = move || match kind.get() {
+        JobKind::Distil | JobKind::Sft | JobKind::Grpo => "Starts from",
+        JobKind::Evaluate => "Measures",
+        JobKind::AssessBatch => "Asks",
+        JobKind::Export => "Writes",
+    };
     let reads = move || match kind.get() {
         JobKind::Distil => "Asks about",
         JobKind::Sft | JobKind::Grpo => "Learns from",
-        JobKind::Evaluate => "On",
+        JobKind::AssessBatch => "About",
+        JobKind::Evaluate | JobKind::Export => "On",
     };
     view! {
         <section>
@@ -261,20 +266,22 @@ pub fn JobForm(
                     <Show when=is_distil fallback=move || view! {
                         <div class="field">
                             <label for="job-base">{begins}</label>
-                            <select id="job-base" on:change=choose(base, begins_key)>{listed(bases, base)}</select>
+                            <select id="job-base" on:change=choose(base, JobKind::model_key)>{listed(bases, base)}</select>
                         </div>
                     }>
                         <div class="field">
                             <label for="job-teacher">"Teacher"</label>
-                            <select id="job-teacher" on:change=choose(teacher, |_| "teacher")>
+                            <select id="job-teacher" on:change=choose(teacher, JobKind::model_key)>
                                 {move || teachers.get().into_iter().map(|one| choice(one.name.clone(), one.name, teacher)).collect_view()}
                             </select>
                         </div>
                     </Show>
-                    <div class="field">
-                        <label for="job-dataset">{reads}</label>
-                        <select id="job-dataset" on:change=choose(dataset, |_| "data.manifests")>{listed(sources, dataset)}</select>
-                    </div>
+                    <Show when=move || kind.get().reads_images()>
+                        <div class="field">
+                            <label for="job-dataset">{reads}</label>
+                            <select id="job-dataset" on:change=choose(dataset, |_| "data.manifests")>{listed(sources, dataset)}</select>
+                        </div>
+                    </Show>
                 </div>
                 <details>
                     <summary>"Priority and label"</summary>
@@ -345,14 +352,12 @@ fn needs(said: &RecipeCheck) -> String {
 
 /// How the recipe is run without a server.
 fn command(kind: JobKind) -> String {
-    let subcommand = if kind == JobKind::Evaluate { "evaluate run" } else { kind.name() };
+    let subcommand = kind.command().join(" ");
     let change = match kind {
         JobKind::Distil => {
             "with out = \"DIRECTORY\", files of manifests, and [endpoint] in the place of teacher"
         }
-        JobKind::Sft | JobKind::Grpo | JobKind::Evaluate => {
-            "with out = \"DIRECTORY\", and directories and files in the place of names"
-        }
+        _ => "with out = \"DIRECTORY\", and directories and files in the place of names",
     };
     format!("# recipe.toml as above, {change}\nqponder {subcommand} --recipe recipe.toml")
 }
@@ -364,6 +369,8 @@ pub fn title(kind: JobKind) -> &'static str {
         JobKind::Sft => "Cold start",
         JobKind::Grpo => "GRPO",
         JobKind::Evaluate => "Evaluation",
+        JobKind::AssessBatch => "Answers",
+        JobKind::Export => "Export",
     }
 }
 

@@ -1,11 +1,13 @@
-//! What came of a distillation or an evaluation.
+//! What came of a job that trained nothing.
 
 use std::collections::BTreeMap;
 
 use leptos::prelude::*;
 use qponder_shared::job::{Difference, Estimated, Measured, Outcome};
 
-use crate::format;
+use crate::route::{Route, follow_link};
+use crate::state::App;
+use crate::{format, settings};
 
 /// What came of a job, as tables.
 #[component]
@@ -15,6 +17,7 @@ pub fn OutcomeTables(
     #[prop(into)]
     names: Signal<BTreeMap<String, String>>,
 ) -> impl IntoView {
+    let app = App::get();
     match outcome {
         Outcome::Distilled { wanted, answered, accepted, images, images_accepted, refused } => {
             let share = format::share(Some(accepted as f64 / answered.max(1) as f64));
@@ -47,6 +50,43 @@ pub fn OutcomeTables(
             }
             .into_any()
         }
+        Outcome::Assessed { models, images, answered, unreadable, failed } => {
+            let facts = format!(
+                "{} answers on {}, {} of them without a readable score. {} could not be assessed.",
+                format::whole(answered),
+                format::plural(images as usize, "image"),
+                format::whole(unreadable),
+                format::plural(failed as usize, "image")
+            );
+            let compare = match &models[..] {
+                [left, right, ..] => Some((left.clone(), right.clone())),
+                _ => None,
+            };
+            view! {
+                <section>
+                    <h2>"Answers"</h2>
+                    <p>{facts}</p>
+                    <p>{format!("They are among the assessments of each image, of {}.", models.join(" and "))}</p>
+                    {compare.map(|(left, right)| {
+                        let follow = follow_link(app, Route::Compare);
+                        let choose = move |event: web_sys::MouseEvent| {
+                            settings::store("compare.left", &left);
+                            settings::store("compare.right", &right);
+                            follow(event);
+                        };
+                        view! { <p><a class="button" href=Route::Compare.path() on:click=choose>"Compare them"</a></p> }
+                    })}
+                </section>
+            }
+            .into_any()
+        }
+        Outcome::Exported { files, bytes } => view! {
+            <section>
+                <h2>"Exported"</h2>
+                <p>{format!("{}, {}, listed under Files.", format::plural(files as usize, "file"), format::bytes(bytes as f64))}</p>
+            </section>
+        }
+        .into_any(),
         Outcome::Evaluated { measured, differences } => view! {
             <section>
                 <h2>"Measured"</h2>

@@ -9,10 +9,11 @@ use qponder_shared::recipe::{EndpointRecipe, SpendLimits};
 
 use super::budget::Budget;
 use super::caller::Caller;
-use super::journal::{Journal, Opened, answered};
+use super::journal::{Entry, answered};
 use super::ledger::{Ledger, Teller};
 use super::{Calls, CallsError, Event, Limit, Request, Unaskable};
 use crate::endpoint::{Endpoint, Pace};
+use crate::journal::{Journal, Opened};
 
 /// Asks one endpoint, in the course of one run. What it may spend, how fast it may ask and what it knows go on from
 /// one [`Asker::ask`] to the next.
@@ -23,7 +24,7 @@ pub struct Asker {
     budget: Budget,
     pace: Pace,
     seed: u64,
-    journal: Option<Journal>,
+    journal: Option<Journal<Entry>>,
     /// Answers of earlier runs by id and digest.
     known: HashMap<(String, String), String>,
     calls: Calls,

@@ -3,9 +3,10 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::journal::{Entry, Journal, Outcome};
+use super::journal::{Entry, Outcome};
 use super::{Answers, Calls, CallsError, Event, Limit, Unaskable};
 use crate::endpoint::{Cause, Usage};
+use crate::journal::Journal;
 
 /// After so many requests in a row without an answer, each with all its retries, the endpoint is taken to be
 /// down.
@@ -56,7 +57,7 @@ pub(super) struct Ledger<'a> {
     /// The answer to each request.
     answers: Vec<Option<String>>,
     calls: &'a mut Calls,
-    journal: Option<&'a mut Journal>,
+    journal: Option<&'a mut Journal<Entry>>,
     answered: usize,
     /// Requests in a row that ended without an answer.
     failures: usize,
@@ -69,7 +70,7 @@ pub(super) struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    pub(super) fn new(wanted: usize, calls: &'a mut Calls, journal: Option<&'a mut Journal>) -> Self {
+    pub(super) fn new(wanted: usize, calls: &'a mut Calls, journal: Option<&'a mut Journal<Entry>>) -> Self {
         let answers = vec![None; wanted];
         Self {
             answers,
@@ -123,7 +124,7 @@ impl<'a> Ledger<'a> {
             }
             Heard::Called { index, entry, wait } => {
                 if let Some(journal) = &mut self.journal {
-                    journal.append(&entry)?;
+                    journal.append([&*entry])?;
                 }
                 self.calls.count(&entry);
                 let Entry { id, outcome, usage, cost, .. } = *entry;

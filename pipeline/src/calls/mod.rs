@@ -12,8 +12,6 @@ mod ledger;
 mod request;
 mod tally;
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
 pub use asker::{Answers, Asker};
@@ -24,18 +22,15 @@ pub use request::{Request, Unaskable};
 pub use tally::Calls;
 
 use crate::endpoint::{Cause, EndpointError};
+use crate::journal::JournalError;
 
 /// Why calls ended early or never began. What was answered before is in the journal, where there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum CallsError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
-    #[error("{path} line {line} is no reply ({reason}); move the file away to begin anew")]
-    Journal { path: PathBuf, line: usize, reason: String },
-    #[error("{path} is in use by another run; wait for it, or write elsewhere")]
-    InUse { path: PathBuf },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     #[error("stopped after {answered} of {wanted} answers; the same command goes on from there")]
     Stopped { answered: usize, wanted: usize },
     #[error("the endpoint does not take our calls: {message}; {answered} of {wanted} answers are there")]

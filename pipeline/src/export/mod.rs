@@ -6,6 +6,7 @@ mod gguf;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
+use qponder_shared::recipe::{ExportDtype, ExportFormat, ExportQuant, ExportRecipe, WriteAs};
 
 use crate::adapter::{Adapter, AdapterError};
 use crate::processor::Processor;
@@ -14,6 +15,9 @@ use crate::save;
 pub use crate::save::{Layout, Precision};
 use crate::train::TrainError;
 pub use gguf::{Kind, MANIFEST, export_gguf};
+
+/// Most bytes of a piece of a GGUF file that a browser loads and checks at once.
+const SHARD_BYTES: u64 = 1_000_000;
 
 /// Why nothing was exported.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +75,36 @@ pub fn export(model: &Path, to: &Destination) -> Result<(), ExportError> {
     let config = read_config(model)?;
     let weights = Weights::read(model, to.layout.precision.dtype(), &Device::Cpu)?;
     write(&config, &weights, model, to)
+}
+
+/// Writes a model as a recipe says, in the place of what an earlier export left there.
+///
+/// # Errors
+/// See [`export`] and [`export_gguf`].
+pub fn export_as(recipe: &ExportRecipe) -> Result<(), ExportError> {
+    let (model, dir, WriteAs { format, quant, dtype }) =
+        (Path::new(&recipe.model), PathBuf::from(&recipe.out), recipe.write.clone());
+    match format {
+        ExportFormat::Gguf => {
+            let kind = match quant {
+                ExportQuant::Q8_0 => Kind::Q8_0,
+                ExportQuant::Q4_0 => Kind::Q4_0,
+                ExportQuant::F16 => Kind::F16,
+            };
+            export_gguf(model, &dir, kind, SHARD_BYTES, true).map(drop)
+        }
+        ExportFormat::Hf => {
+            let precision = match dtype {
+                ExportDtype::F32 => Precision::F32,
+                ExportDtype::F16 => Precision::F16,
+                ExportDtype::Bf16 => Precision::Bf16,
+            };
+            export(
+                model,
+                &Destination { dir, layout: Layout { precision, ..Layout::default() }, force: true },
+            )
+        }
+    }
 }
 
 /// As [`export`], with an adapter merged into the weights of its base.

@@ -104,7 +104,8 @@ pub async fn recipe_differences(
 }
 
 /// Queue everything from a dataset to a measured model: a distillation where a teacher is named, the cold start, GRPO,
-/// and an evaluation of both beside what they began from. All are queued, or none.
+/// an evaluation of both beside what they began from, and answers of the first and the last to compare. All are queued,
+/// or none.
 #[utoipa::path(post, path = "/pipelines", tag = "training", params(
     ("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, 1 to 190 characters."),
 ), request_body = CreatePipeline, responses(
@@ -134,7 +135,8 @@ pub async fn pipeline(
     let is_own_teacher =
         teacher.is_some_and(|teacher| teacher.prompt_version == prompt::current(Mode::Reason).version);
     let dataset = format!("dataset:{}", body.dataset);
-    let kinds: &[JobKind] = if body.teacher.is_some() { JobKind::ALL } else { &JobKind::ALL[1..] };
+    let kinds = [JobKind::Distil, JobKind::Sft, JobKind::Grpo, JobKind::Evaluate, JobKind::AssessBatch];
+    let kinds = if body.teacher.is_some() { &kinds[..] } else { &kinds[1..] };
     let next = |made: &[Job]| {
         let kind = *kinds.get(made.len())?;
         let of =
@@ -149,8 +151,10 @@ pub async fn pipeline(
             split,
             size: body.size,
         };
-        if kind == JobKind::Evaluate {
-            template.models.extend([sft, grpo].into_iter().flatten());
+        match kind {
+            JobKind::Evaluate => template.models.extend([sft, grpo].into_iter().flatten()),
+            JobKind::AssessBatch => template.models.extend(grpo),
+            _ => {}
         }
         if let (JobKind::Sft, Some(distilled)) = (kind, of(JobKind::Distil)) {
             template.manifests = vec![distilled];
@@ -164,6 +168,8 @@ pub async fn pipeline(
             JobKind::Sft => "cold start",
             JobKind::Grpo => "GRPO",
             JobKind::Evaluate => "evaluation",
+            JobKind::AssessBatch => "answers to compare",
+            JobKind::Export => return None,
         };
         let name = format!("{name}, {what}");
         Some((CreateJob { kind, name, recipe, needs: Vec::new(), priority: 0, label: None }, needs))

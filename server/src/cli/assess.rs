@@ -3,13 +3,14 @@
 mod engine;
 mod inputs;
 mod report;
+mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, Subcommand};
 use qponder_kernels::pixels::RgbImage;
 use qponder_pipeline::assess::{Assessor, Event, Flow, Request};
 use qponder_pipeline::device::Place;
@@ -20,15 +21,22 @@ use report::{Asked, Report};
 
 /// Arguments of `qponder assess`.
 #[derive(Args)]
-#[command(after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:
   qponder assess photo.jpg                  the reasoning as it is written, then the score
   qponder assess --mode quick photos/       a table of scores
   qponder assess --json photos/ | jq -r 'select(.score < 2.5) | .file'
   qponder assess --temperature 0.9 --seed 7 photo.jpg
   qponder assess --backend wgpu --model models/nano/q8_0 photo.jpg
+  qponder assess run --recipe my-batch.toml      thousands of images, from manifests; goes on when interrupted
 
-Exit status: 0 when every file was assessed, 1 when any failed.")]
+Exit status: 0 when every file was assessed, 1 when any failed."
+)]
 pub struct AssessArgs {
+    #[command(subcommand)]
+    command: Option<AssessCommand>,
     /// PNG, JPEG or WebP files, and directories to look for them in.
     #[arg(required = true, value_name = "FILE|DIR")]
     paths: Vec<PathBuf>,
@@ -65,6 +73,12 @@ pub struct AssessArgs {
     batch: u16,
 }
 
+#[derive(Subcommand)]
+enum AssessCommand {
+    /// Assess the images of manifests, as a recipe says.
+    Run(run::RunArgs),
+}
+
 /// What computes.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum BackendArg {
@@ -90,6 +104,9 @@ enum ModeArg {
 /// # Errors
 /// When nothing can be assessed at all; a file that fails is reported and not an error here.
 pub fn run(args: &AssessArgs) -> anyhow::Result<ExitCode> {
+    if let Some(AssessCommand::Run(args)) = &args.command {
+        return run::run(args).map(|()| ExitCode::SUCCESS);
+    }
     let mode = match args.mode {
         ModeArg::Reason => Mode::Reason,
         ModeArg::Quick => Mode::Quick,

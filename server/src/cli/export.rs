@@ -1,5 +1,7 @@
 //! `qponder export`: a model for other programs.
 
+mod run;
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -20,7 +22,8 @@ use qponder_pipeline::export::{Destination, Kind, Layout, MANIFEST, Precision, e
   qponder export --model models/nano --out nano-f32 --dtype f32
   qponder export --model data/7b/rl --out q-ponder-7b --dtype bf16 --shard-size 5GB
   qponder export merge --model Qwen2.5-VL-7B-Instruct --adapter data/7b/ci/adapter --out q-ponder-7b
-  qponder export gguf --model models/nano --quant q8_0 --out nano-gguf"
+  qponder export gguf --model models/nano --quant q8_0 --out nano-gguf
+  qponder export run --recipe my-export.toml    see `qponder recipe show-defaults export`"
 )]
 pub struct ExportArgs {
     #[command(subcommand)]
@@ -41,6 +44,8 @@ enum ExportCommand {
     /// `model-QUANT.gguf` is the language model and `mmproj-QUANT.gguf` the vision tower, with the names that
     /// llama.cpp uses; `manifest.json` lists their pieces with a hash each, for the page *Quick score*.
     Gguf(GgufArgs),
+    /// Write what a recipe says.
+    Run(run::RunArgs),
 }
 
 #[derive(Args)]
@@ -157,6 +162,7 @@ impl DestinationArgs {
 pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let to = match &args.command {
         Some(ExportCommand::Gguf(args)) => return run_gguf(args),
+        Some(ExportCommand::Run(args)) => return run::run(args),
         Some(ExportCommand::Merge(args)) => {
             let to = args.to.destination();
             merge(&args.model, &args.adapter, &to).context("could not merge the adapter")?;

@@ -48,6 +48,8 @@ enum KindArg {
     Grpo,
     Judge,
     Evaluate,
+    Assess,
+    Export,
 }
 
 impl From<KindArg> for Kind {
@@ -58,6 +60,8 @@ impl From<KindArg> for Kind {
             KindArg::Grpo => Kind::Grpo,
             KindArg::Judge => Kind::Judge,
             KindArg::Evaluate => Kind::Evaluate,
+            KindArg::Assess => Kind::Assess,
+            KindArg::Export => Kind::Export,
         }
     }
 }
@@ -92,7 +96,11 @@ fn check(path: &PathBuf, kind: Option<Kind>) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(path).context("cannot be read")?;
     let kind = kind.map_or_else(|| Kind::of(&text), Ok)?;
     let estimate = match Recipe::parse(kind, &text)? {
-        Recipe::Distil(_) | Recipe::Judge(_) | Recipe::Evaluate(_) => None,
+        Recipe::Distil(_)
+        | Recipe::Judge(_)
+        | Recipe::Evaluate(_)
+        | Recipe::Assess(_)
+        | Recipe::Export(_) => None,
         Recipe::Sft(recipe) => Some(Estimate::sft(&recipe)),
         Recipe::Grpo(recipe) => Some(Estimate::grpo(&recipe)),
     };

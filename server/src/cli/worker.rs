@@ -135,7 +135,12 @@ pub fn models(named: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 fn kind(name: &str) -> Result<JobKind, String> {
-    JobKind::of_name(name).ok_or_else(|| format!("{name:?} is none of distil, sft, grpo and evaluate"))
+    JobKind::of_name(name).ok_or_else(|| {
+        format!(
+            "{name:?} is none of {}",
+            JobKind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+        )
+    })
 }
 
 /// The endpoints that files describe.

@@ -9,17 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use qponder_shared::WorkerId;
-use qponder_shared::job::{LogLevel, MetricPart, Metrics, Outcome};
-use serde_json::Value;
+use qponder_shared::job::{JobKind, LogLevel, Outcome};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::answers::Answers;
 use super::artifacts::{self, ArtifactError};
-use super::child::{Child, Usage, Word, describe};
+use super::child::{Child, Word, describe};
+use super::hearing::Hearing;
 use super::inputs::{Places, Unready};
 use super::keeper::Keeper;
-use super::numbers;
 use super::outcome;
 use super::safe;
 use super::worker::stopped;
@@ -38,14 +36,10 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
 /// How long the database may take to answer. A network that swallows everything gives no error of itself, and the
 /// child must be killed in time all the same.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
-/// How often it is looked at what the child takes of the machine.
-const LOOKED_EVERY: Duration = Duration::from_secs(1);
 /// After how long a bucket that is out of reach is asked again. Its client has tried for half a minute by then.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long a child may take to write a checkpoint and end.
 const GRACE: Duration = Duration::from_secs(60);
-/// Most lines that are kept while the database is away.
-const MAX_LINES: usize = 10_000;
 
 /// What an attempt works with.
 pub struct Around {
@@ -70,29 +64,38 @@ enum Wish {
 /// Works on a job until it ends, is cancelled, is lost, or `stop` says that the worker stops. `renewed` is when the
 /// lease was asked for: it runs from then on at the earliest.
 pub async fn run(around: &Arc<Around>, lease: Lease, renewed: Instant, mut stop: watch::Receiver<bool>) {
-    let what = Happenings::default();
-    let answers = Answers::new(&around.places.output(lease.job));
-    let load = Load::default();
-    let (last_error, keeper) = (None, Keeper::default());
-    let mut holder =
-        Holder { around, lease: lease.clone(), what, renewed, last_error, answers, load, keeper };
-    let mut said = Vec::new();
-    let prepared = tokio::select! {
-        prepared = prepare(around, &lease, &mut said) => prepared,
-        // Large datasets take longer than a lease.
-        wish = holder.keep(&mut stop) => {
-            let end = if wish == Wish::Cancel { End::Cancelled } else { End::Released };
-            return holder.end(&end).await;
+    let hearing = Hearing::new(&lease, &around.places.output(lease.job));
+    let mut holder = Holder { around, lease: lease.clone(), renewed, hearing, keeper: Keeper::default() };
+    let (tell, mut told) = mpsc::channel(1);
+    let mut prepared = pin!(prepare(around, &lease, tell));
+    let prepared = loop {
+        tokio::select! {
+            prepared = &mut prepared => break prepared,
+            Some(line) = told.recv() => {
+                holder.hearing.line(LogLevel::Warning, line);
+                holder.record().await;
+            }
+            // Large datasets take longer than a lease.
+            wish = holder.keep(&mut stop) => {
+                let end = if wish == Wish::Cancel { End::Cancelled } else { End::Released };
+                return holder.end(&end).await;
+            }
         }
     };
-    said.into_iter().for_each(|(level, line)| holder.line(level, line));
-    let recipe = match prepared {
-        Ok(recipe) => recipe,
+    let Prepared { recipe, models, said } = match prepared {
+        Ok(prepared) => prepared,
         Err(Unready::Missing(error)) => return holder.end(&End::Hopeless(error)).await,
         Err(Unready::Failed(error) | Unready::Away(error)) => return holder.end(&End::Failed(error)).await,
     };
+    said.into_iter().for_each(|(level, line)| holder.hearing.line(level, line));
+    if lease.kind == JobKind::AssessBatch {
+        holder.hearing.name_models(models.clone());
+    }
     if holder.is_overdue() {
         return holder.end(&End::Released).await;
+    }
+    if lease.kind.computes() {
+        holder.hearing.watch(&around.device);
     }
     let mut child = match Child::start(holder.lease.kind, &recipe, &around.device) {
         Ok(child) => child,
@@ -103,33 +106,45 @@ pub async fn run(around: &Arc<Around>, lease: Lease, renewed: Instant, mut stop:
     };
     let (ended, wish) = follow(&mut child, &mut holder, &mut stop).await;
     let is_done = ended.as_ref().is_ok_and(ExitStatus::success);
+    if wish != Wish::Abandon && !holder.drain().await {
+        return holder.end(&End::Released).await;
+    }
     if wish != Wish::Abandon && !is_done {
         holder.keep_last().await;
     }
     let end = match (&ended, wish) {
         (_, Wish::Abandon) => End::Released,
         // It may have come to its end before it heard.
-        (Ok(status), _) if status.success() => return holder.finish(&mut stop).await,
+        (Ok(status), _) if status.success() => return holder.finish(&mut stop, models).await,
         (_, Wish::Cancel) => End::Cancelled,
         (_, Wish::Release) => End::Released,
-        (Ok(status), Wish::GoOn) => End::Failed(describe(*status, holder.last_error.as_deref())),
+        (Ok(status), Wish::GoOn) => End::Failed(describe(*status, holder.hearing.last_error.as_deref())),
         (Err(error), Wish::GoOn) => End::Failed(format!("nobody knows how the process ended: {error}")),
     };
     holder.end(&end).await;
 }
 
-/// Makes everything ready for the child; the path of its recipe. What is to be told of it goes into `said`. Waits for a
-/// bucket that is out of reach: jobs that fail while it is would soon be given up, all of them.
-async fn prepare(
-    around: &Around,
-    lease: &Lease,
-    said: &mut Vec<(LogLevel, String)>,
-) -> Result<PathBuf, Unready> {
+/// What is ready for the child.
+struct Prepared {
+    recipe: PathBuf,
+    /// What the models of the recipe are called.
+    models: Vec<String>,
+    /// What is to be told of it.
+    said: Vec<(LogLevel, String)>,
+}
+
+/// Makes everything ready for the child. Waits for a bucket that is out of reach, and tells it: jobs that fail while it
+/// is would soon be given up, all of them.
+async fn prepare(around: &Around, lease: &Lease, tell: mpsc::Sender<String>) -> Result<Prepared, Unready> {
+    let mut is_told = false;
     loop {
-        said.clear();
-        match try_to_prepare(around, lease, said).await {
+        match try_to_prepare(around, lease).await {
             Err(Unready::Away(error)) if around.objects.is_remote() => {
                 tracing::warn!(error, job = %lease.job, "what a job needs is out of reach; it is tried again");
+                if !std::mem::replace(&mut is_told, true) {
+                    let _ = tell
+                        .try_send(format!("what the job needs is out of reach; it is tried again: {error}"));
+                }
                 tokio::time::sleep(ASKED_AGAIN_AFTER).await;
             }
             prepared => return prepared,
@@ -137,12 +152,10 @@ async fn prepare(
     }
 }
 
-async fn try_to_prepare(
-    around: &Around,
-    lease: &Lease,
-    said: &mut Vec<(LogLevel, String)>,
-) -> Result<PathBuf, Unready> {
+async fn try_to_prepare(around: &Around, lease: &Lease) -> Result<Prepared, Unready> {
     let Around { store, objects, places, .. } = around;
+    let mut said = Vec::new();
+    let models = places.names(lease, store).await?;
     let recipe = places.prepare(lease, store, objects).await?;
     if objects.is_remote() {
         let mut damaged = Vec::new();
@@ -153,7 +166,7 @@ async fn try_to_prepare(
             brought.map(|step| (LogLevel::Info, format!("what was kept after step {step} was brought here"))),
         );
     }
-    Ok(recipe)
+    Ok(Prepared { recipe, models, said })
 }
 
 /// Follows a child to its end: how it ended, and what was meant to become of it.
@@ -174,10 +187,13 @@ async fn follow(
                 match word {
                     Word::Ended(ended) => return (ended, wish),
                     Word::Line(line) => {
-                        holder.look(child);
-                        holder.hear(line);
+                        holder.hearing.look(child);
+                        holder.hearing.hear(line);
+                        if let Some(step) = holder.hearing.reached.take() {
+                            holder.keeper.reach(step);
+                        }
                     }
-                    Word::Error(line) => holder.hear_error(line),
+                    Word::Error(line) => holder.hearing.hear_error(line),
                 }
                 Wish::GoOn
             }
@@ -224,20 +240,9 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Resu
 struct Holder<'a> {
     around: &'a Arc<Around>,
     lease: Lease,
-    what: Happenings,
     renewed: Instant,
-    last_error: Option<String>,
-    answers: Answers,
-    load: Load,
+    hearing: Hearing,
     keeper: Keeper,
-}
-
-/// What the child takes of the machine, as it was looked at last.
-#[derive(Default)]
-struct Load {
-    looked: Option<(Instant, Usage)>,
-    /// Processors that were busy for it between the last two looks.
-    processors: Option<f64>,
 }
 
 impl Holder<'_> {
@@ -280,35 +285,10 @@ impl Holder<'_> {
         self.renewed.elapsed() > GIVEN_UP_AFTER
     }
 
-    /// Looks, once in a while, at what the child takes of the machine.
-    fn look(&mut self, child: &Child) {
-        let before = self.load.looked;
-        if before.is_some_and(|(at, _)| at.elapsed() < LOOKED_EVERY) {
-            return;
-        }
-        let Some(now) = child.usage() else { return };
-        if let Some((at, then)) = before {
-            let busy = (now.processor_seconds - then.processor_seconds).max(0.0);
-            self.load.processors = Some(busy / at.elapsed().as_secs_f64());
-        }
-        self.load.looked = Some((Instant::now(), now));
-    }
-
-    /// The numbers of an event, with what the child takes of the machine.
-    fn numbers(&self, event: &serde_json::Map<String, Value>) -> Option<Metrics> {
-        let mut row = numbers::of(event)?;
-        if row.part == MetricPart::Train {
-            let memory = self.load.looked.map(|(_, usage)| usage.memory as f64 / 1e9);
-            row.numbers.extend(memory.map(|gigabytes| ("memory_gb".to_owned(), gigabytes)));
-            row.numbers.extend(self.load.processors.map(|busy| ("processors".to_owned(), busy)));
-        }
-        Some(row)
-    }
-
     /// Begins to keep what there is to go on from, if it is time for that.
     async fn keep_safe(&mut self) {
         let said = self.keeper.tick(self.around, &self.lease).await;
-        said.into_iter().for_each(|line| self.line(LogLevel::Warning, line));
+        said.into_iter().for_each(|line| self.hearing.line(LogLevel::Warning, line));
     }
 
     /// Keeps the last that there is to go on from, and the lease meanwhile.
@@ -325,124 +305,18 @@ impl Holder<'_> {
                 }
             }
         };
-        said.into_iter().for_each(|line| self.line(LogLevel::Warning, line));
-    }
-
-    /// Takes in a line of the child's output.
-    fn hear(&mut self, line: String) {
-        match serde_json::from_str(&line) {
-            Ok(Value::Object(event)) => self.note(event),
-            _ => self.line(LogLevel::Info, line),
-        }
-    }
-
-    fn hear_error(&mut self, line: String) {
-        self.last_error = Some(line.clone());
-        self.line(LogLevel::Error, line);
-    }
-
-    fn line(&mut self, level: LogLevel, line: String) {
-        if self.what.lines.len() < MAX_LINES {
-            self.what.lines.push((level, line));
-        }
-    }
-
-    /// Takes in an event.
-    fn note(&mut self, event: serde_json::Map<String, Value>) {
-        let number = |name: &str| event.get(name).and_then(Value::as_u64);
-        let step = number("step").unwrap_or_default();
-        self.what.metrics.extend(self.numbers(&event));
-        match event.get("event").and_then(Value::as_str) {
-            // A distillation counts answers.
-            Some("started") if number("wanted").is_some() => {
-                self.what.begun = number("wanted").map(|wanted| (wanted, 0));
-                let of = |name: &str| number(name).unwrap_or_default();
-                self.line(LogLevel::Info, format!("{} images, {} answers", of("images"), of("wanted")));
-            }
-            Some("known") => {
-                let answered = number("answered").unwrap_or_default();
-                self.what.begun = self.what.begun.map(|(wanted, _)| (wanted, answered));
-                self.what.step = Some(answered);
-                self.what.saved = Some(answered);
-                self.keeper.reach(answered);
-            }
-            Some("answered") => {
-                // Each is in the journal by now.
-                self.what.step = number("answered");
-                self.what.saved = number("answered");
-                number("answered").into_iter().for_each(|answered| self.keeper.reach(answered));
-            }
-            Some("retrying" | "failed" | "skipped" | "limit_reached") => {
-                let of = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
-                let what = [of("id"), of("cause"), of("message"), of("reason"), of("limit")];
-                let what: Vec<&str> = what.into_iter().filter(|word| !word.is_empty()).collect();
-                let kind = of("event").replace('_', " ");
-                self.line(LogLevel::Warning, format!("{kind}: {}", what.join(", ")));
-            }
-            Some("progress") => {
-                self.what.step = Some(step);
-                self.keeper.reach(step);
-            }
-            Some("started") => {
-                self.what.begun = number("steps").map(|steps| (steps, step));
-                let known = self.lease.step.min(step);
-                self.answers.begin(known);
-                if step > 0 {
-                    self.catch_up(known, step);
-                }
-                if !self.lease.kind.trains() {
-                    return;
-                }
-                let of = |name: &str| number(name).unwrap_or_default();
-                let from = if step > 0 { format!(", going on after step {step}") } else { String::new() };
-                let line = format!(
-                    "{} steps, {} of {} parameters, {} images, {} for validation{from}",
-                    of("steps"),
-                    of("trained"),
-                    of("parameters"),
-                    of("images"),
-                    of("validation_images")
-                );
-                self.line(LogLevel::Info, line);
-            }
-            Some("step" | "policy") => {
-                self.what.step = Some(step);
-                match self.answers.read() {
-                    Ok(read) => self.what.completions.extend(read),
-                    Err(error) => {
-                        tracing::warn!(%error, job = %self.lease.job, "sampled answers could not be read")
-                    }
-                }
-            }
-            Some("saved") => {
-                self.what.saved = Some(step);
-                self.keeper.reach(step);
-                self.line(LogLevel::Info, format!("checkpoint after step {step}"));
-            }
-            Some("damaged") => {
-                let error = event.get("error").and_then(Value::as_str).unwrap_or_default();
-                self.line(LogLevel::Warning, format!("{error}; going on from the checkpoint before it"));
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes in the numbers of steps `known` to `step` that attempts before this one could not write down.
-    fn catch_up(&mut self, known: u64, step: u64) {
-        match numbers::kept(&self.around.places.output(self.lease.job), known, step) {
-            Ok(kept) => self.what.metrics.extend(kept),
-            Err(error) => tracing::warn!(%error, job = %self.lease.job, "earlier numbers could not be read"),
-        }
+        said.into_iter().for_each(|line| self.hearing.line(LogLevel::Warning, line));
     }
 
     /// Writes down what happened; whether the job is still ours. While the database is away it is kept.
     async fn record(&mut self) -> bool {
-        if self.what.is_empty() {
+        self.hearing.take_answers();
+        if self.hearing.what.is_empty() {
             return true;
         }
-        match in_time(self.around.store.record(&self.lease, &self.what)).await {
+        match in_time(self.around.store.record(&self.lease, &self.hearing.what)).await {
             Ok(held) => {
-                self.what = Happenings::default();
+                self.hearing.what = Happenings::default();
                 held
             }
             Err(error) => {
@@ -452,9 +326,26 @@ impl Holder<'_> {
         }
     }
 
+    /// Writes down what a child that has ended still said, and keeps the lease; whether the job is still ours.
+    async fn drain(&mut self) -> bool {
+        while self.hearing.take_answers() {
+            if !self.record().await {
+                return false;
+            }
+            let is_away = !self.hearing.what.answers.is_empty();
+            if is_away {
+                tokio::time::sleep(RENEWED_EVERY).await;
+            }
+            if (is_away || self.renewed.elapsed() > RENEWED_EVERY) && self.renew().await == Wish::Abandon {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Keeps what the job made, and ends the attempt. The lease is kept meanwhile: large models take a while, and a
     /// bucket that is out of reach is waited for.
-    async fn finish(mut self, stop: &mut watch::Receiver<bool>) {
+    async fn finish(mut self, stop: &mut watch::Receiver<bool>, models: Vec<String>) {
         let out = self.around.places.output(self.lease.job);
         let (tell, mut told) = mpsc::channel(1);
         let mut kept = pin!({
@@ -475,7 +366,7 @@ impl Holder<'_> {
                         .try_send(format!("what the job made is not kept yet; it is tried again: {error}"));
                     tokio::time::sleep(ASKED_AGAIN_AFTER).await;
                 }
-                outcome::read(lease.kind, &lease.recipe, &out).map(Some)
+                outcome::read((lease.kind, &lease.recipe), &out, models).map(Some)
             }
         });
         // The worker may be told to stop: this is soon done, and doing it again takes longer. Unless it has to wait.
@@ -493,7 +384,7 @@ impl Holder<'_> {
                 },
                 Some(line) = told.recv(), if !waits => {
                     waits = true;
-                    self.line(LogLevel::Warning, line);
+                    self.hearing.line(LogLevel::Warning, line);
                     self.record().await;
                 }
                 wish = self.keep(if waits { stop } else { &mut never }) => {
@@ -525,7 +416,7 @@ impl Holder<'_> {
     /// Ends the attempt; whether it was still ours to end.
     async fn is_ended(&mut self, end: &End) -> bool {
         if let End::Failed(error) | End::Hopeless(error) = end {
-            self.line(LogLevel::Error, error.clone());
+            self.hearing.line(LogLevel::Error, error.clone());
         }
         let begun = Instant::now();
         loop {

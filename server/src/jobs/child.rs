@@ -46,14 +46,10 @@ impl Child {
     /// Starts what a recipe says, in the recipe's folder.
     pub fn start(kind: JobKind, recipe: &Path, device: &str) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(kind.name());
-        if kind == JobKind::Evaluate {
-            command.arg("run");
-        }
+        command.args(kind.command());
         command.arg("--recipe").arg(recipe).arg("--events");
         command.current_dir(recipe.parent().unwrap_or(Path::new(".")));
-        // A distillation only asks.
-        if kind != JobKind::Distil {
+        if kind.computes() {
             command.args(["--device", device]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -165,6 +165,12 @@ impl Places {
         Ok(path)
     }
 
+    /// What the models are called that a job names.
+    pub async fn names(&self, lease: &Lease, store: &Store) -> Result<Vec<String>, Unready> {
+        let recipe = JobRecipe::parse(lease.kind, &lease.recipe).map_err(Unready::Missing)?;
+        store.names_of(&recipe.bases).await.map_err(database)
+    }
+
     /// Bytes of memory that a training takes at most, about; `None` while what it starts from is not on this machine.
     pub async fn memory(&self, recipe: &JobRecipe, store: &Store) -> Option<u64> {
         let dir = match recipe.bases.first()? {
@@ -214,7 +220,11 @@ fn estimate(recipe: &str) -> Option<u64> {
     let estimate = match Recipe::parse(Kind::of(recipe).ok()?, recipe).ok()? {
         Recipe::Sft(recipe) => Estimate::sft(&recipe),
         Recipe::Grpo(recipe) => Estimate::grpo(&recipe),
-        Recipe::Distil(_) | Recipe::Evaluate(_) | Recipe::Judge(_) => return None,
+        Recipe::Distil(_)
+        | Recipe::Evaluate(_)
+        | Recipe::Judge(_)
+        | Recipe::Assess(_)
+        | Recipe::Export(_) => return None,
     };
     estimate.ok().map(|estimate| estimate.total())
 }

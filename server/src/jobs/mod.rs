@@ -7,7 +7,10 @@
 mod answers;
 mod artifacts;
 mod attempt;
+mod batch;
 mod child;
+mod gpu;
+mod hearing;
 mod inputs;
 mod keeper;
 mod news;

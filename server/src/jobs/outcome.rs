@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use qponder_pipeline::batch::Report;
 use qponder_shared::api::Mode;
 use qponder_shared::job::{Difference, Estimated, JobKind, JobRecipe, Measured, Outcome};
 use serde::Deserialize;
@@ -79,8 +80,12 @@ struct Comparison {
 }
 
 /// What came of a job that wrote into `out`; `None` of a training, of which a model came. Models and datasets are
-/// named as the recipe names them.
-pub fn read(kind: JobKind, recipe: &str, out: &Path) -> Result<Option<Outcome>, String> {
+/// named as the recipe names them, but those of a batch as their answers are listed, which is `models`.
+pub fn read(
+    (kind, recipe): (JobKind, &str),
+    out: &Path,
+    models: Vec<String>,
+) -> Result<Option<Outcome>, String> {
     match kind {
         JobKind::Sft | JobKind::Grpo => Ok(None),
         JobKind::Distil => {
@@ -92,6 +97,23 @@ pub fn read(kind: JobKind, recipe: &str, out: &Path) -> Result<Option<Outcome>, 
             let models: Vec<String> = recipe.bases.iter().map(ToString::to_string).collect();
             let sources: Vec<String> = recipe.sources.iter().map(ToString::to_string).collect();
             Ok(Some(evaluated(report(out)?, &models, &sources)))
+        }
+        JobKind::AssessBatch => {
+            let Report { images, answered, unreadable, failed } = report(out)?;
+            let [images, answered, unreadable, failed] =
+                [images, answered, unreadable, failed].map(|count| count as u64);
+            Ok(Some(Outcome::Assessed { models, images, answered, unreadable, failed }))
+        }
+        JobKind::Export => {
+            let (mut files, mut bytes) = (0, 0);
+            let entries = std::fs::read_dir(out).map_err(|error| error.to_string())?;
+            for entry in entries {
+                let entry = entry.and_then(|entry| entry.metadata()).map_err(|error| error.to_string())?;
+                if entry.is_file() {
+                    (files, bytes) = (files + 1, bytes + entry.len());
+                }
+            }
+            Ok(Some(Outcome::Exported { files, bytes }))
         }
     }
 }

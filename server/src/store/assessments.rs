@@ -3,9 +3,9 @@
 use qponder_shared::api::{Assessment, AssessmentStatus, Mode, Sampling};
 use qponder_shared::grammar::{self, Response};
 use qponder_shared::{AssessmentId, ImageId, Score};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
 
 use super::audit::{By, Change, note};
 use super::images::rfc3339;
@@ -63,7 +63,7 @@ pub struct Unfinished {
 }
 
 /// The end of an assessment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Outcome {
     /// Done, failed or cancelled.
     pub status: AssessmentStatus,
@@ -331,15 +331,7 @@ impl Store {
         .fetch_optional(&mut *transaction)
         .await?;
         if let (Some(image), AssessmentStatus::Done) = (image, outcome.status) {
-            sqlx::query(
-                "update images set latest = $2, latest_score = $3 where id = $1 and (latest is null or latest < $2)",
-            )
-            .bind(image)
-            .bind(id.0)
-            .bind(outcome.score.map(Score::get))
-            .execute(&mut *transaction)
-            .await?;
-            note_reading(&mut transaction, ImageId(image), id, &outcome.text).await?;
+            make_latest(&mut transaction, ImageId(image), id, outcome).await?;
         }
         transaction.commit().await?;
         self.assessment(id).await
@@ -354,6 +346,24 @@ impl Store {
         let ids: Vec<uuid::Uuid> = sqlx::query_scalar(statement).bind(image.0).fetch_all(&self.pool).await?;
         Ok(ids.into_iter().map(AssessmentId).collect())
     }
+}
+
+/// Makes an assessment that is done its image's latest and its model's reading, unless there is a newer one.
+pub(super) async fn make_latest(
+    connection: &mut PgConnection,
+    image: ImageId,
+    id: AssessmentId,
+    outcome: &Outcome,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update images set latest = $2, latest_score = $3 where id = $1 and (latest is null or latest < $2)",
+    )
+    .bind(image.0)
+    .bind(id.0)
+    .bind(outcome.score.map(Score::get))
+    .execute(&mut *connection)
+    .await?;
+    note_reading(connection, image, id, &outcome.text).await
 }
 
 pub(super) fn read(row: &PgRow) -> Result<Assessment, StoreError> {
@@ -403,7 +413,7 @@ const STATUSES: [(AssessmentStatus, &str); 5] = [
     (AssessmentStatus::Cancelled, "cancelled"),
 ];
 
-fn status_name(status: AssessmentStatus) -> &'static str {
+pub(super) fn status_name(status: AssessmentStatus) -> &'static str {
     STATUSES.iter().find(|(known, _)| *known == status).map_or("failed", |(_, name)| name)
 }
 

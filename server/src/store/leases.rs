@@ -11,6 +11,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use super::batches::{BatchAnswer, add_answers};
 use super::jobs::announce;
 use super::{Store, StoreError};
 
@@ -58,6 +59,7 @@ pub struct Happenings {
     pub metrics: Vec<Metrics>,
     pub lines: Vec<(LogLevel, String)>,
     pub completions: Vec<Sampled>,
+    pub answers: Vec<BatchAnswer>,
     /// The newest step that was made.
     pub step: Option<u64>,
     /// The newest checkpoint.
@@ -71,6 +73,7 @@ impl Happenings {
             && self.metrics.is_empty()
             && self.lines.is_empty()
             && self.completions.is_empty()
+            && self.answers.is_empty()
             && self.step.is_none()
             && self.saved.is_none()
     }
@@ -304,6 +307,7 @@ impl Store {
         if !what.completions.is_empty() {
             add_completions(&mut transaction, lease, &what.completions).await?;
         }
+        add_answers(&mut transaction, lease.job, &what.answers).await?;
         announce(&mut transaction, lease.job).await?;
         transaction.commit().await?;
         Ok(true)

