@@ -6,7 +6,7 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// Version, name and text of every migration, oldest first. One that has landed is never edited.
-const MIGRATIONS: [(i64, &str, &str); 11] = [
+const MIGRATIONS: [(i64, &str, &str); 12] = [
     (1, "images and assessments", include_str!("../../../migrations/0001_images_and_assessments.sql")),
     (2, "accounts", include_str!("../../../migrations/0002_accounts.sql")),
     (3, "studies", include_str!("../../../migrations/0003_studies.sql")),
@@ -18,6 +18,7 @@ const MIGRATIONS: [(i64, &str, &str); 11] = [
     (9, "jobs", include_str!("../../../migrations/0009_jobs.sql")),
     (10, "models", include_str!("../../../migrations/0010_models.sql")),
     (11, "checkpoints", include_str!("../../../migrations/0011_checkpoints.sql")),
+    (12, "batches", include_str!("../../../migrations/0012_batches.sql")),
 ];
 
 /// All migrations in order. A schema with newer ones is taken too: each version only adds to the one before, so the

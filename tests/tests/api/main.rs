@@ -6,6 +6,7 @@ mod annotations;
 mod assessments;
 mod audit;
 mod backup;
+mod batches;
 mod buckets;
 mod chat;
 mod command_line;
