@@ -34,9 +34,13 @@ fn browser_a_pipeline_is_queued_watched_killed_and_its_model_promoted() {
     browser.picture("form");
     findings.look(&browser, "the form of a pipeline");
     browser.click("Queue the pipeline");
-    for name in
-        ["First light, answers", "First light, cold start", "First light, GRPO", "First light, evaluation"]
-    {
+    for name in [
+        "First light, answers",
+        "First light, cold start",
+        "First light, GRPO",
+        "First light, evaluation",
+        "First light, answers to compare",
+    ] {
         browser.shows(name);
     }
     let jobs = admin.get("/api/v1/jobs").json();
@@ -44,7 +48,8 @@ fn browser_a_pipeline_is_queued_watched_killed_and_its_model_promoted() {
         let all = jobs["items"].as_array().expect("jobs");
         text(&all.iter().find(|job| job["kind"] == kind).expect("a job")["id"])
     };
-    let (distil, sft, grpo, evaluate) = (id("distil"), id("sft"), id("grpo"), id("evaluate"));
+    let (distil, sft, grpo, evaluate, batch) =
+        (id("distil"), id("sft"), id("grpo"), id("evaluate"), id("assess_batch"));
 
     // The teacher answers, and the numbers move without a reload.
     browser.goto(&format!("{url}/training/{distil}"));
@@ -90,6 +95,23 @@ fn browser_a_pipeline_is_queued_watched_killed_and_its_model_promoted() {
     browser.shows("First light, GRPO against First light, cold start");
     browser.picture("evaluation");
     findings.look(&browser, "an evaluation");
+
+    // What it was trained from and what came of it have answered, and can be compared.
+    browser.goto(&format!("{url}/training/{batch}"));
+    browser.shows("done · Answers");
+    browser.shows("32 answers on 16 images");
+    browser.picture("batch");
+    findings.look(&browser, "a batch");
+    browser.click("Compare them");
+    browser.wait_until("both are chosen", || {
+        browser.value("#left").starts_with("nano")
+            && browser.value("#right").starts_with("First light, GRPO #")
+    });
+    browser.wait_until("the images are listed", || {
+        browser.script("return document.querySelectorAll('.compare-list tbody tr').length", &[]).as_u64()
+            >= Some(10)
+    });
+    browser.picture("batch-compared");
 
     // Two trainings over each other.
     browser.goto(&format!("{url}/training/compare?jobs={sft},{grpo}"));

@@ -1,6 +1,7 @@
 //! Models for other programs: a Hugging Face directory in any precision, cut into files, with or without
 //! an adapter merged into it; and GGUF files for llama.cpp and for the engine that runs in browsers.
 
+mod average;
 mod gguf;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::qwen2_5_vl::{Config, LoadError, Qwen2_5Vl, Weights};
 use crate::save;
 pub use crate::save::{Layout, Precision};
 use crate::train::TrainError;
+pub use average::average;
 pub use gguf::{Kind, MANIFEST, export_gguf};
 
 /// Most bytes of a piece of a GGUF file that a browser loads and checks at once.
@@ -34,6 +36,12 @@ pub enum ExportError {
     Itself { dir: PathBuf },
     #[error("cannot read {dir}: {source}")]
     Io { dir: PathBuf, source: std::io::Error },
+    #[error("name at least two models to average")]
+    TooFew,
+    #[error("{other} has another {name} than {first}; only models of one architecture can be averaged")]
+    Different { name: String, first: PathBuf, other: PathBuf },
+    #[error("the weights could not be averaged: {0}")]
+    Tensor(#[from] candle_core::Error),
     #[error("GGUF cannot hold this model: {0}")]
     Gguf(String),
 }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
-use qponder_pipeline::export::{Destination, Kind, Layout, MANIFEST, Precision, export, export_gguf, merge};
+use qponder_pipeline::export::{
+    Destination, Kind, Layout, MANIFEST, Precision, average, export, export_gguf, merge,
+};
 
 /// Write a model as other programs, or browsers, read it.
 ///
@@ -39,6 +41,10 @@ pub struct ExportArgs {
 enum ExportCommand {
     /// Merge an adapter into its base model.
     Merge(MergeArgs),
+    /// Write the mean of models that were trained from the same beginning.
+    ///
+    /// Such an average, a "model soup", is often better than each of them.
+    Average(AverageArgs),
     /// Write GGUF files, quantised.
     ///
     /// `model-QUANT.gguf` is the language model and `mmproj-QUANT.gguf` the vision tower, with the names that
@@ -82,6 +88,17 @@ enum QuantArg {
     Q4,
     /// 16 bits a number.
     F16,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  qponder export average --model data/nano/rl-1 --model data/nano/rl-2 --model data/nano/rl-3 --out data/nano/rl")]
+struct AverageArgs {
+    /// Model directory; give at least two.
+    #[arg(long, value_name = "DIR", required = true)]
+    model: Vec<PathBuf>,
+    #[command(flatten)]
+    to: DestinationArgs,
 }
 
 #[derive(Args)]
@@ -163,6 +180,11 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let to = match &args.command {
         Some(ExportCommand::Gguf(args)) => return run_gguf(args),
         Some(ExportCommand::Run(args)) => return run::run(args),
+        Some(ExportCommand::Average(args)) => {
+            let to = args.to.destination();
+            average(&args.model, &to).context("could not average the models")?;
+            to
+        }
         Some(ExportCommand::Merge(args)) => {
             let to = args.to.destination();
             merge(&args.model, &args.adapter, &to).context("could not merge the adapter")?;
