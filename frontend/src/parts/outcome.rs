@@ -51,13 +51,16 @@ pub fn OutcomeTables(
             .into_any()
         }
         Outcome::Assessed { models, images, answered, unreadable, failed } => {
-            let facts = format!(
-                "{} answers on {}, {} of them without a readable score. {} could not be assessed.",
+            let mut facts = format!(
+                "{} answers on {}, {} of them without a readable score.",
                 format::whole(answered),
                 format::plural(images as usize, "image"),
-                format::whole(unreadable),
-                format::plural(failed as usize, "image")
+                format::whole(unreadable)
             );
+            if failed > 0 {
+                let failed = format::plural(failed as usize, "image");
+                facts += &format!(" {failed} could not be assessed: the log says why.");
+            }
             let compare = match &models[..] {
                 [left, right, ..] => Some((left.clone(), right.clone())),
                 _ => None,
