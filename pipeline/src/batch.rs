@@ -164,7 +164,7 @@ pub fn assess_batch(
     for (place, assessor) in assessors.iter().enumerate() {
         let open: Vec<&Item> =
             items.iter().filter(|item| !known.contains(&(place, item.row.image.as_str()))).collect();
-        let mut each = |group: Vec<(&Item, Result<Answered, String>)>| {
+        let mut each = |group: Vec<Asked<'_>>| {
             let entries = group.into_iter().map(|(item, outcome)| Entry {
                 place,
                 model: assessor.info().name.clone(),
@@ -197,6 +197,9 @@ pub fn assess_batch(
     Ok(report)
 }
 
+/// An image, and what came of asking about it.
+type Asked<'a> = (&'a Item, Result<Answered, String>);
+
 /// The images of a recipe, each once.
 fn items(recipe: &AssessRecipe) -> Result<Vec<Item>, BatchError> {
     let mut seen = HashSet::new();
@@ -228,7 +231,7 @@ fn answer_all(
     items: &[&Item],
     (batch, request): (usize, &dyn Fn(RgbImage) -> Request),
     stop: &AtomicBool,
-    each: &mut dyn FnMut(Vec<(&Item, Result<Answered, String>)>) -> Result<(), BatchError>,
+    each: &mut dyn FnMut(Vec<Asked<'_>>) -> Result<(), BatchError>,
 ) -> Result<(), BatchError> {
     std::thread::scope(|scope| {
         let (decoded, next) = mpsc::sync_channel(batch);
@@ -257,7 +260,7 @@ fn answer<'a>(
     group: Vec<(&'a Item, Result<RgbImage, String>)>,
     request: &dyn Fn(RgbImage) -> Request,
     stop: &AtomicBool,
-) -> Vec<(&'a Item, Result<Answered, String>)> {
+) -> Vec<Asked<'a>> {
     let (mut requests, mut asked, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
     for (item, image) in group {
         match image {
