@@ -37,6 +37,8 @@ pub enum BatchError {
     Journal(#[from] JournalError),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
+    #[error("the model {model} failed at {image}: {reason}")]
+    Model { model: String, image: String, reason: String },
     #[error("{path} holds answers of other models, images or settings; move it away to begin anew")]
     Another { path: PathBuf },
     #[error("no image of the manifests belongs to the split {split}")]
@@ -133,18 +135,20 @@ pub struct Report {
 /// is set, it ends within a token.
 ///
 /// # Errors
-/// When a model or a manifest cannot be read, before anything is asked; when the journal is of another recipe, cannot
-/// be written, or `stop` is set.
+/// When a manifest or a model cannot be read, or a model fails; when the journal is of another recipe or cannot be
+/// written, or `stop` is set.
 pub fn assess_batch(
     recipe: &AssessRecipe,
-    place: Place,
+    device: Place,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Report, BatchError> {
     let out = Path::new(&recipe.out);
     let items = items(recipe)?;
-    let assessors = recipe.models.iter().map(|dir| Assessor::load(Path::new(dir), place));
-    let assessors = assessors.collect::<Result<Vec<_>, _>>()?;
+    let missing = recipe.models.iter().map(PathBuf::from).find(|dir| !dir.is_dir());
+    if let Some(dir) = missing {
+        return Err(LoadError::NoDirectory { dir }.into());
+    }
     std::fs::create_dir_all(out).map_err(|source| BatchError::Io { path: out.to_owned(), source })?;
     let path = out.join(ANSWERS);
     let Opened { mut journal, entries, .. } = Journal::<Entry>::open(&path)?;
@@ -153,15 +157,21 @@ pub fn assess_batch(
     let is_ours = |entry: &Entry| {
         images.contains(entry.image.as_str())
             && (entry.mode, entry.sampling) == (mode, sampling)
-            && assessors.get(entry.place).is_some_and(|one| one.info().sha256 == entry.model_sha256)
+            && entry.place < recipe.models.len()
     };
     if !entries.iter().all(is_ours) {
         return Err(BatchError::Another { path });
     }
     let known: HashSet<(usize, &str)> = entries.iter().map(|one| (one.place, one.image.as_str())).collect();
-    let (mut step, steps) = (known.len(), items.len() * assessors.len());
+    let (mut step, steps) = (known.len(), items.len() * recipe.models.len());
     progress(&Progress::Started { step, steps });
-    for (place, assessor) in assessors.iter().enumerate() {
+    for (place, dir) in recipe.models.iter().enumerate() {
+        // One after the other: together they may not fit.
+        let assessor = Assessor::load(Path::new(dir), device)?;
+        let is_same = |entry: &Entry| entry.place != place || entry.model_sha256 == assessor.info().sha256;
+        if !entries.iter().all(is_same) {
+            return Err(BatchError::Another { path });
+        }
         let open: Vec<&Item> =
             items.iter().filter(|item| !known.contains(&(place, item.row.image.as_str()))).collect();
         let mut each = |group: Vec<Asked<'_>>| {
@@ -186,7 +196,7 @@ pub fn assess_batch(
             Ok(())
         };
         let request = move |image| Request { image, mode, sampling, wording: None };
-        answer_all(assessor, &open, (batch, &request), stop, &mut each)?;
+        answer_all(&assessor, &open, (batch, &request), stop, &mut each)?;
         if stop.load(Ordering::Relaxed) && step < steps {
             return Err(BatchError::Stopped { answered: step, wanted: steps });
         }
@@ -243,13 +253,14 @@ fn answer_all(
                 }
             }
         });
+        // Gone with this closure, so that the thread above does not wait for it after an error.
         let next = next;
         while !stop.load(Ordering::Relaxed) {
             let group: Vec<(&Item, Result<RgbImage, String>)> = next.iter().take(batch).collect();
             if group.is_empty() {
                 break;
             }
-            each(answer(assessor, group, request, stop))?;
+            each(answer(assessor, group, request, stop)?)?;
         }
         Ok(())
     })
@@ -260,7 +271,8 @@ fn answer<'a>(
     group: Vec<(&'a Item, Result<RgbImage, String>)>,
     request: &dyn Fn(RgbImage) -> Request,
     stop: &AtomicBool,
-) -> Vec<Asked<'a>> {
+) -> Result<Vec<Asked<'a>>, BatchError> {
+    let mut failed = None;
     let (mut requests, mut asked, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
     for (item, image) in group {
         match image {
@@ -276,12 +288,21 @@ fn answer<'a>(
             Event::Text(_) => None,
             Event::Done(answer) if answer.finish == Finish::Cancelled => None,
             Event::Done(answer) => Some(Ok(answer.into())),
-            Event::Refused(reason) | Event::Failed(reason) => Some(Err(reason)),
+            Event::Refused(reason) => Some(Err(reason)),
+            // No fault of the image: another attempt may do it.
+            Event::Failed(reason) => {
+                let (model, image) = (assessor.info().name.clone(), asked[index].row.image.clone());
+                failed.get_or_insert(BatchError::Model { model, image, reason });
+                None
+            }
         };
         outcomes.extend(outcome.map(|outcome| (asked[index], outcome)));
         if stop.load(Ordering::Relaxed) { Flow::Cancel } else { Flow::Continue }
     });
-    outcomes
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(outcomes),
+    }
 }
 
 fn report(entries: &[Entry], images: usize) -> Report {
@@ -296,4 +317,61 @@ fn report(entries: &[Entry], images: usize) -> Report {
         }
     }
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_goes_on_where_it_stopped_and_holds_to_its_recipe() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let dir = tempfile::tempdir().expect("a directory");
+        let photograph = root.join("tests/fixtures/photographs/brook.jpg");
+        std::fs::copy(&photograph, dir.path().join("a.jpg")).expect("copied");
+        std::fs::write(dir.path().join("b.png"), "no image").expect("written");
+        let row = |image: &str| {
+            format!(
+                "{{\"id\":\"{image}\",\"image\":\"{image}\",\"mos\":3.0,\"reference\":\"{image}\",\"split\":\"val\",\
+                 \"source\":\"test\"}}\n"
+            )
+        };
+        let manifest = dir.path().join("manifest.jsonl");
+        std::fs::write(&manifest, row("a.jpg") + &row("b.png")).expect("written");
+        let toml = format!(
+            "models = [{:?}]\nout = {:?}\n[data]\nmanifests = [{manifest:?}]\n[answer]\nmode = \"quick\"\n",
+            root.join("models/nano-ci"),
+            dir.path().join("out")
+        );
+        let recipe = AssessRecipe::parse(&toml).expect("a recipe");
+        let run = |recipe: &AssessRecipe, stop: bool| {
+            let mut heard = Vec::new();
+            let device = "cpu".parse().expect("a device");
+            let ended = assess_batch(recipe, device, &stop.into(), &mut |event| heard.push(event.clone()));
+            (ended, heard)
+        };
+        let (stopped, _) = run(&recipe, true);
+        assert!(matches!(stopped, Err(BatchError::Stopped { answered: 0, wanted: 2 })), "{stopped:?}");
+        let (report, heard) = run(&recipe, false);
+        let wanted = Report { images: 2, answered: 1, unreadable: 0, failed: 1 };
+        assert_eq!(report.expect("a report"), wanted);
+        assert_eq!(heard[0], Progress::Started { step: 0, steps: 2 });
+        assert!(
+            heard.iter().any(|event| matches!(event, Progress::Failed { id, .. } if id.ends_with("b.png")))
+        );
+        // What is answered is not asked again, and what it is asked does not change under it.
+        let (report, heard) = run(&recipe, false);
+        assert_eq!(
+            (report.expect("a report"), &heard[..]),
+            (wanted, &[Progress::Started { step: 2, steps: 2 }][..])
+        );
+        let mut other = recipe.clone();
+        other.answer.seed = 1;
+        assert!(matches!(run(&other, false).0, Err(BatchError::Another { .. })));
+        other.data.split = Some(qponder_shared::manifest::Split::Test);
+        assert!(matches!(run(&other, false).0, Err(BatchError::NoRows { split: "test" })));
+        other.models = vec!["nowhere".to_owned()];
+        other.data.split = None;
+        assert!(matches!(run(&other, false).0, Err(BatchError::Load(LoadError::NoDirectory { .. }))));
+    }
 }
