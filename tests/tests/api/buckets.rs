@@ -118,6 +118,46 @@ fn a_training_goes_on_while_its_bucket_is_out_of_reach() {
     eventually(|| bucket.files("checkpoints").is_empty().then_some(()));
 }
 
+#[test]
+fn what_waits_for_a_bucket_can_be_cancelled_and_left_to_another_worker() {
+    let data = data_dir();
+    let bucket = Bucket::open(&data.path().join("buckets"));
+    let location = bucket.location();
+    let arguments = ["--no-worker", "--object-store", &location];
+    let server = Server::start_in(data.path(), &arguments, &bucket.environment());
+    let client = &server.client;
+    let dataset = add_dataset(client, data.path());
+    let (database, cable) = (Cable::lay(data.path()), Cable::lay_to_address(bucket.address()));
+    let scratch = data.path().join("worker");
+    let arguments = ["--database-url", &database.database_url(), "--object-store", &location];
+    let worker = Worker::start_in(&scratch, &arguments, &Bucket::environment_at(cable.address()));
+    eventually(|| {
+        client.get("/api/v1/workers").json().as_array().is_some_and(|all| !all.is_empty()).then_some(())
+    });
+    cable.cut();
+    let says = |id: &str, words: &str| {
+        let log = client.get(&format!("/api/v1/jobs/{id}/log")).json();
+        crate::column(&log, "text").iter().any(|line| line.contains(words)).then_some(())
+    };
+    // The images of a dataset are in the bucket: the job waits for them, says so, and can be cancelled.
+    let recipe = recipe("model:nano-rl", &dataset, 2, 4);
+    let first = queue(client, &json!({ "kind": "sft", "name": "Begins", "recipe": recipe }));
+    eventually(|| says(&first, "what the job needs is out of reach"));
+    assert_eq!(client.delete(&format!("/api/v1/jobs/{first}")).status, 200);
+    wait_for_state(client, &first, "cancelled");
+    // An export needs nothing of it before its end, and its worker can be stopped there.
+    let recipe = "model = \"model:nano-rl\"\n";
+    let second = queue(client, &json!({ "kind": "export", "name": "Ends", "recipe": recipe }));
+    eventually(|| says(&second, "what the job made is not kept yet"));
+    worker.stop();
+    assert_eq!(job(client, &second)["state"], "queued");
+    cable.mend();
+    let _worker = Worker::start_in(&scratch, &arguments, &Bucket::environment_at(cable.address()));
+    wait_for_state(client, &second, "done");
+    assert_eq!(outcomes(client, &second), ["released", "done"]);
+    assert_eq!(outcomes(client, &first), ["cancelled"]);
+}
+
 fn size(file: &Path) -> u64 {
     file.metadata().expect("a file").len()
 }
