@@ -100,8 +100,8 @@ pub fn PipelineForm(
         <section>
             <h2>"From a dataset to a model"</h2>
             <p class="muted">
-                "Queues the cold start, GRPO on what it trains, and an evaluation of both beside what they began from;
-                before them the answers of a teacher, if you choose one."
+                "Queues the cold start, GRPO on what it trains, an evaluation of both beside what they began from, and
+                answers to compare; before them the answers of a teacher, if you choose one."
             </p>
             <form class="form" on:submit=submit>
                 <div class="form is-row">

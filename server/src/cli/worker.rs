@@ -58,7 +58,8 @@ pub struct WorkerArgs {
     /// Where to train: cpu, or cuda:N where this program was built for CUDA.
     #[arg(long, value_name = "DEVICE", default_value_t, env = "QPONDER_DEVICE")]
     device: Place,
-    /// Do jobs of these kinds alone, with commas between them: distil, sft, grpo, evaluate [default: all].
+    /// Do jobs of these kinds alone, with commas between them: distil, sft, grpo, evaluate, assess_batch,
+    /// export [default: all].
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind)]
     kinds: Vec<JobKind>,
     /// Also take jobs that want this label, such as `big-gpu`. May be given several times.
