@@ -1,5 +1,8 @@
 //! Where models run: on the CPU or on an NVIDIA GPU.
 
+#[cfg(feature = "cuda")]
+pub(crate) mod pool;
+
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
@@ -63,9 +66,16 @@ impl Place {
     pub fn open(self) -> Result<Device, DeviceError> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(_) if !cfg!(feature = "cuda") => Err(DeviceError::NoCuda),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda(_) => Err(DeviceError::NoCuda),
+            #[cfg(feature = "cuda")]
             Self::Cuda(index) => {
-                Device::new_cuda(index).map_err(|source| DeviceError::Open { place: self, source })
+                let open = || {
+                    let device = Device::new_cuda(index)?;
+                    pool::keep(&device)?;
+                    Ok(device)
+                };
+                open().map_err(|source| DeviceError::Open { place: self, source })
             }
         }
     }

@@ -9,7 +9,9 @@ use candle_core::{Device, IndexOp, Result, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as Strategy};
 use candle_transformers::utils::apply_repeat_penalty;
 use qponder_shared::api::Sampling;
+use rayon::prelude::*;
 
+use crate::ops;
 use crate::qwen2_5_vl::{Continuation, Inputs, KvCache, Qwen2_5Vl};
 
 /// Whether a sequence goes on.
@@ -156,8 +158,7 @@ pub fn generate(
     let mut active: Vec<usize> = (0..sequences).collect();
     loop {
         let mut going_on = Vec::with_capacity(active.len());
-        for (row, &sequence) in active.iter().enumerate() {
-            let token = samplers[sequence].next(&logits.i(row)?)?;
+        for (&sequence, token) in active.iter().zip(choose(&mut samplers, &active, &logits)?) {
             let result = &mut results[sequence];
             let end = if end_of_text.contains(&token) {
                 result.end = Some(token);
@@ -193,6 +194,19 @@ pub fn generate(
         let hidden =
             model.text.forward_cached(&model.text.embed(&ids)?, &positions, &one_each, &mut cache)?;
         logits = on_cpu(&model.text.logits(&hidden)?)?;
+    }
+}
+
+/// The next token of each active sequence, whose logits are a row; on all threads where they are many.
+fn choose(samplers: &mut [Sampler], active: &[usize], logits: &Tensor) -> Result<Vec<u32>> {
+    let mut next = active.iter().copied().peekable();
+    let chosen = samplers.iter_mut().enumerate().filter(|(sequence, _)| next.next_if_eq(sequence).is_some());
+    let rows: Vec<_> = chosen.map(|(_, sampler)| sampler).enumerate().collect();
+    let choose = |(row, sampler): (usize, &mut Sampler)| sampler.next(&logits.i(row)?);
+    if ops::worth_splitting(logits.elem_count()) {
+        rows.into_par_iter().map(choose).collect()
+    } else {
+        rows.into_iter().map(choose).collect()
     }
 }
 

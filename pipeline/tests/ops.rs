@@ -154,6 +154,11 @@ fn attention_of_every_kind() {
         ("windows", 10, 10, Segment::consecutive([4, 1, 5], false)),
         ("causal", 8, 8, Segment::consecutive([5, 3], true)),
         ("cached", 4, 16, Arc::from([causal(0..1, 0..6), causal(1..4, 8..15)])),
+        ("many sizes", 55, 55, Segment::consecutive((1..=10).rev(), true)),
+        ("many sizes of keys", 9, 54, {
+            let keys = |at: usize| (0..at).map(|at| at + 2).sum::<usize>()..(0..=at).map(|at| at + 2).sum();
+            (0..9).map(|at| causal(at..at + 1, keys(at))).collect()
+        }),
         ("decoding", 3, 18, Arc::from([causal(0..1, 0..5), causal(1..2, 12..18), causal(2..3, 6..11)])),
     ];
     for (name, queries, keys, segments) in packed {

@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 SHAPES = Path(__file__).parents[2] / "pipeline/src/check_device"
-SIDE, ANSWER, GROUP, RUNS, RANK = 72, 128, 8, 3, 16
+SIDE, ANSWER, GROUP, RANK = 72, 128, 8, 16
 LANGUAGE = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
 
@@ -21,6 +21,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=["3b", "7b"], action="append", required=True)
     parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--runs", type=int, default=3, help="that are timed, after one that is not")
     return parser.parse_args()
 
 
@@ -71,19 +72,20 @@ def log_probabilities(model, inputs: dict, answers: torch.Tensor) -> torch.Tenso
     return torch.log_softmax(logits, -1).gather(2, answers[..., None])[..., 0]
 
 
-def measure(size: str, device: str, what: str, tokens: int, work) -> None:
+def measure(size: str, options: argparse.Namespace, what: str, tokens: int, work) -> None:
+    device = options.device
     on_gpu = device.startswith("cuda")
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     best = float("inf")
-    for run in range(RUNS + 1):
+    for run in range(options.runs + 1):
         peer.synchronize(device)
         begun = time.perf_counter()
         work()
         peer.synchronize(device)
         if run > 0:
             best = min(best, time.perf_counter() - begun)
-    peak = torch.cuda.max_memory_reserved() if on_gpu else None
+    peak = torch.cuda.max_memory_allocated() if on_gpu else None
     speed = {"what": what, "tokens": tokens, "seconds": best, "peak_bytes": peak}
     print(json.dumps({"size": size, "speed": speed}), flush=True)
 
@@ -128,11 +130,11 @@ def main() -> None:
             new = log_probabilities(model, inputs, answers)
             learn(-((new - new.detach()).exp() * advantages).mean())
 
-        measure(size, options.device, "prefill", length, lambda: decode(1, 1))
-        measure(size, options.device, "decode, 1 sequence", ANSWER, lambda: decode(1, ANSWER))
-        measure(size, options.device, "decode, 8 sequences", GROUP * ANSWER, lambda: decode(GROUP, ANSWER))
-        measure(size, options.device, "SFT step", length + ANSWER, sft)
-        measure(size, options.device, "GRPO step", GROUP * ANSWER, grpo)
+        measure(size, options, "prefill", length, lambda: decode(1, 1))
+        measure(size, options, "decode, 1 sequence", ANSWER, lambda: decode(1, ANSWER))
+        measure(size, options, "decode, 8 sequences", GROUP * ANSWER, lambda: decode(GROUP, ANSWER))
+        measure(size, options, "SFT step", length + ANSWER, sft)
+        measure(size, options, "GRPO step", GROUP * ANSWER, grpo)
         del model, optimizer, trained
         if options.device.startswith("cuda"):
             torch.cuda.empty_cache()

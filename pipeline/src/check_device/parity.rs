@@ -53,7 +53,11 @@ pub fn parity(place: Place) -> std::result::Result<Vec<Row>, TrainError> {
         for (dtype, dtype_name, allowed) in TYPES {
             let found = outcome(&dims, &operation, &device, dtype)?;
             for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                let what = if index == 0 { name.to_owned() } else { format!("{name}, gradient {index}") };
+                let what = match index {
+                    0 => name.to_owned(),
+                    1 => format!("{name}, without a gradient"),
+                    _ => format!("{name}, gradient {}", index - 1),
+                };
                 rows.push(Row { what, dtype: dtype_name, difference: difference(found, expected), allowed });
             }
         }
@@ -107,7 +111,8 @@ fn operations() -> Vec<(&'static str, Vec<Vec<usize>>, Operation)> {
     ]
 }
 
-/// The result of an operation, and the gradients of a weighted sum of it by everything it takes.
+/// The result of an operation, the same where nothing is in training, and the gradients of a weighted sum of
+/// it by everything it takes.
 fn outcome(
     dims: &[Vec<usize>],
     operation: &Operation,
@@ -124,7 +129,8 @@ fn outcome(
     let result = operation(&tensors)?.to_dtype(DType::F32)?;
     let weights = Tensor::from_vec(normal(result.elem_count(), 99), result.dims(), &Device::Cpu)?;
     let store = ops::backward(&(&result * weights.to_device(device)?)?.sum_all()?)?;
-    let mut numbers = vec![numbers(&result)?];
+    let fixed: Vec<Tensor> = tensors.iter().map(Tensor::detach).collect();
+    let mut numbers = vec![numbers(&result)?, numbers(&operation(&fixed)?)?];
     for tensor in &tensors {
         let gradient = store.get(tensor).cloned();
         numbers.push(self::numbers(&gradient.map_or_else(|| tensor.zeros_like(), Ok)?)?);

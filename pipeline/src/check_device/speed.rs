@@ -42,7 +42,7 @@ pub struct Speed {
     pub tokens: usize,
     /// Of the fastest run.
     pub seconds: f64,
-    /// Most of the GPU's memory that was taken meanwhile.
+    /// The most that tensors had of the GPU's memory.
     pub peak_bytes: Option<u64>,
 }
 
@@ -129,7 +129,7 @@ impl Bench {
                 }
             }
             Ok::<f64, TrainError>(best)
-        });
+        })?;
         told(&Speed { what, tokens, seconds: result?, peak_bytes });
         Ok(())
     }

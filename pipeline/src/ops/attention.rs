@@ -22,7 +22,7 @@ pub struct Segment {
 
 impl Segment {
     /// How many of the keys the query at `index` in the segment sees.
-    fn visible(&self, index: usize) -> usize {
+    pub(super) fn visible(&self, index: usize) -> usize {
         if self.causal { self.keys.len() - (self.queries.len() - 1 - index) } else { self.keys.len() }
     }
 

@@ -3,7 +3,8 @@
 //! candle's fused CPU operations (`rms_norm`, `rope`, `softmax_last_dim`, sdpa) have no gradient and
 //! say nothing about it, and its differentiable ones make many passes over memory. So the model uses
 //! the operations here: on the CPU a fused kernel with a hand-written gradient, on other devices a
-//! composition of candle's differentiable operations ([`mod@reference`], and [`grouped_attention`]).
+//! composition of candle's differentiable operations ([`mod@reference`], and [`grouped_attention`]), or where
+//! nothing is differentiated candle's fused ones.
 //! Inference and training run the same code; `tests/ops.rs` compares each kernel and gradient with the composition and with finite
 //! differences.
 //!
@@ -14,6 +15,7 @@ mod activation;
 mod attention;
 mod cross_entropy;
 mod dropout;
+mod fused;
 mod given;
 mod grouped_attention;
 mod linear;
@@ -23,6 +25,7 @@ mod recompute;
 pub mod reference;
 mod rms_norm;
 mod rope;
+mod rows;
 mod slices;
 
 use std::cell::Cell;
@@ -40,6 +43,7 @@ pub use matmul::{MatrixView, matmul};
 pub use recompute::{backward, recompute};
 pub use rms_norm::rms_norm;
 pub use rope::{Rotation, rope};
+pub use rows::rows;
 
 thread_local! {
     static SERIAL: Cell<bool> = const { Cell::new(false) };
@@ -75,7 +79,7 @@ fn each_row(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sy
 }
 
 /// Whether an operation on `elements` numbers should be split over threads.
-fn worth_splitting(elements: usize) -> bool {
+pub(crate) fn worth_splitting(elements: usize) -> bool {
     const ENOUGH: usize = 1 << 16;
     elements >= ENOUGH && !SERIAL.get() && rayon::current_num_threads() > 1
 }

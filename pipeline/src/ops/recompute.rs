@@ -37,12 +37,18 @@ pub fn recompute(
 fn again(input: &Tensor, function: impl Fn(&Tensor) -> Result<Tensor>, grad: &Tensor) -> Result<Tensor> {
     let x = Var::from_tensor(input)?;
     let result = function(x.as_tensor())?;
-    let grad = grad.detach();
-    let mut store = (result * &grad)?.sum_all()?.backward()?;
-    store.remove(&grad);
+    let product = (result * &grad.detach())?.sum_all()?;
+    let mut store = product.backward()?;
     let dx = store.remove(x.as_tensor()).map(|dx| dx.detach());
+    // Of parameters alone, and without what they were computed from, which would keep the graph alive.
+    let mut of_parameters = GradStore::default();
+    for parameter in product.sorted_nodes().into_iter().filter(|node| node.is_variable()) {
+        if let Some(gradient) = store.remove(parameter) {
+            of_parameters.insert(parameter, gradient.detach());
+        }
+    }
     INNER.with_borrow_mut(|inner| match inner {
-        Some(inner) => inner.extend(store),
+        Some(inner) => inner.extend(of_parameters),
         None => candle_core::bail!("recomputed parts are differentiated with ops::backward alone"),
     })?;
     dx.map_or_else(|| input.zeros_like(), Ok)

@@ -42,10 +42,13 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 
 /// See [`super::rope`].
 pub fn rope(x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
-    let (cos, sin) = rotation.tensors(x)?;
+    let angles = rotation.on_device(x)?;
+    let (cos, sin) = (angles.cos.unsqueeze(1)?, angles.sin.unsqueeze(1)?);
     let half = x.dim(2)? / 2;
-    let turned = Tensor::cat(&[&x.narrow(2, half, half)?.neg()?, &x.narrow(2, 0, half)?], 2)?;
-    x.broadcast_mul(&cos)? + turned.broadcast_mul(&sin)?
+    let (x1, x2) = (x.narrow(2, 0, half)?, x.narrow(2, half, half)?);
+    let y1 = (x1.broadcast_mul(&cos)? - x2.broadcast_mul(&sin)?)?;
+    let y2 = (x2.broadcast_mul(&cos)? + x1.broadcast_mul(&sin)?)?;
+    Tensor::cat(&[&y1, &y2], 2)
 }
 
 /// See [`super::swiglu`].

@@ -3,12 +3,13 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::math::dot;
-use super::{each_row, reference, slices};
+use super::{each_row, fused, reference, slices};
 
 /// `x / √(mean(x²) + eps) * weight` over the last dimension; `x` is `(tokens, width)`.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if !slices::is_cpu_f32(x) {
-        return reference::rms_norm(x, weight, eps);
+        let is_free = fused::fits(&[x, weight]);
+        return if is_free { fused::rms_norm(x, weight, eps) } else { reference::rms_norm(x, weight, eps) };
     }
     x.contiguous()?.apply_op2(weight, RmsNorm { eps: eps as f32 })
 }

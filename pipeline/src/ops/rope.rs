@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{each_row, reference, slices};
+use super::{each_row, fused, reference, slices};
 
 /// Cosine and sine of every token's rotation angles.
 #[derive(Clone)]
@@ -14,7 +14,14 @@ pub struct Rotation {
     cos: Arc<[f32]>,
     sin: Arc<[f32]>,
     /// The same on the device of the first tensor that was rotated by it, if that was not the CPU.
-    tensors: Arc<OnceLock<(Tensor, Tensor)>>,
+    on_device: Arc<OnceLock<Angles>>,
+}
+
+/// Cosine and sine of all angles as tensors `(tokens, half)`.
+#[derive(Clone)]
+pub(super) struct Angles {
+    pub cos: Tensor,
+    pub sin: Tensor,
 }
 
 impl Rotation {
@@ -22,23 +29,23 @@ impl Rotation {
     #[must_use]
     pub fn new(angles: &[f32], half: usize) -> Self {
         let (sin, cos): (Vec<_>, Vec<_>) = angles.iter().map(|angle| angle.sin_cos()).unzip();
-        Self { half, cos: cos.into(), sin: sin.into(), tensors: Arc::default() }
+        Self { half, cos: cos.into(), sin: sin.into(), on_device: Arc::default() }
     }
 
-    /// Cosine and sine as tensors `(tokens, 1, head_dim)` of the device and type of `x`.
-    pub(super) fn tensors(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        if let Some((cos, sin)) = self.tensors.get()
-            && cos.device().same_device(x.device())
-            && cos.dtype() == x.dtype()
+    /// The angles on the device and in the type of `x`.
+    pub(super) fn on_device(&self, x: &Tensor) -> Result<Angles> {
+        if let Some(angles) = self.on_device.get()
+            && angles.cos.device().same_device(x.device())
+            && angles.cos.dtype() == x.dtype()
         {
-            return Ok((cos.clone(), sin.clone()));
+            return Ok(angles.clone());
         }
         let tensor = |values: &[f32]| {
-            let half = Tensor::from_slice(values, (values.len() / self.half, 1, self.half), x.device())?;
-            Tensor::cat(&[&half, &half], 2)?.to_dtype(x.dtype())
+            let all = Tensor::from_slice(values, (values.len() / self.half, self.half), x.device())?;
+            all.to_dtype(x.dtype())
         };
-        let made = (tensor(&self.cos)?, tensor(&self.sin)?);
-        let _ = self.tensors.set(made.clone());
+        let made = Angles { cos: tensor(&self.cos)?, sin: tensor(&self.sin)? };
+        let _ = self.on_device.set(made.clone());
         Ok(made)
     }
 }
@@ -46,7 +53,7 @@ impl Rotation {
 /// Rotates `x` of shape `(tokens, heads, head_dim)`.
 pub fn rope(x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
     if !slices::is_cpu_f32(x) {
-        return reference::rope(x, rotation);
+        return if fused::fits(&[x]) { fused::rope(x, rotation) } else { reference::rope(x, rotation) };
     }
     x.contiguous()?.apply_op1(Rope { rotation: rotation.clone(), sign: 1.0 })
 }

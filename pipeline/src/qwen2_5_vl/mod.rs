@@ -206,8 +206,7 @@ impl Qwen2_5Vl {
         if next != available {
             candle_core::bail!("the prompts have {next} image tokens, but the images need {available}");
         }
-        let sources = Tensor::from_vec(sources, inputs.ids.len(), &self.device)?;
-        Tensor::cat(&[&words, &images], 0)?.index_select(&sources, 0)
+        ops::rows(&Tensor::cat(&[&words, &images], 0)?, &sources)
     }
 
     /// Hidden states of all tokens after the last norm, `(tokens, hidden_size)`.

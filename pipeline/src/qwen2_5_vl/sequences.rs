@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use crate::ops::Segment;
+use crate::ops::{self, Segment};
 
 /// Sequences in a row, some of which may begin with the same tokens.
 #[derive(Clone)]
@@ -55,7 +55,6 @@ impl Sequences {
     /// From the keys and values of the tokens, those that the segments count.
     pub(super) fn seen(&self, k: Tensor, v: Tensor) -> Result<(Tensor, Tensor, Arc<[Segment]>)> {
         let Some(keys) = &self.keys else { return Ok((k, v, self.segments.clone())) };
-        let rows = Tensor::from_slice(keys, keys.len(), k.device())?;
-        Ok((k.index_select(&rows, 0)?, v.index_select(&rows, 0)?, self.segments.clone()))
+        Ok((ops::rows(&k, keys)?, ops::rows(&v, keys)?, self.segments.clone()))
     }
 }

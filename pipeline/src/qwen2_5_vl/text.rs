@@ -101,8 +101,7 @@ impl TextModel {
     /// # Errors
     /// When an id is outside the vocabulary.
     pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
-        let ids = Tensor::from_slice(ids, ids.len(), self.embedding.device())?;
-        self.embedding.index_select(&ids, 0)?.to_dtype(self.dtype)
+        ops::rows(&self.embedding, ids)?.to_dtype(self.dtype)
     }
 
     /// The head's weights `(vocab_size, hidden_size)`; a tied head's are the embedding.

@@ -139,8 +139,7 @@ impl VisionTower {
         let (tokens, width) = features.dims2()?;
         let x = ops::rms_norm(features, &self.merger_norm, EPS)?.reshape((tokens / merge, width * merge))?;
         let x = self.merger_down.forward(&ops::gelu(&self.merger_up.forward(&x)?)?)?;
-        let inverse = Tensor::from_vec(inverse, tokens / merge, x.device())?;
-        x.index_select(&inverse, 0)
+        ops::rows(&x, &inverse)
     }
 
     /// What the last block puts out, `(patches, hidden_size)`, in window order within each image.
@@ -159,10 +158,8 @@ impl VisionTower {
             candle_core::bail!("patches {:?} do not fit the grids {grids:?}", patches.shape());
         }
         let x = ops::linear(&patches.to_dtype(self.dtype)?, &patch, None)?;
-        let device = x.device().clone();
-        let merged = Tensor::from_slice(&order.merged, order.merged.len(), &device)?;
-        let x =
-            x.reshape((count / merge, merge * width))?.index_select(&merged, 0)?.reshape((count, width))?;
+        let x = ops::rows(&x.reshape((count / merge, merge * width))?, &order.merged)?;
+        let x = x.reshape((count, width))?;
         let quarter = self.config.hidden_size / self.config.num_heads / 4;
         let angles = layout::vision_angles(&order, grids, self.config.spatial_merge_size, quarter);
         let rotation = Rotation::new(&angles, 2 * quarter);

@@ -73,7 +73,6 @@ impl Packed {
     /// # Errors
     /// When the images do not fit the prompts.
     pub fn losses(&self, model: &Qwen2_5Vl, images: &Tensor, head: Head) -> Result<TokenLosses> {
-        let device = model.device();
         let words = model.text.embed(&self.ids)?;
         let tokens = self.ids.len() as u32;
         let sources: Vec<u32> = self
@@ -82,11 +81,9 @@ impl Packed {
             .enumerate()
             .map(|(index, row)| row.map_or(index as u32, |row| tokens + row))
             .collect();
-        let sources = Tensor::from_vec(sources, self.ids.len(), device)?;
-        let embeddings = Tensor::cat(&[&words, images], 0)?.index_select(&sources, 0)?;
+        let embeddings = ops::rows(&Tensor::cat(&[&words, images], 0)?, &sources)?;
         let hidden = model.text.forward(&embeddings, &self.positions, &Sequences::branching(&self.groups))?;
-        let rows = Tensor::from_slice(&self.rows, self.rows.len(), device)?;
-        head.losses(&model.text, &hidden.index_select(&rows, 0)?, &self.targets)
+        head.losses(&model.text, &ops::rows(&hidden, &self.rows)?, &self.targets)
     }
 }
 

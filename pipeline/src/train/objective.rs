@@ -48,13 +48,27 @@ impl PooledHeads {
 
     /// `(images, 1 + 26 + 6)`: score − 3, distortion logits, severity logits.
     fn forward(&self, features: &Tensor, patches: &[usize]) -> Result<Tensor> {
-        let mut start = 0;
-        let mut means = Vec::with_capacity(patches.len());
-        for &count in patches {
-            means.push(features.narrow(0, start, count)?.to_dtype(DType::F32)?.mean_keepdim(0)?);
-            start += count;
-        }
-        ops::linear(&Tensor::cat(&means, 0)?, &self.weight, Some(&self.bias))
+        let means = if features.device().is_cpu() {
+            let mut start = 0;
+            let mut means = Vec::with_capacity(patches.len());
+            for &count in patches {
+                means.push(features.narrow(0, start, count)?.to_dtype(DType::F32)?.mean_keepdim(0)?);
+                start += count;
+            }
+            Tensor::cat(&means, 0)?
+        } else {
+            // A few operations rather than a few for each image.
+            let total: usize = patches.iter().sum();
+            let mut shares = vec![0.0; patches.len() * total];
+            let mut start = 0;
+            for (image, &count) in patches.iter().enumerate() {
+                shares[image * total + start..][..count].fill(1.0 / count as f32);
+                start += count;
+            }
+            let shares = Tensor::from_vec(shares, (patches.len(), total), features.device())?;
+            shares.matmul(&features.to_dtype(DType::F32)?)?
+        };
+        ops::linear(&means, &self.weight, Some(&self.bias))
     }
 
     /// Score and most likely distortion (25 is none) of each image, from the tower's features.
@@ -149,7 +163,7 @@ fn pooled_loss(
         return Ok((score, score_value));
     }
     let rows: Vec<u32> = known.iter().map(|&(at, _, _)| at).collect();
-    let out = out.index_select(&Tensor::from_vec(rows, known.len(), out.device())?, 0)?;
+    let out = ops::rows(&out, &rows)?;
     let kinds: Vec<u32> = known.iter().map(|&(_, kind, _)| kind).collect();
     let severities: Vec<u32> = known.iter().map(|&(_, _, severity)| severity).collect();
     let kind = ops::negative_log_likelihood(&out.narrow(1, 1, KINDS)?.contiguous()?, &kinds)?.sum_all()?;

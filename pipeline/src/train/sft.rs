@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use candle_core::{DType, Device};
 use qponder_shared::manifest::Split;
 use qponder_shared::recipe::{Objective, Part, SftRecipe};
+use rayon::prelude::*;
 
 use super::checkpoint::Checkpoint;
 use super::data::{Examples, Item, Order, read_manifests, spread};
@@ -88,7 +90,11 @@ pub fn sft(
     let judged = model.over(&parameters.without_graph())?;
     let heads = if with_heads { Some(PooledHeads::load(weights, config.vision.hidden_size)?) } else { None };
     let validation = spread(&held_out, recipe.validation.images);
-    let learning = on(place, train.learning());
+    let mut learning = on(place, train.learning());
+    if place != Place::Cpu {
+        // One thread's micro-batch is on the GPU while the other's is read and decoded.
+        learning.threads = 2;
+    }
     let session = Session::new(out, checkpoint.step, &learning, recipe.validation.every);
     let started = session.started(&parameters, training.len(), validation.len());
     let mut trainer = Trainer {
@@ -102,6 +108,7 @@ pub fn sft(
         learner: Learner::new(identity, parameters.variables, &learning, checkpoint.moments),
         order: Order::new(training.len(), train.seed),
         training: &training,
+        turn: (place != Place::Cpu).then(Mutex::default),
         validation,
     };
     session.run(&mut trainer, started, stop, progress)?;
@@ -128,6 +135,8 @@ struct Trainer<'a> {
     learner: Learner,
     order: Order,
     training: &'a [Item],
+    /// Held by the thread that computes, where only one may.
+    turn: Option<Mutex<()>>,
     validation: Vec<Item>,
 }
 
@@ -183,10 +192,12 @@ impl Training for Trainer<'_> {
 impl Trainer<'_> {
     /// Losses and gradients of some draws, summed over them.
     fn micro_batch(&self, draws: &[(u64, usize)]) -> Result<(Losses, Gradients), TrainError> {
-        let examples = draws
-            .iter()
-            .map(|&(draw, item)| self.examples.make(&self.training[item], draw))
-            .collect::<Result<Vec<_>, _>>()?;
+        let make = |&(draw, item): &(u64, usize)| self.examples.make(&self.training[item], draw);
+        let examples: Vec<_> = match self.turn {
+            Some(_) => draws.par_iter().map(make).collect::<Result<_, _>>()?,
+            None => draws.iter().map(make).collect::<Result<_, _>>()?,
+        };
+        let _turn = self.turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
         let first_draw = draws.first().map_or(0, |&(draw, _)| draw);
         let dropped = self.dropout.as_ref().map(|dropout| dropout.model(first_draw)).transpose()?;
         let model = dropped.as_ref().unwrap_or(&self.model);
