@@ -7,6 +7,7 @@ use qponder_shared::Scope;
 use wasm_bindgen::JsCast as _;
 
 use crate::annotating;
+use crate::dropped::listed;
 use crate::keys;
 use crate::pages::account::AccountPage;
 use crate::pages::annotate::AnnotatePage;
@@ -197,7 +198,7 @@ fn listen_to_window(app: State) {
             && files.length() > 0
         {
             event.prevent_default();
-            app.take(&files);
+            app.take(listed(&files));
         }
     });
 }

@@ -10,6 +10,7 @@ mod api;
 mod app;
 mod clock;
 mod comparing;
+mod dropped;
 mod format;
 mod gallery;
 mod keys;

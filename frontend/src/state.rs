@@ -13,6 +13,7 @@ use crate::annotating::Annotating;
 use crate::answers::{Answer, Answers};
 use crate::api::{self, Failure};
 use crate::comparing::Comparing;
+use crate::dropped::Found;
 use crate::gallery::Gallery;
 use crate::parts::viewer::Viewer;
 use crate::quick::Quick;
@@ -102,7 +103,7 @@ impl App {
     }
 
     /// Takes files that were dropped or pasted: on the page *Quick score* they stay on this device.
-    pub fn take(self, files: &web_sys::FileList) {
+    pub fn take(self, files: Vec<Found>) {
         match self.route.get_untracked() {
             Route::QuickScore => self.quick.add(self, files),
             _ => self.uploads.add(self, files),

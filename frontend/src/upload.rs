@@ -11,9 +11,10 @@ use qponder_shared::api::{Image, Problem, Sampling, UploadReport, UploadedFile};
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{File, FileList, FormData, ProgressEvent, XmlHttpRequest};
+use web_sys::{File, FormData, ProgressEvent, XmlHttpRequest};
 
 use crate::api::{self, sentence};
+use crate::dropped::Found;
 use crate::format;
 use crate::route::{self, Route};
 use crate::session;
@@ -73,8 +74,7 @@ impl Uploads {
     }
 
     /// Sends files. A single one is shown as soon as it has arrived.
-    pub fn add(self, app: App, files: &FileList) {
-        let files: Vec<File> = (0..files.length()).filter_map(|at| files.get(at)).collect();
+    pub fn add(self, app: App, files: Vec<Found>) {
         if files.is_empty() {
             return;
         }
@@ -87,8 +87,8 @@ impl Uploads {
             route::go(app, Route::Gallery);
         }
         app.announcement.set(format!("Uploading {}.", format::plural(files.len(), "file")));
-        for file in files {
-            self.put(app, file);
+        for found in files {
+            self.put(app, found.file);
         }
         self.pump(app, is_single);
     }

@@ -1,6 +1,8 @@
 //! What tests ask of Chromium beyond WebDriver, through its DevTools: scripts that run before a page's own or
 //! in spite of its content security policy, and a network that is gone.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
@@ -41,6 +43,15 @@ impl Browser {
         let conditions =
             json!({ "offline": is_offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
         let _ = self.devtools("Network.emulateNetworkConditions", &conditions);
+    }
+
+    /// Drops files or folders on the page.
+    pub fn drop_paths(&self, paths: &[PathBuf]) {
+        let data = json!({ "items": [], "files": paths, "dragOperationsMask": 1 });
+        for step in ["dragEnter", "dragOver", "drop"] {
+            let event = json!({ "type": step, "x": 300, "y": 300, "data": data });
+            let _ = self.devtools("Input.dispatchDragEvent", &event);
+        }
     }
 
     /// Types a text where the focus is, as pasting does: at once, and within the limits of the field.

@@ -214,6 +214,33 @@ fn browser_refuses_damaged_weights_and_sends_only_when_asked() {
     assert_eq!(browser.evaluate(kept), false);
 }
 
+#[test]
+fn browser_reads_folders_that_are_dropped() {
+    let (data, place) = (data_dir(), tempfile::tempdir().expect("a folder"));
+    let (server, _) = serve(data.path());
+    let (walk, coast) = (place.path().join("walk"), place.path().join("walk/coast"));
+    fs::create_dir_all(&coast).expect("a folder");
+    let photographs = root().join("tests/fixtures/photographs");
+    fs::copy(photographs.join("brook.jpg"), walk.join("brook.jpg")).expect("copied");
+    fs::copy(photographs.join("mountains.jpg"), coast.join("mountains.jpg")).expect("copied");
+    fs::write(walk.join("notes.txt"), "a fine day").expect("written");
+    let browser = Browser::open("quick-folder");
+    browser.goto(&format!("{}/quick-score", server.client.url));
+    browser.shows("This browser keeps the model");
+    browser.drop_paths(std::slice::from_ref(&walk));
+    waits_for(&browser, 2);
+    let scored: Vec<(String, bool)> =
+        table(&browser).into_iter().map(|(name, score)| (name, score.is_some())).collect();
+    let expected = ["walk/brook.jpg", "walk/coast/mountains.jpg"].map(|name| (name.to_owned(), true));
+    assert_eq!(scored, expected);
+
+    browser.click("Clear");
+    fs::remove_file(walk.join("brook.jpg")).expect("removed");
+    fs::remove_dir_all(coast).expect("removed");
+    browser.drop_paths(&[walk]);
+    browser.shows("There is no photo among these files.");
+}
+
 /// What the page says of what computes.
 fn runs_on(browser: &Browser) -> String {
     let read = "return document.querySelector('.engine-line')?.innerText ?? ''";

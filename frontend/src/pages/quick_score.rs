@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use qponder_shared::quick::Place;
 use web_sys::{HtmlInputElement, HtmlSelectElement};
 
+use crate::dropped::listed;
 use crate::format::{self, plural};
 use crate::parts::quick_row::QuickRow;
 use crate::quick::{EngineState, Order, csv};
@@ -41,7 +42,7 @@ pub fn QuickScorePage() -> impl IntoView {
     let picked = move |event: web_sys::Event| {
         let input: HtmlInputElement = event_target(&event);
         if let Some(files) = input.files() {
-            quick.add(app, &files);
+            quick.add(app, listed(&files));
         }
         // So that the same file can be picked again.
         input.set_value("");
@@ -58,7 +59,7 @@ pub fn QuickScorePage() -> impl IntoView {
             <button class="drop-here" on:click=move |_| choose_files()>
                 <span class="corners" aria-hidden="true"></span>
                 <span class="drop-title">"Drop photographs"</span>
-                <span class="muted">"or choose files, or paste one. PNG, JPEG or WebP; as many as you like."</span>
+                <span class="muted">"or a folder, or choose files, or paste one. PNG, JPEG or WebP; as many as you like."</span>
             </button>
             <div class="row-actions">
                 <button class="button" on:click=move |_| press(FOLDER)>"Choose a folder"</button>

@@ -1,9 +1,11 @@
 //! Photos can be dropped anywhere: the page shows so while they hover over it.
 
 use leptos::prelude::*;
+use leptos::task::spawn_local;
 use wasm_bindgen::JsCast as _;
 use web_sys::DragEvent;
 
+use crate::dropped::{NO_PHOTO, listed, photos, with_folders};
 use crate::state::App;
 
 /// Listens for drops on the whole window.
@@ -32,8 +34,18 @@ pub fn DropTarget() -> impl IntoView {
     });
     on("drop", |app, depth, event| {
         depth.set(0);
-        if let Some(files) = event.data_transfer().and_then(|data| data.files()) {
-            app.take(&files);
+        let Some(data) = event.data_transfer() else { return };
+        if let Some(entries) = with_folders(&data) {
+            return spawn_local(async move {
+                let photos = photos(entries).await;
+                if photos.is_empty() {
+                    return app.toasts.complain(NO_PHOTO.to_owned());
+                }
+                app.take(photos);
+            });
+        }
+        if let Some(files) = data.files() {
+            app.take(listed(&files));
         }
     });
     view! {

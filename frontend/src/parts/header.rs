@@ -6,6 +6,7 @@ use qponder_shared::api::Mode;
 use wasm_bindgen::JsCast as _;
 use web_sys::HtmlInputElement;
 
+use crate::dropped::listed;
 use crate::format;
 use crate::parts::icon::{Icon, Shape};
 use crate::route::{Route, follow_link};
@@ -41,7 +42,7 @@ pub fn Header() -> impl IntoView {
     let picked = move |event: web_sys::Event| {
         let input: HtmlInputElement = event_target(&event);
         if let Some(files) = input.files() {
-            app.uploads.add(app, &files);
+            app.uploads.add(app, listed(&files));
         }
         // So that the same file can be picked again.
         input.set_value("");

@@ -15,11 +15,13 @@ use qponder_shared::quick::{Ask, Key, Place, Ready, Scored, Tell};
 use qponder_shared::{Level, Score};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{File, FileList};
+use web_sys::File;
 
+use crate::dropped::{Found, NO_PHOTO, may_be_photo};
 use crate::format;
 use crate::state::App;
 pub use table::{Order, csv};
+pub use worker::text_field;
 
 /// Times that a worker that broke down is started again.
 const MOST_RESTARTS: usize = 3;
@@ -166,23 +168,19 @@ impl Quick {
     }
 
     /// Scores files here.
-    pub fn add(self, app: App, files: &FileList) {
-        let files: Vec<File> =
-            (0..files.length()).filter_map(|at| files.get(at)).filter(may_be_photo).collect();
+    pub fn add(self, app: App, mut files: Vec<Found>) {
+        files.retain(|found| may_be_photo(&found.file));
         if files.is_empty() {
-            return app
-                .toasts
-                .complain("There is no photo among these files. JPEG, PNG and WebP are read.".to_owned());
+            return app.toasts.complain(NO_PHOTO.to_owned());
         }
         app.announcement.set(format!("{} to score.", format::plural(files.len(), "photo")));
         let mut photos = Vec::with_capacity(files.len());
-        for file in files {
+        for Found { path, file } in files {
             let key = self.last_key.get_value() + 1;
             self.last_key.set_value(key);
-            let folder_name = worker::text_field(&file, "webkitRelativePath").filter(|path| !path.is_empty());
             photos.push(Photo {
                 key,
-                name: folder_name.unwrap_or_else(|| file.name()),
+                name: path,
                 url: web_sys::Url::create_object_url_with_blob(&file).unwrap_or_default(),
                 state: ArcRwSignal::new(PhotoState::Waiting),
                 explaining: ArcRwSignal::default(),
@@ -366,15 +364,7 @@ impl Quick {
     }
 }
 
-/// Whole folders hold other files too. What has no known type is tried.
-fn may_be_photo(file: &File) -> bool {
-    let kind = file.type_();
-    kind.is_empty() && !file.name().starts_with('.') || kind.starts_with("image/")
-}
-
 /// The address of a closure's event, where it has one.
 fn message_of(event: &JsValue) -> String {
-    worker::text_field(event, "message")
-        .filter(|text| !text.is_empty())
-        .unwrap_or_else(|| "no reason given".into())
+    text_field(event, "message").filter(|text| !text.is_empty()).unwrap_or_else(|| "no reason given".into())
 }
