@@ -317,6 +317,9 @@ fn join(name: &'static str, link: &str, who: &str) -> Browser {
     browser.fill("email", &format!("{}@example.org", who.to_lowercase()));
     browser.fill("password", PASSWORD);
     browser.click("Join");
+    // A name alone may be part of a word of the form, as Eve is of `whoever`.
+    let is_asked = "return !!document.querySelector('input[type=password]')";
+    browser.wait_until("they have joined", || browser.script(is_asked, &[]) == false);
     browser.wait_for_texts(&[who.to_owned()]);
     browser
 }
