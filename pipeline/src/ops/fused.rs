@@ -1,5 +1,8 @@
 //! candle's fused kernels, for tensors that no gradient is asked of: assessing and sampling answers on a GPU
 //! is bound by the number of launches, and each of these saves several.
+//!
+//! They round at other places than the compositions do. A recomputed layer whose own weights are frozen runs
+//! these the first time and those the second, and its activations differ in their last digits.
 
 use candle_core::{Result, Tensor};
 
