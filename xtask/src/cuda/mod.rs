@@ -62,6 +62,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 }
 
 /// Compares the GPU with the CPU, measures it beside the peer, and writes `docs/benchmarks/cuda.md`.
+/// The sections that somebody wrote there stay: whether they still hold is for whoever ran this to say.
 fn check(workspace: &Workspace, toolkit: &Toolkit, binary: &Path) -> Result<()> {
     let query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"];
     let hardware = process::read(Command::new("nvidia-smi").args(query))
@@ -76,7 +77,12 @@ fn check(workspace: &Workspace, toolkit: &Toolkit, binary: &Path) -> Result<()> 
     let page = report::render(&hardware, &date, &ours, theirs.as_deref())?;
     print!("{page}");
     let path = workspace.path("docs/benchmarks/cuda.md");
-    fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))
+    let earlier = fs::read_to_string(&path).unwrap_or_default();
+    let kept = report::sections(&earlier);
+    if !kept.is_empty() {
+        println!("The sections of {} stay: look whether they still hold.", path.display());
+    }
+    fs::write(&path, page + kept).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The same work in transformers and PEFT.

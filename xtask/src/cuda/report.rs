@@ -20,7 +20,12 @@ pub fn speeds(output: &str) -> Result<Measured> {
     Ok(measured)
 }
 
-/// The page.
+/// The part of an earlier page that a person wrote: its sections, from the first heading on.
+pub fn sections(page: &str) -> &str {
+    page.find("\n## ").map_or("", |start| &page[start..])
+}
+
+/// The page up to its sections.
 pub fn render(hardware: &str, date: &str, ours: &str, theirs: Option<&str>) -> Result<String> {
     let (own, peer) = (speeds(ours)?, theirs.map(speeds).transpose()?.unwrap_or_default());
     let parity = ours.lines().filter(|line| line.contains("\"parity\"")).count();
@@ -56,7 +61,7 @@ pub fn render(hardware: &str, date: &str, ours: &str, theirs: Option<&str>) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::render;
+    use super::{render, sections};
 
     #[test]
     fn speeds_stand_beside_the_peers() {
@@ -71,5 +76,13 @@ mod tests {
         assert!(page.contains("Of 1 results"), "{page}");
         let alone = render("a GPU", "2026-01-01", &ours, None).expect("a page");
         assert!(alone.contains("| 3b | prefill | 2000 | not run |  | 8.0 GB |  |"), "{alone}");
+    }
+
+    #[test]
+    fn sections_of_an_earlier_page_are_kept() {
+        let page = render("a GPU", "2026-01-01", "", None).expect("a page");
+        assert_eq!(sections(&page), "");
+        let written = "\n## What was found\n\n- Launches.\n\n## Next\n\nProfile.\n";
+        assert_eq!(sections(&(page + written)), written);
     }
 }
