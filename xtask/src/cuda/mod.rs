@@ -5,6 +5,7 @@ mod toolkit;
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -67,6 +68,12 @@ fn check(workspace: &Workspace, toolkit: &Toolkit, binary: &Path) -> Result<()> 
     let query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"];
     let hardware = process::read(Command::new("nvidia-smi").args(query))
         .context("there is no GPU to check: `cuda build` alone needs none")?;
+    let path = workspace.path("docs/benchmarks/cuda.md");
+    // Before minutes of work: a page that cannot be read is not one to overwrite.
+    let earlier = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        read => read.with_context(|| format!("cannot read {}", path.display()))?,
+    };
     let date = process::read(Command::new("date").arg("+%Y-%m-%d"))?;
     let mut ours = Command::new(binary);
     toolkit.environment(&mut ours);
@@ -76,8 +83,6 @@ fn check(workspace: &Workspace, toolkit: &Toolkit, binary: &Path) -> Result<()> 
         peer(workspace).inspect_err(|error| eprintln!("cuda: no peer, so no ratios: {error:#}")).ok();
     let page = report::render(&hardware, &date, &ours, theirs.as_deref())?;
     print!("{page}");
-    let path = workspace.path("docs/benchmarks/cuda.md");
-    let earlier = fs::read_to_string(&path).unwrap_or_default();
     let kept = report::sections(&earlier);
     if !kept.is_empty() {
         println!("The sections of {} stay: look whether they still hold.", path.display());
