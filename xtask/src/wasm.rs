@@ -17,6 +17,9 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 /// library and the linker for WebAssembly.
 pub const DEBIAN_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld"];
 
+/// The oldest compiler that takes this workspace.
+pub const OLDEST_COMPILER: &str = env!("CARGO_PKG_RUST_VERSION");
+
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 
@@ -100,4 +103,27 @@ fn debian_is_installed() -> bool {
     let library = Path::new("/usr/lib/rustlib/src/rust/library/Cargo.toml");
     [Path::new(DEBIAN_RUSTC), Path::new(DEBIAN_CARGO), library].iter().all(|file| file.is_file())
         && process::find_program("wasm-ld").is_some()
+        && process::read(Command::new(DEBIAN_RUSTC).arg("--version")).is_ok_and(|said| is_new_enough(&said))
+}
+
+/// Whether `rustc --version` names a release that takes this workspace.
+fn is_new_enough(said: &str) -> bool {
+    let release = |version: &str| -> Option<(u32, u32)> {
+        let mut parts = version.split('.');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    };
+    said.split_whitespace().nth(1).and_then(release) >= release(OLDEST_COMPILER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_compiler_is_told_from_one_that_will_do() {
+        assert!(is_new_enough(&format!("rustc {OLDEST_COMPILER}.0 (built from a source tarball)")));
+        assert!(is_new_enough("rustc 2.0.0"));
+        assert!(!is_new_enough("rustc 1.85.0 (4d91de4e4 2025-02-17) (built from a source tarball)"));
+        assert!(!is_new_enough("something else"));
+    }
 }

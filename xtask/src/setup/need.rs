@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::{
     process::find_program,
-    wasm::{DEBIAN_PACKAGES, Toolchain},
+    wasm::{DEBIAN_PACKAGES, OLDEST_COMPILER, Toolchain},
 };
 
 /// Something that a machine may lack.
@@ -16,6 +16,8 @@ pub struct Need {
     pub reason: &'static str,
     /// The Debian packages that bring it.
     pub packages: &'static [&'static str],
+    /// The one of them that may be too old to be of use, and the oldest version that is.
+    pub oldest: Option<(&'static str, &'static str)>,
     /// What to do where those packages do not exist.
     pub otherwise: &'static str,
     present: fn() -> bool,
@@ -38,6 +40,7 @@ pub const COMPILER: Need = Need {
     name: "C compiler",
     reason: "links every binary and builds the tokenizer's regular expressions",
     packages: &["build-essential"],
+    oldest: None,
     otherwise: "install gcc, g++ and make",
     present: || ["cc", "c++", "make"].iter().all(|program| find_program(program).is_some()),
 };
@@ -47,6 +50,7 @@ pub const PKG_CONFIG: Need = Need {
     name: "pkg-config",
     reason: "lets build scripts find system libraries",
     packages: &["pkg-config"],
+    oldest: None,
     otherwise: "install pkg-config or pkgconf",
     present: || find_program("pkg-config").is_some(),
 };
@@ -56,6 +60,7 @@ pub const POSTGRES: Need = Need {
     name: "PostgreSQL",
     reason: "the server runs a private cluster under its data folder",
     packages: &["postgresql"],
+    oldest: None,
     otherwise: "install the PostgreSQL server, 13 or later, or pass --database-url to `qponder serve`",
     present: has_postgres,
 };
@@ -65,6 +70,7 @@ pub const PAGE_COMPILER: Need = Need {
     name: "WebAssembly compiler",
     reason: "builds the page",
     packages: DEBIAN_PACKAGES,
+    oldest: Some(("rustc-web", OLDEST_COMPILER)),
     otherwise: "run `rustup target add wasm32-unknown-unknown`",
     present: || Toolchain::find().is_some(),
 };
@@ -74,6 +80,7 @@ pub const CHROMIUM: Need = Need {
     name: "Chromium",
     reason: "the browser tests drive it",
     packages: &["chromium", "chromium-driver"],
+    oldest: None,
     otherwise: "install Chromium or Chrome with its chromedriver, or pass --no-browser",
     present: has_chromium,
 };
@@ -83,6 +90,7 @@ pub const VULKAN: Need = Need {
     name: "Vulkan driver",
     reason: "the tests of the kernels for graphics cards run on it",
     packages: &["mesa-vulkan-drivers"],
+    oldest: None,
     otherwise: "install the driver of your graphics card, or Mesa's lavapipe",
     present: has_vulkan,
 };
