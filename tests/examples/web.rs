@@ -1,15 +1,37 @@
 //! How long photos take in the browser and natively, and what a visit costs: the tables of `cargo xtask bench web`.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use qponder_tests::browser::Browser;
 use qponder_tests::server::{Server, data_dir, root};
 use serde_json::{Value, json};
 
+/// How long a peer may take.
+const LONGEST: Duration = Duration::from_secs(1800);
+
 /// Times that a photo is scored; the median counts.
 const TIMES: usize = 9;
+
+/// Times where a card is imitated and a score takes half a minute.
+const TIMES_IN_SOFTWARE: usize = 1;
+
+/// Where the page *Quick score* computes, by the place in its list.
+const ON_CARD: usize = 1;
+const ON_PROCESSOR: usize = 2;
+
+/// What one way of computing costs.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    score_ms: f64,
+    /// An answer with reasons, from the photo to its end.
+    answer_ms: f64,
+    tokens: f64,
+    /// Of pages and graphics together.
+    peak_mib: f64,
+}
 
 fn main() {
     let photo = root().join("tests/fixtures/photographs/brook.jpg");
@@ -17,29 +39,138 @@ fn main() {
     let page = root().join("target/web");
     let (server, _) = Server::start_new_with_accounts(data.path(), &["--web-dir", &page.to_string_lossy()]);
     let url = format!("{}/quick-score", server.client.url);
-    let browser = Browser::open("bench-web");
 
     println!("A visit, until the first score.\n");
     println!("| visit | seconds | MB over the wire |\n|---|---:|---:|");
+    let browser = Browser::open("bench-web");
     let bytes = sizes(&page.join("assets"));
     println!("| first, both backends measured | {:.1} | {bytes:.2} |", visit(&browser, &url, &photo));
     println!("| second | {:.1} | 0 |", visit(&browser, &url, &photo));
+    drop(browser);
 
     println!("\nA photo of 448 × 298 pixels, q8_0 but for candle.\n");
     println!(
         "| what computes | ms a score | ms an answer with reasons | candle is faster by |\n|---|---:|---:|---:|"
     );
     let candle = native(&["--backend", "candle", "--batch", "1"], &photo);
-    row("candle, natively, f32, one thread", candle, candle);
-    row("our engine, natively, one thread", native(&["--backend", "cpu"], &photo), candle);
-    row("our engine, in Chromium, one thread", in_browser(&browser, 2, &photo), candle);
-    row("our engine, natively, wgpu on Mesa's lavapipe", native(&["--backend", "wgpu"], &photo), candle);
-    row("our engine, in Chromium, WebGPU on SwiftShader", in_browser(&browser, 1, &photo), candle);
+    native_row("candle, natively, f32, one thread", candle, candle);
+    let engine = native(&["--backend", "cpu"], &photo);
+    native_row("our engine, natively, one thread", engine, candle);
+    let wasm = in_browser(&url, ON_PROCESSOR, &photo);
+    native_row("our engine, in Chromium, one thread", [wasm.score_ms, wasm.answer_ms], candle);
+    let card = native(&["--backend", "wgpu"], &photo);
+    native_row("our engine, natively, wgpu on Mesa's lavapipe", card, candle);
+    let webgpu = in_browser(&url, ON_CARD, &photo);
+    native_row("our engine, in Chromium, WebGPU on SwiftShader", [webgpu.score_ms, webgpu.answer_ms], candle);
+
+    let Some(folder) = std::env::var_os("QPONDER_BENCH_WEB_PEERS") else { return };
+    let peers = Folder::serve(Path::new(&folder));
+    for (backend, ours) in [("wasm", wasm), ("webgpu", webgpu)] {
+        let (title, times) = match backend {
+            "wasm" => ("WebAssembly, one thread", TIMES),
+            _ => ("WebGPU on SwiftShader", TIMES_IN_SOFTWARE),
+        };
+        println!("\nThe same in Chromium against others, in {title}.\n");
+        println!(
+            "| what computes | ms a score | tokens a second | peak MiB | ours is faster by |\n|---|---:|---:|---:|---:|"
+        );
+        row("our engine, q8_0", ours, ours);
+        for (name, query) in PEERS {
+            if backend == "webgpu" && ON_PROCESSORS_ALONE.iter().any(|end| query.ends_with(end)) {
+                continue;
+            }
+            match peers.ask(&format!("{query}&backend={backend}&times={times}")) {
+                Ok(cost) => row(name, cost, ours),
+                Err(reason) => println!("| {name} | – | – | – | it fails: {reason} |"),
+            }
+        }
+    }
 }
 
-fn row(name: &str, [score, answer]: [f64; 2], [candle_score, candle_answer]: [f64; 2]) {
+/// Names and queries of `tests/bench/web_peers/peers.js`.
+const PEERS: [(&str, &str); 6] = [
+    ("ONNX Runtime Web, f32", "peer=ort&weights=f32"),
+    ("ONNX Runtime Web, q8 with a scale for each 32", "peer=ort&weights=q8b32"),
+    ("ONNX Runtime Web, q8 with activations quantised too", "peer=ort&weights=quantized"),
+    ("transformers.js, f32", "peer=transformers&weights=f32"),
+    ("transformers.js, q8", "peer=transformers&weights=q8"),
+    ("candle, f32", "peer=candle"),
+];
+
+/// Quantised activations are for processors, and so is candle in a browser.
+const ON_PROCESSORS_ALONE: [&str; 3] = ["=quantized", "=q8", "=candle"];
+
+/// A folder at an address of its own.
+struct Folder {
+    server: Child,
+    url: String,
+}
+
+impl Folder {
+    fn serve(folder: &Path) -> Self {
+        let mut python = Command::new("python3");
+        python.args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory"]).arg(folder);
+        let mut server = python.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("python3 runs");
+        let mut line = String::new();
+        let out = server.stdout.take().expect("its output");
+        BufReader::new(out).read_line(&mut line).expect("its first line");
+        let port = line.split_whitespace().skip_while(|word| *word != "port").nth(1).expect("its port");
+        Self { url: format!("http://127.0.0.1:{port}"), server }
+    }
+
+    /// What a peer costs, in a browser of its own.
+    fn ask(&self, query: &str) -> Result<Cost, String> {
+        let browser = Browser::open("bench-web-peer");
+        browser.goto(&format!("{}/?{query}", self.url));
+        let begun = Instant::now();
+        let result = loop {
+            let result = browser.script("return window.result ?? null", &[]);
+            if !result.is_null() {
+                break result;
+            }
+            if begun.elapsed() > LONGEST {
+                return Err("no result in half an hour".into());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        if let Some(error) = result["error"].as_str() {
+            return Err(error.lines().next().unwrap_or_default().to_owned());
+        }
+        let [score, expected] = ["score", "expected"].map(|key| result[key].as_f64());
+        // transformers.js gives none.
+        if let (Some(score), Some(expected)) = (score, expected)
+            && (score - expected).abs() > 0.05
+        {
+            return Err(format!("it gives {score:.3} where PyTorch gives {expected:.3}"));
+        }
+        let number = |key: &str| result[key].as_f64().unwrap_or(f64::NAN);
+        let tokens = result["tokens"].as_array().map_or(f64::NAN, |tokens| tokens.len() as f64);
+        let peak_mib = browser.peak_memory();
+        Ok(Cost { score_ms: number("score_ms"), answer_ms: number("answer_ms"), tokens, peak_mib })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn native_row(name: &str, [score, answer]: [f64; 2], [candle_score, candle_answer]: [f64; 2]) {
     let (score_ratio, answer_ratio) = (score / candle_score, answer / candle_answer);
     println!("| {name} | {score:.0} | {answer:.0} | {score_ratio:.2}, {answer_ratio:.2} |");
+}
+
+fn row(name: &str, cost: Cost, ours: Cost) {
+    let pace = |cost: Cost| cost.tokens / cost.answer_ms * 1e3;
+    let (score_ratio, pace_ratio) = (cost.score_ms / ours.score_ms, pace(ours) / pace(cost));
+    let Cost { score_ms, peak_mib, .. } = cost;
+    println!(
+        "| {name} | {score_ms:.0} | {:.1} | {peak_mib:.0} | {score_ratio:.2}, {pace_ratio:.2} |",
+        pace(cost)
+    );
 }
 
 /// Megabytes of what the page loads, compressed as it travels.
@@ -74,21 +205,39 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Milliseconds of a score and of an answer with reasons in the browser.
-fn in_browser(browser: &Browser, place: usize, photo: &Path) -> [f64; 2] {
+/// What a score and an answer with reasons cost in the browser, one of its own.
+fn in_browser(url: &str, place: usize, photo: &Path) -> Cost {
+    let browser = Browser::open("bench-web");
+    visit(&browser, url, photo);
     let choose = "const list = document.getElementById('quick-place'); list.selectedIndex = arguments[0];\
                   list.dispatchEvent(new Event('change'))";
     let _ = browser.script(choose, &[json!(place)]);
     browser.shows("as you chose");
     browser.click("Clear");
-    let again = vec![photo.to_string_lossy().into_owned(); TIMES].join("\n");
+    let times = if place == ON_CARD { TIMES_IN_SOFTWARE } else { TIMES };
+    let again = vec![photo.to_string_lossy().into_owned(); times].join("\n");
     browser.pick_in("quick-files", Path::new(&again));
-    browser.wait_until("all scores", || milliseconds(browser).len() == TIMES);
-    let score = median(milliseconds(browser));
-    let begun = Instant::now();
-    browser.click("Explain");
-    browser.shows("tokens in");
-    [score, begun.elapsed().as_secs_f64() * 1e3]
+    browser.wait_until("all scores", || milliseconds(&browser).len() == times);
+    let score_ms = median(milliseconds(&browser));
+    // "85 tokens in 0.25 s, 340 a second" under each photo that is explained.
+    let explained = |browser: &Browser| -> Vec<[f64; 2]> {
+        let text = browser.text();
+        let numbers = text.lines().filter(|line| line.contains("tokens in")).filter_map(|line| {
+            let mut numbers = line.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
+            Some([numbers.next()?, numbers.next_back()?])
+        });
+        numbers.collect()
+    };
+    let explain = "const buttons = [...document.querySelectorAll('button')];\
+                   buttons.filter((button) => button.textContent === 'Explain')[arguments[0]].click()";
+    for index in 0..times.div_ceil(3) {
+        let _ = browser.script(explain, &[json!(index)]);
+        browser.wait_until("an answer", || explained(&browser).len() == index + 1);
+    }
+    let answers = explained(&browser);
+    let tokens = answers.first().map_or(f64::NAN, |[tokens, _]| *tokens);
+    let answers = answers.into_iter().map(|[tokens, pace]| tokens / pace * 1e3).collect();
+    Cost { score_ms, answer_ms: median(answers), tokens, peak_mib: browser.peak_memory() }
 }
 
 /// The same on the command line.

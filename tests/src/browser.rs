@@ -89,6 +89,25 @@ impl Browser {
 
     /// Kills the browser's process for graphics: every page loses its devices. The browser starts another one.
     pub fn kill_graphics(&self) {
+        let graphics = *self.processes("gpu-process").first().expect("a process for graphics");
+        let pid = rustix::process::Pid::from_raw(graphics.cast_signed()).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it can be killed");
+    }
+
+    /// The most memory that pages and graphics ever held, in MiB: the peaks of their processes, added up.
+    #[must_use]
+    pub fn peak_memory(&self) -> f64 {
+        let peak = |pid: u32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0)
+        };
+        let processes = [self.processes("renderer"), self.processes("gpu-process")].concat();
+        processes.into_iter().map(peak).sum::<f64>() / 1024.0
+    }
+
+    /// The browser's processes of a kind.
+    fn processes(&self, kind: &str) -> Vec<u32> {
         let read =
             |pid: u32, file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
         let parent = |pid: u32| {
@@ -98,13 +117,10 @@ impl Browser {
         let is_ours = |pid: u32| {
             std::iter::successors(Some(pid), |&pid| parent(pid)).any(|pid| pid == self.driver.child.id())
         };
+        let flag = format!("--type={kind}");
         let processes = fs::read_dir("/proc").expect("a list of processes").flatten();
-        let graphics = processes
-            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-            .find(|&pid| read(pid, "cmdline").contains("--type=gpu-process") && is_ours(pid))
-            .expect("a process for graphics");
-        let pid = rustix::process::Pid::from_raw(graphics.cast_signed()).expect("a process");
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it can be killed");
+        let processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        processes.filter(|&pid| read(pid, "cmdline").contains(&flag) && is_ours(pid)).collect()
     }
 
     /// Picks files in the page's file chooser.

@@ -132,8 +132,8 @@ impl Engine {
     /// When the image does not fit the model, or the graphics card is lost.
     pub async fn score(&mut self, image: &RgbImage) -> Result<[f64; 5], EngineError> {
         let prompt = self.instructions.prompt(Task::Quick, image, &self.model)?;
-        let logits = self.backend.prefill(&prompt, 0).await?;
-        Ok(self.instructions.level_probabilities(&logits))
+        self.backend.prefill(&prompt, 0, Sampler::greedy()).await?;
+        Ok(self.instructions.level_probabilities(&self.backend.logits().await?))
     }
 
     /// The reasoning and the score in words. `on_text` gets the text as it is written, and ends the answer
@@ -144,18 +144,18 @@ impl Engine {
     pub async fn explain(
         &mut self,
         image: &RgbImage,
-        mut sampler: Sampler,
+        sampler: Sampler,
         most_tokens: usize,
         mut on_text: impl AsyncFnMut(&str) -> bool,
     ) -> Result<Explanation, EngineError> {
         let prompt = self.instructions.prompt(Task::Reason, image, &self.model)?;
         let most_tokens = most_tokens.min(self.model.text.context - prompt.ids.len());
         let mut next = prompt.positions.iter().flatten().max().map_or(0, |position| position + 1);
-        let mut logits = self.backend.prefill(&prompt, most_tokens).await?;
+        self.backend.prefill(&prompt, most_tokens, sampler).await?;
         let mut decoder = Decoder::default();
         let mut answer = Explanation { text: String::new(), new_tokens: 0, is_complete: false };
         while answer.new_tokens < most_tokens {
-            let token = sampler.next(&logits);
+            let token = self.backend.next().await?;
             answer.new_tokens += 1;
             if self.instructions.ends.contains(&token) {
                 answer.is_complete = true;
@@ -167,7 +167,7 @@ impl Engine {
             if !on_text(&text).await || answer.is_complete {
                 break;
             }
-            logits = self.backend.decode(token, [next; 3]).await?;
+            self.backend.decode(token, [next; 3]).await?;
             next += 1;
         }
         Ok(answer)

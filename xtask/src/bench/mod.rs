@@ -10,6 +10,7 @@ mod parts;
 pub mod python;
 mod table;
 mod web;
+mod web_peers;
 
 use std::{fs, process::Command};
 

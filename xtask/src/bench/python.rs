@@ -7,10 +7,11 @@ use anyhow::{Context, Result, bail};
 use crate::{process, workspace::Workspace};
 
 /// What the fixtures were made with, and so what the peers are.
-const REQUIREMENTS: [&str; 3] = [
+const REQUIREMENTS: [&str; 4] = [
     "tests/fixtures/requirements.txt",
     "tests/fixtures/trl/requirements.txt",
     "tests/fixtures/peft/requirements.txt",
+    "tests/bench/web_peers/requirements.txt",
 ];
 
 /// A ready environment.

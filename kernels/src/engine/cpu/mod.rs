@@ -12,7 +12,7 @@ pub use product::linear;
 use std::sync::Arc;
 
 use super::model::{Layer, Linear, Model};
-use super::{Prompt, VISION_EPS};
+use super::{Prompt, Sampler, VISION_EPS};
 use crate::layout;
 
 /// A model with the keys and values of one sequence.
@@ -21,6 +21,11 @@ pub struct Cpu {
     model: Arc<Model>,
     /// Per layer keys and values, `(tokens, kv_heads * head_dim)` each.
     cache: Vec<(Vec<f32>, Vec<f32>)>,
+    sampler: Sampler,
+    /// Tokens in the cache.
+    tokens: u32,
+    /// Of the token after them, `(vocabulary)`.
+    logits: Vec<f32>,
 }
 
 impl Cpu {
@@ -28,12 +33,25 @@ impl Cpu {
     #[must_use]
     pub fn new(model: Arc<Model>) -> Self {
         let cache = vec![(Vec::new(), Vec::new()); model.layers.len()];
-        Self { model, cache }
+        let logits = vec![0.0; model.text.vocabulary];
+        Self { model, cache, sampler: Sampler::greedy(), tokens: 0, logits }
     }
 
-    /// Forgets what was read before and reads a prompt. The logits of the token after it, `(vocabulary)`.
+    /// The logits of the next token, `(vocabulary)`.
     #[must_use]
-    pub fn prefill(&mut self, prompt: &Prompt) -> Vec<f32> {
+    pub fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    /// The next token.
+    #[must_use]
+    pub fn next(&self) -> u32 {
+        self.sampler.choose(self.tokens, &self.logits)
+    }
+
+    /// Forgets what was read before and reads a prompt; `sampler` chooses what comes after it.
+    pub fn prefill(&mut self, prompt: &Prompt, sampler: Sampler) {
+        (self.sampler, self.tokens) = (sampler, 0);
         for (keys, values) in &mut self.cache {
             keys.clear();
             values.clear();
@@ -48,19 +66,18 @@ impl Cpu {
                 None => self.model.embedding.row(id as usize, row),
             }
         }
-        self.run(x, &prompt.positions)
+        self.run(x, &prompt.positions);
     }
 
-    /// Reads one more token. The logits of the token after it.
-    #[must_use]
-    pub fn decode(&mut self, token: u32, position: layout::Position) -> Vec<f32> {
+    /// Reads one more token.
+    pub fn decode(&mut self, token: u32, position: layout::Position) {
         let mut x = vec![0.0; self.model.text.hidden];
         self.model.embedding.row(token as usize, &mut x);
-        self.run(x, &[position])
+        self.run(x, &[position]);
     }
 
     /// The language model over new tokens `(tokens, hidden)`.
-    fn run(&mut self, mut x: Vec<f32>, positions: &[layout::Position]) -> Vec<f32> {
+    fn run(&mut self, mut x: Vec<f32>, positions: &[layout::Position]) {
         let model = &*self.model;
         let text = &model.text;
         let half = text.head_dim() / 2;
@@ -77,9 +94,8 @@ impl Cpu {
         let last = &x[x.len() - text.hidden..];
         let mut normed = vec![0.0; text.hidden];
         rms_norm(last, &model.norm, text.eps, &mut normed);
-        let mut logits = vec![0.0; text.vocabulary];
-        linear(&normed, model.head(), None, &mut logits);
-        logits
+        linear(&normed, model.head(), None, &mut self.logits);
+        self.tokens += positions.len() as u32;
     }
 }
 

@@ -145,16 +145,16 @@ impl Card {
         }
     }
 
-    /// Reads numbers from the front of a buffer by way of another one.
+    /// Reads numbers of four bytes from the front of a buffer by way of another one.
     ///
     /// # Errors
     /// When the device is lost.
-    pub async fn read(
+    pub async fn read<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(
         &self,
         buffer: &wgpu::Buffer,
         readback: &wgpu::Buffer,
         numbers: usize,
-    ) -> Result<Vec<f32>, EngineError> {
+    ) -> Result<Vec<T>, EngineError> {
         let size = 4 * numbers as u64;
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, 0, readback, 0, size);

@@ -48,6 +48,7 @@ pub enum Kernel {
     AttentionDecode(u32),
     Activation,
     Scatter,
+    Choose,
 }
 
 impl Kernel {
@@ -66,6 +67,7 @@ impl Kernel {
             Self::AttentionDecode(four) => width(four, include_str!("wgsl/attention_decode.wgsl")),
             Self::Activation => include_str!("wgsl/activation.wgsl").into(),
             Self::Scatter => include_str!("wgsl/scatter.wgsl").into(),
+            Self::Choose => include_str!("wgsl/choose.wgsl").into(),
         }
     }
 }
@@ -80,7 +82,8 @@ impl Kernels {
     /// Compiles all that a model needs.
     pub fn new(card: &Card, model: &Model) -> Self {
         let widths = [model.vision.hidden / model.vision.heads / 4, model.text.head_dim() / 4];
-        let mut needed = vec![Kernel::RmsNorm, Kernel::Rope, Kernel::Activation, Kernel::Scatter];
+        let mut needed =
+            vec![Kernel::RmsNorm, Kernel::Rope, Kernel::Activation, Kernel::Scatter, Kernel::Choose];
         needed.extend(widths.map(|width| Kernel::Attention(width as u32)));
         needed.push(Kernel::AttentionDecode(widths[1] as u32));
         let stored = model.matrices().map(Stored::of);

@@ -53,8 +53,10 @@ pub struct Memory {
     pub last: wgpu::Buffer,
     pub last_normed: wgpu::Buffer,
     pub logits: wgpu::Buffer,
+    /// The next token.
+    pub next: wgpu::Buffer,
     pub readback: wgpu::Buffer,
-    /// Tokens in the cache before and after this pass.
+    /// Tokens in the cache before and after this pass, then how the next token is chosen.
     pub progress: wgpu::Buffer,
 }
 
@@ -103,6 +105,7 @@ impl Memory {
             last: card.storage(text.hidden)?,
             last_normed: card.storage(text.hidden)?,
             logits: card.storage(text.vocabulary)?,
+            next: card.storage(1)?,
             readback: card.buffer(text.vocabulary, Usage::MAP_READ | Usage::COPY_DST)?,
             progress: card.buffer(4, Usage::UNIFORM | Usage::COPY_DST)?,
         })

@@ -22,7 +22,7 @@ use plan::Plan;
 use weights::Weights;
 
 use super::model::Model;
-use super::{EngineError, Prompt};
+use super::{EngineError, Prompt, Sampler};
 use crate::layout::{self, Position};
 
 /// A model on a graphics card, with the keys and values of one sequence.
@@ -37,6 +37,7 @@ pub struct Gpu {
     prefill: Option<([usize; 3], usize, Plan)>,
     /// For one token.
     decode: Plan,
+    sampler: Sampler,
     /// Tokens in the cache.
     tokens: usize,
 }
@@ -57,7 +58,8 @@ impl Gpu {
             return Err(EngineError::Gpu(format!("its memory does not hold the model ({error})")));
         }
         card.check()?;
-        Ok(Self { model, card, kernels, weights, memory, prefill: None, decode, tokens: 0 })
+        let sampler = Sampler::greedy();
+        Ok(Self { model, card, kernels, weights, memory, prefill: None, decode, sampler, tokens: 0 })
     }
 
     /// The card's name and how it is reached.
@@ -77,12 +79,17 @@ impl Gpu {
         self.card.device.destroy();
     }
 
-    /// Forgets what was read before and reads a prompt, after which at most `room` tokens come. The logits of the
-    /// token after it, `(vocabulary)`.
+    /// Forgets what was read before and reads a prompt, after which at most `room` tokens come, chosen by
+    /// `sampler`.
     ///
     /// # Errors
     /// When the device is lost or its memory is too small.
-    pub async fn prefill(&mut self, prompt: &Prompt, room: usize) -> Result<Vec<f32>, EngineError> {
+    pub async fn prefill(
+        &mut self,
+        prompt: &Prompt,
+        room: usize,
+        sampler: Sampler,
+    ) -> Result<(), EngineError> {
         self.card.check()?;
         let (patches, tokens) = (prompt.grid.iter().product::<usize>(), prompt.ids.len());
         let scope = self.card.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -95,21 +102,37 @@ impl Gpu {
             Some((grid, count, plan)) if (grid, count) == (prompt.grid, tokens) => plan,
             _ => prefill::plan(&self.card, &self.kernels, &self.weights, &self.memory, &self.model, prompt),
         };
-        prefill::upload(&self.card, &self.memory, &self.model, prompt);
+        prefill::upload(&self.card, &self.memory, &self.model, prompt, sampler);
         self.card.run(&plan);
         if let Some(error) = scope.pop().await {
             return Err(EngineError::Gpu(format!("its memory is too small for this image ({error})")));
         }
         self.prefill = Some((prompt.grid, tokens, plan));
-        self.tokens = tokens;
+        (self.sampler, self.tokens) = (sampler, tokens);
+        Ok(())
+    }
+
+    /// The logits of the next token, `(vocabulary)`.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    pub async fn logits(&self) -> Result<Vec<f32>, EngineError> {
         self.card.read(&self.memory.logits, &self.memory.readback, self.model.text.vocabulary).await
     }
 
-    /// Reads one more token. The logits of the token after it.
+    /// The next token.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    pub async fn next(&self) -> Result<u32, EngineError> {
+        Ok(self.card.read(&self.memory.next, &self.memory.readback, 1).await?[0])
+    }
+
+    /// Reads one more token.
     ///
     /// # Errors
     /// When the device is lost, or there is no room for more tokens.
-    pub async fn decode(&mut self, token: u32, position: Position) -> Result<Vec<f32>, EngineError> {
+    pub fn decode(&mut self, token: u32, position: Position) -> Result<(), EngineError> {
         self.card.check()?;
         if self.tokens >= self.memory.tokens {
             return Err(EngineError::Gpu(format!("there is room for {} tokens only", self.memory.tokens)));
@@ -121,9 +144,11 @@ impl Gpu {
         let angles = layout::text_angles(&[position], text.sections, half, text.theta);
         self.card.write(&self.memory.x, &embedded);
         self.card.write(&self.memory.turns, &memory::turns(&angles));
-        self.card.write(&self.memory.progress, &[self.tokens as u32, self.tokens as u32 + 1, 0, 0]);
+        let [seed, temperature] = self.sampler.words();
+        self.card
+            .write(&self.memory.progress, &[self.tokens as u32, self.tokens as u32 + 1, seed, temperature]);
         self.card.run(&self.decode);
         self.tokens += 1;
-        self.card.read(&self.memory.logits, &self.memory.readback, text.vocabulary).await
+        Ok(())
     }
 }

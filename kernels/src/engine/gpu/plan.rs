@@ -176,6 +176,12 @@ impl<'a> Builder<'a> {
         self.add(Kernel::Scatter, params, size, vec![(1, x), (2, places), (3, out)]);
     }
 
+    /// `out` becomes the token that the sampler chooses by these logits.
+    pub fn choose(&mut self, vocabulary: usize, logits: &'a Buffer, out: &'a Buffer) {
+        let params = [vocabulary as u32, 0, 0, 0];
+        self.add(Kernel::Choose, params, [1, 1, 1], vec![(1, self.progress), (2, logits), (3, out)]);
+    }
+
     /// Copies numbers to the front of another buffer.
     pub fn copy(&mut self, from: &Buffer, first: usize, to: &Buffer, numbers: usize) {
         let (first, numbers) = (first as u64, numbers as u64);
@@ -253,7 +259,8 @@ impl Heads {
     }
 }
 
-/// The language model's layers over `tokens` tokens in `memory.x`, then the logits of the last one.
+/// The language model's layers over `tokens` tokens in `memory.x`, then the logits of the last one and
+/// the token after it.
 pub fn text<'a>(
     builder: &mut Builder<'a>,
     weights: &'a Weights,
@@ -281,6 +288,7 @@ pub fn text<'a>(
     builder.copy(x, (tokens - 1) * text.hidden, &memory.last, text.hidden);
     builder.rms_norm([1, text.hidden], text.eps, &memory.last, &weights.norm, &memory.last_normed);
     builder.product(1, &memory.last_normed, &weights.head, &memory.logits, 0);
+    builder.choose(text.vocabulary, &memory.logits, &memory.next);
 }
 
 /// The plan for one token.

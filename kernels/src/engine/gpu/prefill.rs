@@ -6,7 +6,7 @@ use super::memory::{Memory, Vision, turns};
 use super::plan::{self, Builder, Heads, Plan, flag};
 use super::weights::Weights;
 use crate::engine::model::Model;
-use crate::engine::{Prompt, VISION_EPS};
+use crate::engine::{Prompt, Sampler, VISION_EPS};
 use crate::layout::{self, WindowOrder};
 
 /// The vision tower, its result put at the image's tokens, then the language model; for prompts of the same shape.
@@ -59,7 +59,7 @@ fn vision<'a>(
 }
 
 /// Uploads what a prompt says.
-pub fn upload(card: &Card, memory: &Memory, model: &Model, prompt: &Prompt) {
+pub fn upload(card: &Card, memory: &Memory, model: &Model, prompt: &Prompt, sampler: Sampler) {
     let (vision, text) = (&model.vision, &model.text);
     let grids = &[prompt.grid];
     let order = layout::window_order(vision.window, vision.merge, grids);
@@ -92,7 +92,8 @@ pub fn upload(card: &Card, memory: &Memory, model: &Model, prompt: &Prompt) {
     card.write(&memory.x, &x);
     card.write(&memory.turns, &turns(&angles));
     card.write(&memory.ranges, &ranges);
-    card.write(&memory.progress, &[0_u32, prompt.ids.len() as u32, 0, 0]);
+    let [seed, temperature] = sampler.words();
+    card.write(&memory.progress, &[0, prompt.ids.len() as u32, seed, temperature]);
 }
 
 /// The range of each patch's window.

@@ -13,7 +13,7 @@ use super::plan::{Builder, Heads, flag};
 use super::weights::Linear;
 use crate::engine::cpu::{self, Cpu, Rotation};
 use crate::engine::model::{self, Matrix, Model, Numbers, TextConfig, VisionConfig};
-use crate::engine::{EngineError, Prompt, Random};
+use crate::engine::{EngineError, Prompt, Random, Sampler};
 use crate::layout;
 
 const STORED: [Stored; 4] = [Stored::F32, Stored::F16, Stored::Q8, Stored::Q4];
@@ -74,12 +74,12 @@ impl Bench {
     }
 
     /// Runs steps and reads a buffer.
-    fn run<'a>(
+    fn run<'a, T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(
         &'a self,
         out: &wgpu::Buffer,
         numbers: usize,
         steps: impl FnOnce(&mut Builder<'a>),
-    ) -> Vec<f32> {
+    ) -> Vec<T> {
         let mut builder = Builder::new(&self.card, &self.kernels, &self.progress, &self.nothing);
         steps(&mut builder);
         self.card.run(&builder.finish());
@@ -99,7 +99,7 @@ fn every_kernel_is_valid() {
     use wgpu::naga;
     let products = STORED.into_iter().flat_map(|stored| [Kernel::Tiled(stored), Kernel::Vector(stored)]);
     let attentions = [8, 20, 32].into_iter().flat_map(|w| [Kernel::Attention(w), Kernel::AttentionDecode(w)]);
-    let others = [Kernel::RmsNorm, Kernel::Rope, Kernel::Activation, Kernel::Scatter];
+    let others = [Kernel::RmsNorm, Kernel::Rope, Kernel::Activation, Kernel::Scatter, Kernel::Choose];
     for kernel in products.chain(attentions).chain(others) {
         let source = kernel.source();
         let module = naga::front::wgsl::parse_str(&source)
@@ -303,6 +303,28 @@ fn prompt(random: &mut Random, grid: [usize; 3]) -> Prompt {
 }
 
 #[test]
+fn tokens_are_chosen_as_on_the_processor() {
+    let bench = Bench::new(&[Kernel::Choose]);
+    let mut random = Random::new(9);
+    let out = bench.card.storage(1).expect("a buffer");
+    for vocabulary in [1, 5, 255, 256, 257, 1024, 40_001] {
+        let mut logits: Vec<f32> = random.numbers(vocabulary).iter().map(|x| 3.0 * x).collect();
+        // Two that are equal and the largest.
+        logits[vocabulary / 3] = 9.0;
+        logits[vocabulary / 2] = 9.0;
+        let card_logits = bench.upload(&logits);
+        for (tokens, temperature) in (0..40).zip([0.0, 0.3, 1.0, 5.0].into_iter().cycle()) {
+            let sampler = Sampler::new(temperature, random.bits());
+            let [seed, bits] = sampler.words();
+            bench.card.write(&bench.progress, &[tokens, tokens + 1, seed, bits]);
+            let chosen: Vec<u32> = bench.run(&out, 1, |b| b.choose(vocabulary, &card_logits, &out));
+            let expected = sampler.choose(tokens + 1, &logits);
+            assert_eq!(chosen, [expected], "{vocabulary} at {temperature}");
+        }
+    }
+}
+
+#[test]
 fn the_whole_model_is_the_processors() {
     let mut random = Random::new(6);
     let model = Arc::new(tiny(&mut random));
@@ -310,17 +332,21 @@ fn the_whole_model_is_the_processors() {
     let mut gpu = block_on(Gpu::new(model)).expect("a graphics card");
     for grid in [[1, 6, 10], [1, 2, 2], [1, 14, 12], [1, 6, 10]] {
         let prompt = prompt(&mut random, grid);
-        let expected = cpu.prefill(&prompt);
-        let ours = block_on(gpu.prefill(&prompt, 4)).expect("logits");
-        assert_near(&ours, &expected, &format!("prefill {grid:?}"));
-        for step in 0..4_u32 {
-            let position = [20 + step; 3];
-            let expected = cpu.decode(9 + step, position);
-            let ours = block_on(gpu.decode(9 + step, position)).expect("logits");
-            assert_near(&ours, &expected, &format!("decode {grid:?} {step}"));
+        let sampler = Sampler::new(0.7, random.bits());
+        cpu.prefill(&prompt, sampler);
+        block_on(gpu.prefill(&prompt, 4, sampler)).expect("room");
+        for step in 0..5_u32 {
+            let what = format!("{grid:?} {step}");
+            assert_near(&block_on(gpu.logits()).expect("logits"), cpu.logits(), &what);
+            assert_eq!(block_on(gpu.next()).expect("a token"), cpu.next(), "{what}");
+            if step < 4 {
+                let position = [20 + step; 3];
+                cpu.decode(9 + step, position);
+                gpu.decode(9 + step, position).expect("room");
+            }
         }
     }
-    let full = (0..600).find_map(|_| block_on(gpu.decode(1, [1; 3])).err());
+    let full = (0..600).find_map(|_| gpu.decode(1, [1; 3]).err());
     assert!(full.is_some_and(|error| error.to_string().contains("room for")), "it never was full");
 }
 
@@ -329,11 +355,12 @@ fn a_lost_device_is_an_error() {
     let mut random = Random::new(7);
     let mut gpu = block_on(Gpu::new(Arc::new(tiny(&mut random)))).expect("a graphics card");
     let prompt = prompt(&mut random, [1, 4, 4]);
-    let _ = block_on(gpu.prefill(&prompt, 4)).expect("logits");
+    block_on(gpu.prefill(&prompt, 4, Sampler::greedy())).expect("room");
     gpu.destroy();
     for _ in 0..2 {
-        let error = block_on(gpu.prefill(&prompt, 4)).expect_err("nothing can be computed");
+        let done = block_on(gpu.prefill(&prompt, 4, Sampler::greedy()));
+        let error = done.and_then(|()| block_on(gpu.logits())).expect_err("nothing can be computed");
         assert!(matches!(error, EngineError::Gpu(_)), "{error}");
     }
-    assert!(block_on(gpu.decode(1, [30; 3])).is_err() && gpu.is_lost());
+    assert!(gpu.decode(1, [30; 3]).is_err() && block_on(gpu.next()).is_err() && gpu.is_lost());
 }
