@@ -294,3 +294,25 @@ fn browser_uses_the_graphics_card_and_survives_its_loss() {
     choose_place(&browser, 2);
     browser.wait_until("as chosen", || runs_on(&browser).contains("SIMD; as you chose"));
 }
+
+#[test]
+fn browser_every_kernel_computes_what_the_processor_does() {
+    let data = data_dir();
+    let (server, _) = serve(data.path());
+    let assets = fs::read_dir(root().join("target/web/assets")).expect("the page").flatten();
+    let names: Vec<String> = assets.filter_map(|file| file.file_name().into_string().ok()).collect();
+    let engine = ["js", "wasm"].map(|ending| {
+        let is_it = |name: &&String| name.starts_with("engine-") && name.ends_with(&format!(".{ending}"));
+        format!("/assets/{}", names.iter().find(is_it).expect("the engine"))
+    });
+    let browser = Browser::open("quick-kernels");
+    browser.goto(&server.client.url);
+    let check = "const [script, module] = arguments;\
+                 import(script).then((engine) =>\
+                     engine.default({ module_or_path: module }).then(() => engine.check_kernels()))\
+                     .then(() => { window.checked = 'all are equal' }, (error) => { window.checked = String(error) })";
+    let _ = browser.script(check, &engine.map(|path| json!(path)));
+    let checked = || browser.script("return window.checked ?? null", &[]);
+    browser.wait_until("the comparisons", || !checked().is_null());
+    assert_eq!(checked(), json!("all are equal"));
+}

@@ -36,16 +36,21 @@ impl Sampler {
     pub fn choose(self, tokens: u32, logits: &[f32]) -> u32 {
         let mut best = (0, f32::MIN);
         for (token, &logit) in (0..).zip(logits) {
-            let value = if self.temperature > 0.0 {
-                logit / self.temperature + gumbel(hash([self.seed, tokens, token]))
-            } else {
-                logit
-            };
+            let value = self.value(tokens, token, logit);
             if value > best.1 {
                 best = (token, value);
             }
         }
         best.0
+    }
+
+    /// What decides, for one token.
+    pub(crate) fn value(self, tokens: u32, token: u32, logit: f32) -> f32 {
+        if self.temperature > 0.0 {
+            logit / self.temperature + gumbel(hash([self.seed, tokens, token]))
+        } else {
+            logit
+        }
     }
 }
 

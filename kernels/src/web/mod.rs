@@ -86,6 +86,16 @@ pub async fn start(manifest: String) {
     }
 }
 
+/// Compares every kernel with the processor's on this device's graphics card, as the tests do natively.
+///
+/// # Errors
+/// Names the first number that differs.
+#[wasm_bindgen]
+pub async fn check_kernels() -> Result<(), String> {
+    console_error_panic_hook::set_once();
+    crate::engine::gpu::check::everything().await.map_err(|error| error.to_string())
+}
+
 async fn load(manifest: &str) -> Result<(Engine, Ready), String> {
     let weights = weights::load(manifest).await?;
     let [text, vision] = weights.files.as_slice() else {

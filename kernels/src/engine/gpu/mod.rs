@@ -4,6 +4,8 @@
 //! prompts of a shape, one for a single token. Running a plan allocates nothing. Rotation angles, embeddings of words
 //! and the windows' order are made on the processor, where they cost nothing.
 
+#[cfg(any(test, feature = "web"))]
+pub(crate) mod check;
 mod device;
 mod kernels;
 mod memory;
