@@ -1,9 +1,11 @@
-//! The model on the processor, in f32, on one thread: the reference for other backends, and what runs where
-//! there is no GPU. Compiled to WebAssembly its loops use SIMD.
+//! The model on the processor, on one thread: what runs where there is no GPU, and in f32 throughout
+//! ([`Cpu::exact`]) the reference for other backends. Compiled to WebAssembly its loops use SIMD.
 
 mod attention;
 pub(crate) mod math;
 mod product;
+mod rounded;
+mod simd;
 
 pub use attention::{Heads, attention};
 pub use math::{Rotation, add, gelu, rms_norm, rope, swiglu};
@@ -11,7 +13,7 @@ pub use product::linear;
 
 use std::sync::Arc;
 
-use super::model::{Layer, Linear, Model};
+use super::model::{Layer, Linear, Matrix, Model};
 use super::{Prompt, Sampler, VISION_EPS};
 use crate::layout;
 
@@ -21,6 +23,7 @@ pub struct Cpu {
     model: Arc<Model>,
     /// Per layer keys and values, `(tokens, kv_heads * head_dim)` each.
     cache: Vec<(Vec<f32>, Vec<f32>)>,
+    arithmetic: Arithmetic,
     sampler: Sampler,
     /// Tokens in the cache.
     tokens: u32,
@@ -28,13 +31,47 @@ pub struct Cpu {
     logits: Vec<f32>,
 }
 
+/// How products with quantised weights are formed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arithmetic {
+    /// In f32.
+    Exact,
+    /// With activations rounded to 16 bits, which is faster.
+    Rounded,
+}
+
+impl Arithmetic {
+    fn of(self, x: &[f32], linear: &Linear) -> Vec<f32> {
+        self.apply(x, &linear.weight, linear.bias.as_deref())
+    }
+
+    fn apply(self, x: &[f32], weight: &Matrix, bias: Option<&[f32]>) -> Vec<f32> {
+        let tokens = x.len() / weight.inputs;
+        let mut out = vec![0.0; tokens * weight.outputs];
+        // A panel for a token or two is more work than it saves.
+        if self == Self::Rounded && tokens >= product::TILE && rounded::takes(weight) {
+            rounded::linear(x, weight, bias, &mut out);
+        } else {
+            linear(x, weight, bias, &mut out);
+        }
+        out
+    }
+}
+
 impl Cpu {
+    /// In f32 throughout: what other backends are compared with. Over a model's weights, which are shared.
+    #[must_use]
+    pub fn exact(model: Arc<Model>) -> Self {
+        Self { arithmetic: Arithmetic::Exact, ..Self::new(model) }
+    }
+
     /// Over a model's weights, which are shared.
     #[must_use]
     pub fn new(model: Arc<Model>) -> Self {
         let cache = vec![(Vec::new(), Vec::new()); model.layers.len()];
         let logits = vec![0.0; model.text.vocabulary];
-        Self { model, cache, sampler: Sampler::greedy(), tokens: 0, logits }
+        let (arithmetic, sampler) = (Arithmetic::Rounded, Sampler::greedy());
+        Self { model, cache, arithmetic, sampler, tokens: 0, logits }
     }
 
     /// The logits of the next token, `(vocabulary)`.
@@ -57,7 +94,7 @@ impl Cpu {
             values.clear();
         }
         let hidden = self.model.text.hidden;
-        let images = images(&self.model, prompt);
+        let images = images(&self.model, self.arithmetic, prompt);
         let mut images = images.chunks_exact(hidden);
         let mut x = vec![0.0; prompt.ids.len() * hidden];
         for (row, &id) in x.chunks_exact_mut(hidden).zip(&prompt.ids) {
@@ -82,8 +119,10 @@ impl Cpu {
         let text = &model.text;
         let half = text.head_dim() / 2;
         let rotation = Rotation::new(&layout::text_angles(positions, text.sections, half, text.theta), half);
+        let heads = [text.heads, text.kv_heads];
+        let settings = Settings { eps: text.eps, heads, arithmetic: self.arithmetic };
         for (layer, (keys, values)) in model.layers.iter().zip(&mut self.cache) {
-            forward(&mut x, layer, text.eps, [text.heads, text.kv_heads], &rotation, |q, k, v, out| {
+            forward(&mut x, layer, settings, &rotation, |q, k, v, out| {
                 keys.extend(k);
                 values.extend(v);
                 let of_keys = |values| Heads { values, heads: text.kv_heads, width: 2 * half };
@@ -100,7 +139,7 @@ impl Cpu {
 }
 
 /// Embeddings of the prompt's image, `(merged patches, hidden)`.
-fn images(model: &Model, prompt: &Prompt) -> Vec<f32> {
+fn images(model: &Model, arithmetic: Arithmetic, prompt: &Prompt) -> Vec<f32> {
     let vision = &model.vision;
     let grids = &[prompt.grid];
     let order = layout::window_order(vision.window, vision.merge, grids);
@@ -108,7 +147,7 @@ fn images(model: &Model, prompt: &Prompt) -> Vec<f32> {
     let angles = layout::vision_angles(&order, grids, vision.merge, quarter);
     let rotation = Rotation::new(&angles, 2 * quarter);
 
-    let embedded = apply(&prompt.patches, &model.patch, None);
+    let embedded = arithmetic.apply(&prompt.patches, &model.patch, None);
     let group = vision.merge.pow(2) * vision.hidden;
     let mut x = Vec::with_capacity(embedded.len());
     for &merged in &order.merged {
@@ -118,7 +157,8 @@ fn images(model: &Model, prompt: &Prompt) -> Vec<f32> {
     for (index, block) in model.blocks.iter().enumerate() {
         let is_full = (index + 1) % vision.full_every == 0;
         let windows = if is_full { whole.as_slice() } else { &order.windows };
-        forward(&mut x, block, VISION_EPS, [vision.heads; 2], &rotation, |q, k, v, out| {
+        let settings = Settings { eps: VISION_EPS, heads: [vision.heads; 2], arithmetic };
+        forward(&mut x, block, settings, &rotation, |q, k, v, out| {
             let mut start = 0;
             for &window in windows {
                 let range = start * vision.hidden..(start + window) * vision.hidden;
@@ -131,9 +171,9 @@ fn images(model: &Model, prompt: &Prompt) -> Vec<f32> {
     }
     let mut normed = vec![0.0; x.len()];
     rms_norm(&x, &model.merger_norm, VISION_EPS, &mut normed);
-    let mut up = of(&normed, &model.merger_up);
+    let mut up = arithmetic.of(&normed, &model.merger_up);
     gelu(&mut up);
-    let merged = of(&up, &model.merger_down);
+    let merged = arithmetic.of(&up, &model.merger_down);
     let width = model.text.hidden;
     let mut images = vec![0.0; merged.len()];
     for (row, &place) in merged.chunks_exact(width).zip(&order.merged) {
@@ -142,36 +182,38 @@ fn images(model: &Model, prompt: &Prompt) -> Vec<f32> {
     images
 }
 
+/// What is alike in all layers of a tower.
+#[derive(Clone, Copy)]
+struct Settings {
+    eps: f32,
+    /// Of queries, and of keys and values.
+    heads: [usize; 2],
+    arithmetic: Arithmetic,
+}
+
 /// One layer, in place. `mix` gets queries, keys and values after the rotation, and fills in what attention
 /// gives.
 fn forward(
     x: &mut [f32],
     layer: &Layer,
-    eps: f32,
-    [heads, kv_heads]: [usize; 2],
+    Settings { eps, heads: [heads, kv_heads], arithmetic }: Settings,
     rotation: &Rotation,
     mix: impl FnOnce(&[f32], &[f32], &[f32], &mut [f32]),
 ) {
     let mut normed = vec![0.0; x.len()];
     rms_norm(x, &layer.attention_norm, eps, &mut normed);
-    let (mut q, mut k, v) = (of(&normed, &layer.q), of(&normed, &layer.k), of(&normed, &layer.v));
+    let (mut q, mut k, v) = (
+        arithmetic.of(&normed, &layer.q),
+        arithmetic.of(&normed, &layer.k),
+        arithmetic.of(&normed, &layer.v),
+    );
     rope(&mut q, heads, rotation);
     rope(&mut k, kv_heads, rotation);
     let mut mixed = vec![0.0; q.len()];
     mix(&q, &k, &v, &mut mixed);
-    add(x, &of(&mixed, &layer.out));
+    add(x, &arithmetic.of(&mixed, &layer.out));
     rms_norm(x, &layer.feed_norm, eps, &mut normed);
-    let mut gate = of(&normed, &layer.gate);
-    swiglu(&mut gate, &of(&normed, &layer.up));
-    add(x, &of(&gate, &layer.down));
-}
-
-fn of(x: &[f32], linear: &Linear) -> Vec<f32> {
-    apply(x, &linear.weight, linear.bias.as_deref())
-}
-
-fn apply(x: &[f32], weight: &super::model::Matrix, bias: Option<&[f32]>) -> Vec<f32> {
-    let mut out = vec![0.0; x.len() / weight.inputs * weight.outputs];
-    linear(x, weight, bias, &mut out);
-    out
+    let mut gate = arithmetic.of(&normed, &layer.gate);
+    swiglu(&mut gate, &arithmetic.of(&normed, &layer.up));
+    add(x, &arithmetic.of(&gate, &layer.down));
 }

@@ -2,6 +2,7 @@
 //! panel that stays in the cache while many tokens meet it.
 
 use super::math::dot;
+use super::simd::{Totals, add_product, numbers};
 use crate::engine::model::{Matrix, Numbers};
 use crate::gguf::f16_to_f32;
 
@@ -99,16 +100,13 @@ pub fn linear(x: &[f32], weight: &Matrix, bias: Option<&[f32]>, out: &mut [f32])
 pub fn tile(rows: [&[f32]; TILE], panel: &[[f32; PANEL]]) -> [[f32; PANEL]; TILE] {
     let length = panel.len();
     let rows = rows.map(|row| &row[..length]);
-    let mut sums = [[0.0; PANEL]; TILE];
-    for (k, weights) in panel.iter().enumerate() {
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            let x = row[k];
-            for lane in 0..PANEL {
-                sums[lane] += x * weights[lane];
-            }
+    let mut totals = [Totals::default(); TILE];
+    for k in 0..length {
+        for i in 0..TILE {
+            totals[i] = add_product(totals[i], &rows[i][k], &panel[k]);
         }
     }
-    sums
+    totals.map(numbers)
 }
 
 #[cfg(test)]

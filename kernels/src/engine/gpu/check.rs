@@ -349,7 +349,7 @@ pub async fn choosing() -> Result<(), EngineError> {
 pub async fn whole_model() -> Result<(), EngineError> {
     let mut random = Random::new(6);
     let model = Arc::new(tiny(&mut random));
-    let mut cpu = Cpu::new(model.clone());
+    let mut cpu = Cpu::exact(model.clone());
     let mut gpu = Gpu::new(model).await?;
     for grid in [[1, 6, 10], [1, 2, 2], [1, 14, 12], [1, 6, 10]] {
         let prompt = prompt(&mut random, grid);
