@@ -11,6 +11,9 @@ use crate::engine::model::{Matrix, Numbers};
 /// Values that share a scale.
 const BLOCK: usize = 32;
 
+/// Lanes of the reductions over them.
+const LANES: usize = 8;
+
 /// Weights of a pair of inputs for each output of a panel.
 type Pair = [i16; 2 * PANEL];
 
@@ -24,7 +27,16 @@ impl Rounded {
     fn new(x: &[f32]) -> Self {
         let (mut numbers, mut scales) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len() / BLOCK));
         for block in x.as_chunks::<BLOCK>().0 {
-            let largest = block.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+            // In lanes, as compilers vectorise it; what is no number spoils the second sum and so all products.
+            let (mut largest, mut zero) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+            for lanes in block.as_chunks::<LANES>().0 {
+                for i in 0..LANES {
+                    let size = lanes[i].abs();
+                    largest[i] = if size > largest[i] { size } else { largest[i] };
+                    zero[i] += lanes[i] * 0.0;
+                }
+            }
+            let largest = largest.into_iter().fold(zero.iter().sum(), |a: f32, b| if b > a { b } else { a });
             let scale = largest / f32::from(i16::MAX);
             let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
             // Half away from zero: `as` cuts, saturates, and needs no call as rounding would.
@@ -176,5 +188,11 @@ mod tests {
         }
         linear(&[0.0; 256], &matrix, None, &mut out);
         assert_eq!(out, [0.0; 4]);
+        for what in [f32::NAN, f32::INFINITY] {
+            let mut x = [1.0; 256];
+            x[70] = what;
+            linear(&x, &matrix, None, &mut out);
+            assert!(!out[0].is_nan() && out[1].is_nan(), "{what} left {out:?}");
+        }
     }
 }
