@@ -23,7 +23,8 @@ imitated, after one that is not counted. Ours is the whole way from a JPEG to th
 Runtime Web and candle get the pixels as the model takes them. The peers have the same weights, exported for this \
 photo's shape (`tests/bench/web_peers`), one thread, and give PyTorch's score to 0.05 or are not listed with one; \
 candle is the server's own model code. Tokens a second are those of a whole answer, the photo and the prompt \
-included. Peak MiB are those of the page's and the graphics process together, in a browser of their own.";
+included. Peak MiB are those of the page's and the graphics process together, in a browser of their own; ours hold both \
+backends, since the page measures which is faster.";
 
 /// Measures and writes the tables.
 pub fn run(workspace: &Workspace) -> Result<()> {
