@@ -8,10 +8,12 @@ use web_sys::{
     FileSystemFileEntry,
 };
 
+use crate::format::plural;
 use crate::quick::text_field;
+use crate::toasts::Toasts;
 
 /// What is said where nothing that was given can be read.
-pub const NO_PHOTO: &str = "There is no photo among these files. JPEG, PNG and WebP are read.";
+const NO_PHOTO: &str = "There is no photo among these files. JPEG, PNG and WebP are read.";
 
 /// A file.
 pub struct Found {
@@ -38,8 +40,8 @@ pub fn with_folders(data: &DataTransfer) -> Option<Vec<FileSystemEntry>> {
     entries.iter().any(FileSystemEntry::is_directory).then_some(entries)
 }
 
-/// The photos in folders, and in those within them, in the order of their paths. What cannot be read is left out.
-pub async fn photos(entries: Vec<FileSystemEntry>) -> Vec<Found> {
+/// The files in folders, and in those within them, in the order of their paths. What cannot be read is left out.
+pub async fn files(entries: Vec<FileSystemEntry>) -> Vec<Found> {
     let (mut open, mut found) = (entries, Vec::new());
     while let Some(entry) = open.pop() {
         if entry.is_directory() {
@@ -61,7 +63,6 @@ pub async fn photos(entries: Vec<FileSystemEntry>) -> Vec<Found> {
             }
         }
     }
-    found.retain(|found| may_be_photo(&found.file));
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
 }
@@ -78,8 +79,20 @@ fn called_back(mut ask: impl FnMut(&Function, &Function)) -> JsFuture {
     JsFuture::from(Promise::new(&mut |resolve, reject| ask(&resolve, &reject)))
 }
 
-/// Whole folders hold other files too. What has no known type is tried.
-pub fn may_be_photo(file: &File) -> bool {
+/// The photos among files, where whole folders hold others too. Says how many are left out, and so when there
+/// is none left. What has no known type is tried.
+pub fn photos(toasts: Toasts, mut files: Vec<Found>) -> Vec<Found> {
+    let given = files.len();
+    files.retain(|found| may_be_photo(&found.file));
+    match (files.len(), given - files.len()) {
+        (0, _) => toasts.complain(NO_PHOTO),
+        (_, 0) => {}
+        (_, others) => toasts.say(format!("{} left out: no photo.", plural(others, "file"))),
+    }
+    files
+}
+
+fn may_be_photo(file: &File) -> bool {
     let kind = file.type_();
     kind.is_empty() && !file.name().starts_with('.') || kind.starts_with("image/")
 }

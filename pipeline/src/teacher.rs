@@ -152,7 +152,7 @@ pub fn write(distortions: &[Distortion], score: Score, seed: u64) -> String {
             match rng.below(3) {
                 0 => format!("The {name} decides; overall the quality is {level}."),
                 1 => format!("Apart from the {name} the picture is sound, so the quality is {level}."),
-                _ => format!("The {name} weighs most and leaves a {level} picture."),
+                _ => format!("The {name} weighs most and leaves the picture {level}."),
             }
         }
     };

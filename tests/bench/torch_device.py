@@ -21,6 +21,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=["3b", "7b"], action="append", required=True)
     parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--work", choices=["prefill", "decode", "sft", "grpo"], action="append", help="this alone")
     parser.add_argument("--runs", type=int, default=3, help="that are timed, after one that is not")
     return parser.parse_args()
 
@@ -130,11 +131,16 @@ def main() -> None:
             new = log_probabilities(model, inputs, answers)
             learn(-((new - new.detach()).exp() * advantages).mean())
 
-        measure(size, options, "prefill", length, lambda: decode(1, 1))
-        measure(size, options, "decode, 1 sequence", ANSWER, lambda: decode(1, ANSWER))
-        measure(size, options, "decode, 8 sequences", GROUP * ANSWER, lambda: decode(GROUP, ANSWER))
-        measure(size, options, "SFT step", length + ANSWER, sft)
-        measure(size, options, "GRPO step", GROUP * ANSWER, grpo)
+        works = options.work or ["prefill", "decode", "sft", "grpo"]
+        if "prefill" in works:
+            measure(size, options, "prefill", length, lambda: decode(1, 1))
+        if "decode" in works:
+            measure(size, options, "decode, 1 sequence", ANSWER, lambda: decode(1, ANSWER))
+            measure(size, options, "decode, 8 sequences", GROUP * ANSWER, lambda: decode(GROUP, ANSWER))
+        if "sft" in works:
+            measure(size, options, "SFT step", length + ANSWER, sft)
+        if "grpo" in works:
+            measure(size, options, "GRPO step", GROUP * ANSWER, grpo)
         del model, optimizer, trained
         if options.device.startswith("cuda"):
             torch.cuda.empty_cache()

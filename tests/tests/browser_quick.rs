@@ -228,6 +228,7 @@ fn browser_reads_folders_that_are_dropped() {
     browser.goto(&format!("{}/quick-score", server.client.url));
     browser.shows("This browser keeps the model");
     browser.drop_paths(std::slice::from_ref(&walk));
+    browser.shows("1 file left out: no photo.");
     waits_for(&browser, 2);
     let scored: Vec<(String, bool)> =
         table(&browser).into_iter().map(|(name, score)| (name, score.is_some())).collect();

@@ -79,6 +79,21 @@ const STAGES: &[&[&str]] = &[
     &["sft", "--recipe", "models/recipes/nano-tower-varied.toml"],
     &["sft", "--recipe", "models/recipes/nano-ci.toml"],
     &["grpo", "--recipe", "models/recipes/nano-rl.toml"],
+    &["grpo", "--recipe", "models/recipes/nano-rl.toml", "--seed", "2", "--out", "data/nano/rl-2"],
+    &["grpo", "--recipe", "models/recipes/nano-rl.toml", "--seed", "3", "--out", "data/nano/rl-3"],
+    &[
+        "export",
+        "average",
+        "--model",
+        "data/nano/rl",
+        "--model",
+        "data/nano/rl-2",
+        "--model",
+        "data/nano/rl-3",
+        "--out",
+        "data/nano/nano-rl",
+        "--force",
+    ],
 ];
 
 /// Runs all stages, or with `dry_run` prints them.

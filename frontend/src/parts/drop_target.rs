@@ -5,7 +5,7 @@ use leptos::task::spawn_local;
 use wasm_bindgen::JsCast as _;
 use web_sys::DragEvent;
 
-use crate::dropped::{NO_PHOTO, listed, photos, with_folders};
+use crate::dropped::{files, listed, photos, with_folders};
 use crate::state::App;
 
 /// Listens for drops on the whole window.
@@ -37,11 +37,10 @@ pub fn DropTarget() -> impl IntoView {
         let Some(data) = event.data_transfer() else { return };
         if let Some(entries) = with_folders(&data) {
             return spawn_local(async move {
-                let photos = photos(entries).await;
-                if photos.is_empty() {
-                    return app.toasts.complain(NO_PHOTO.to_owned());
+                let photos = photos(app.toasts, files(entries).await);
+                if !photos.is_empty() {
+                    app.take(photos);
                 }
-                app.take(photos);
             });
         }
         if let Some(files) = data.files() {

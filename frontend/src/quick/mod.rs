@@ -17,7 +17,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
-use crate::dropped::{Found, NO_PHOTO, may_be_photo};
+use crate::dropped::{Found, photos};
 use crate::format;
 use crate::state::App;
 pub use table::{Order, csv};
@@ -168,10 +168,10 @@ impl Quick {
     }
 
     /// Scores files here.
-    pub fn add(self, app: App, mut files: Vec<Found>) {
-        files.retain(|found| may_be_photo(&found.file));
+    pub fn add(self, app: App, files: Vec<Found>) {
+        let files = photos(app.toasts, files);
         if files.is_empty() {
-            return app.toasts.complain(NO_PHOTO.to_owned());
+            return;
         }
         app.announcement.set(format!("{} to score.", format::plural(files.len(), "photo")));
         let mut photos = Vec::with_capacity(files.len());

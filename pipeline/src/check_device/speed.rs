@@ -1,6 +1,7 @@
 //! Prefill, decoding, and training steps of a model with random weights.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
@@ -34,6 +35,38 @@ const HEAD_TOKENS: usize = 256;
 /// Runs that are timed, after one that is not.
 const RUNS: usize = 3;
 
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    Prefill,
+    Decode,
+    Sft,
+    Grpo,
+}
+
+impl Work {
+    /// Everything.
+    pub const ALL: [Self; 4] = [Self::Prefill, Self::Decode, Self::Sft, Self::Grpo];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Prefill => "prefill",
+            Self::Decode => "decode",
+            Self::Sft => "sft",
+            Self::Grpo => "grpo",
+        }
+    }
+}
+
+impl FromStr for Work {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|work| work.name() == name);
+        found.ok_or_else(|| format!("`{name}` is not measured: use prefill, decode, sft or grpo"))
+    }
+}
+
 /// How fast something was.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Speed {
@@ -46,26 +79,37 @@ pub struct Speed {
     pub peak_bytes: Option<u64>,
 }
 
-/// Measures a size on a device: f32 on the CPU, bf16 on a GPU. Training has adapters of rank 16 on the
-/// language model, and makes its layers again.
+/// Measures some work of a size on a device: f32 on the CPU, bf16 on a GPU. Training has adapters of rank 16
+/// on the language model, and makes its layers again.
 ///
 /// # Errors
 /// When the device cannot be used, or has no room.
-pub fn speed(size: Size, place: Place, told: &mut dyn FnMut(&Speed)) -> Result<(), TrainError> {
+pub fn speed(
+    size: Size,
+    place: Place,
+    works: &[Work],
+    told: &mut dyn FnMut(&Speed),
+) -> Result<(), TrainError> {
     let bench = Bench::new(size, place)?;
-    bench.time("prefill", bench.prompt.ids.len(), told, || bench.decode(1, 1))?;
-    bench.time("decode, 1 sequence", ANSWER, told, || bench.decode(1, ANSWER))?;
-    bench.time("decode, 8 sequences", GROUP * ANSWER, told, || bench.decode(GROUP, ANSWER))?;
     let mut learner = bench.learner();
-    let tokens = bench.prompt.ids.len() + ANSWER;
-    bench.time("SFT step", tokens, told, || {
-        let gradients = bench.sft()?;
-        learner.update(1, 1, gradients).map(|_| ())
-    })?;
-    bench.time("GRPO step", GROUP * ANSWER, told, || {
-        let gradients = bench.grpo()?;
-        learner.update(1, 1, gradients).map(|_| ())
-    })
+    for work in works {
+        match work {
+            Work::Prefill => bench.time("prefill", bench.prompt.ids.len(), told, || bench.decode(1, 1))?,
+            Work::Decode => {
+                bench.time("decode, 1 sequence", ANSWER, told, || bench.decode(1, ANSWER))?;
+                bench.time("decode, 8 sequences", GROUP * ANSWER, told, || bench.decode(GROUP, ANSWER))?;
+            }
+            Work::Sft => bench.time("SFT step", bench.prompt.ids.len() + ANSWER, told, || {
+                let gradients = bench.sft()?;
+                learner.update(1, 1, gradients).map(|_| ())
+            })?,
+            Work::Grpo => bench.time("GRPO step", GROUP * ANSWER, told, || {
+                let gradients = bench.grpo()?;
+                learner.update(1, 1, gradients).map(|_| ())
+            })?,
+        }
+    }
+    Ok(())
 }
 
 struct Bench {

@@ -1,6 +1,7 @@
 //! Training of any part of the model, resumable to the bit: the cold start ([`sft()`]) and
 //! reinforcement learning ([`mod@grpo`]).
 
+mod ahead;
 pub mod answers;
 pub mod checkpoint;
 pub mod data;

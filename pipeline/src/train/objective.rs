@@ -118,7 +118,7 @@ pub fn loss(
 ) -> Result<(Tensor, Losses)> {
     let device = model.device();
     let length = model.config.vision.in_channels * model.config.vision.patch_size.pow(2);
-    let values: Vec<f32> = examples.iter().flat_map(|e| e.patches.values.iter().copied()).collect();
+    let values = examples.iter().map(|e| e.patches.values.as_slice()).collect::<Vec<_>>().concat();
     let grids: Vec<_> = examples.iter().map(|e| e.patches.grid).collect();
     let counts: Vec<usize> = examples.iter().map(|e| e.patches.count()).collect();
     let patches = Tensor::from_vec(values, (counts.iter().sum::<usize>(), length), device)?;

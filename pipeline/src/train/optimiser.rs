@@ -1,8 +1,11 @@
-//! AdamW and Muon on the CPU, with moments in f32 that checkpoints carry.
+//! AdamW and Muon, with moments in f32 that checkpoints carry. Averages are kept on the CPU; a GPU
+//! orthogonalises the matrices that it holds.
 
 use std::collections::BTreeMap;
 
-use candle_core::{Result, Tensor, Var};
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{Device, Result, Tensor, Var};
 use qponder_shared::recipe;
 use rayon::prelude::*;
 
@@ -75,7 +78,7 @@ impl Optimiser {
                 values.iter_mut().for_each(|v| *v -= rate * decay * *v);
             }
             if kind == recipe::Optimiser::Muon && is_muon(name, dims) {
-                muon(&mut values, gradient, moments, (dims[0], dims[1]), rate);
+                muon(&mut values, gradient, moments, (dims[0], dims[1]), rate, parameter.device())?;
             } else {
                 adamw(&mut values, gradient, moments, step, rate);
             }
@@ -105,7 +108,8 @@ fn muon(
     moments: &mut Moments,
     (rows, columns): (usize, usize),
     rate: f32,
-) {
+    device: &Device,
+) -> Result<()> {
     moments.first.resize(values.len(), 0.0);
     let ahead: Vec<f32> = gradient
         .iter()
@@ -115,23 +119,50 @@ fn muon(
             g + MOMENTUM * *m
         })
         .collect();
-    let update = orthogonalise(&ahead, rows, columns);
+    let update = if device.is_cpu() {
+        orthogonalise(&ahead, rows, columns)
+    } else {
+        // Threads that launch on one stream at once only wait for each other.
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead = Tensor::from_vec(ahead, (rows, columns), device)?;
+        orthogonalised(&ahead)?.flatten_all()?.to_vec1()?
+    };
     let scale = rate * 0.2 * (rows.max(columns) as f32).sqrt();
     values.iter_mut().zip(update).for_each(|(value, u)| *value -= scale * u);
+    Ok(())
+}
+
+/// Coefficients of a Newton–Schulz step: X ← aX + (bG + cG²)X with G = X·Xᵀ.
+const A: f32 = 3.4445;
+const B: f32 = -4.7750;
+const C: f32 = 2.0315;
+const NEWTON_SCHULZ_STEPS: usize = 5;
+
+/// [`orthogonalise`] where the matrix is.
+fn orthogonalised(matrix: &Tensor) -> Result<Tensor> {
+    // With the shorter side first, so that G is small.
+    let wide = matrix.dim(0)? <= matrix.dim(1)?;
+    let matrix = if wide { matrix.clone() } else { matrix.t()?.contiguous()? };
+    let norm = (matrix.sqr()?.sum_all()?.sqrt()? + 1e-7)?;
+    let mut x = matrix.broadcast_div(&norm)?;
+    for _ in 0..NEWTON_SCHULZ_STEPS {
+        let gram = x.matmul(&x.t()?)?;
+        let polynomial = ((&gram * f64::from(B))? + (gram.matmul(&gram)? * f64::from(C))?)?;
+        x = ((&x * f64::from(A))? + polynomial.matmul(&x)?)?;
+    }
+    if wide { Ok(x) } else { x.t()?.contiguous() }
 }
 
 /// The nearest matrix with singular values near 1, by five quintic Newton–Schulz steps (Jordan et
 /// al., 2024).
 fn orthogonalise(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    const A: f32 = 3.4445;
-    const B: f32 = -4.7750;
-    const C: f32 = 2.0315;
     let norm = matrix.iter().map(|x| x * x).sum::<f32>().sqrt() + 1e-7;
     let mut x: Vec<f32> = matrix.iter().map(|v| v / norm).collect();
     let small = rows.min(columns);
     let (mut gram, mut square) = (vec![0.0; small * small], vec![0.0; small * small]);
     let mut next = vec![0.0; x.len()];
-    for _ in 0..5 {
+    for _ in 0..NEWTON_SCHULZ_STEPS {
         let view = MatrixView::new(&x, rows, columns);
         let wide = rows <= columns;
         // With the shorter side first, X ← aX + (bG + cG²)X where G = X·Xᵀ; else the mirror image.
@@ -172,6 +203,10 @@ mod tests {
             matmul(&mut gram, small, a, b, 1.0, false);
             let trace: f32 = (0..small).map(|i| gram[i * small + i]).sum();
             assert!((trace / small as f32 - 0.85).abs() < 0.4, "({rows}, {columns}): {gram:?}");
+
+            let tensor = Tensor::from_vec(matrix, (rows, columns), &Device::Cpu).expect("a matrix");
+            let same = orthogonalised(&tensor).and_then(|t| t.flatten_all()?.to_vec1()).expect("its result");
+            assert!(x.iter().zip(&same).all(|(a, b): (_, &f32)| (a - b).abs() < 1e-4), "{x:?}\n{same:?}");
         }
     }
 }

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use candle_core::{DType, Device};
 use qponder_shared::manifest::Split;
 use qponder_shared::recipe::{Objective, Part, SftRecipe};
-use rayon::prelude::*;
 
+use super::ahead::{self, Ahead, Maker};
 use super::checkpoint::Checkpoint;
 use super::data::{Examples, Item, Order, read_manifests, spread};
 use super::dropout::AdapterDropout;
@@ -35,6 +34,18 @@ use crate::{adapter, nano, save};
 pub fn sft(
     recipe: &SftRecipe,
     place: Place,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<(), TrainError> {
+    // The CPU's threads are all busy with the model: each makes what it needs.
+    run(recipe, place, place != Place::Cpu, stop, progress)
+}
+
+/// See [`sft`]. `is_ahead` says whether examples are made on other threads while those before are learned.
+fn run(
+    recipe: &SftRecipe,
+    place: Place,
+    is_ahead: bool,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<(), TrainError> {
@@ -90,11 +101,9 @@ pub fn sft(
     let judged = model.over(&parameters.without_graph())?;
     let heads = if with_heads { Some(PooledHeads::load(weights, config.vision.hidden_size)?) } else { None };
     let validation = spread(&held_out, recipe.validation.images);
-    let mut learning = on(place, train.learning());
-    if place != Place::Cpu {
-        // One thread's micro-batch is on the GPU while the other's is read and decoded.
-        learning.threads = 2;
-    }
+    let learning = on(place, train.learning());
+    let examples = || Examples { processor: &processor, seed: train.seed, augment: recipe.data.augment };
+    let order = || Order::new(training.len(), train.seed);
     let session = Session::new(out, checkpoint.step, &learning, recipe.validation.every);
     let started = session.started(&parameters, training.len(), validation.len());
     let mut trainer = Trainer {
@@ -104,14 +113,34 @@ pub fn sft(
         judged,
         heads,
         processor: &processor,
-        examples: Examples { processor: &processor, seed: train.seed, augment: recipe.data.augment },
+        examples: examples(),
         learner: Learner::new(identity, parameters.variables, &learning, checkpoint.moments),
-        order: Order::new(training.len(), train.seed),
+        order: order(),
         training: &training,
-        turn: (place != Place::Cpu).then(Mutex::default),
+        ahead: None,
         validation,
     };
-    session.run(&mut trainer, started, stop, progress)?;
+    if !is_ahead {
+        session.run(&mut trainer, started, stop, progress)?;
+    } else {
+        let maker = Maker {
+            examples: examples(),
+            training: &training,
+            order: order(),
+            batch: train.batch,
+            micro_batch: train.micro_batch,
+            steps: checkpoint.step + 1..=train.steps,
+        };
+        std::thread::scope(|scope| {
+            let (sender, ahead) = ahead::channel();
+            scope.spawn(move || maker.run(&sender));
+            trainer.ahead = Some(ahead);
+            let ended = session.run(&mut trainer, started, stop, progress);
+            // Without a receiver the maker stops too.
+            trainer.ahead = None;
+            ended
+        })?;
+    }
     parameters::save(
         out,
         &trainer.model.config,
@@ -135,8 +164,8 @@ struct Trainer<'a> {
     learner: Learner,
     order: Order,
     training: &'a [Item],
-    /// Held by the thread that computes, where only one may.
-    turn: Option<Mutex<()>>,
+    /// Where the examples come from, unless the thread that needs them makes them.
+    ahead: Option<Ahead>,
     validation: Vec<Item>,
 }
 
@@ -192,16 +221,85 @@ impl Training for Trainer<'_> {
 impl Trainer<'_> {
     /// Losses and gradients of some draws, summed over them.
     fn micro_batch(&self, draws: &[(u64, usize)]) -> Result<(Losses, Gradients), TrainError> {
-        let make = |&(draw, item): &(u64, usize)| self.examples.make(&self.training[item], draw);
-        let examples: Vec<_> = match self.turn {
-            Some(_) => draws.par_iter().map(make).collect::<Result<_, _>>()?,
-            None => draws.iter().map(make).collect::<Result<_, _>>()?,
+        let examples = match &self.ahead {
+            Some(ahead) => ahead.next()?,
+            None => {
+                let make = |&(draw, item): &(u64, usize)| self.examples.make(&self.training[item], draw);
+                draws.iter().map(make).collect::<Result<Vec<_>, _>>()?
+            }
         };
-        let _turn = self.turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
         let first_draw = draws.first().map_or(0, |&(draw, _)| draw);
         let dropped = self.dropout.as_ref().map(|dropout| dropout.model(first_draw)).transpose()?;
         let model = dropped.as_ref().unwrap_or(&self.model);
         let (total, losses) = loss(model, self.heads.as_ref(), &examples, &self.recipe.train)?;
         Ok((losses, gradients(&total, &self.learner.variables)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qponder_kernels::pixels::{RgbImage, encode_png};
+    use qponder_shared::manifest::{Label, Row};
+    use qponder_shared::recipe::{Data, Train, Validation};
+    use qponder_shared::{Distortion, DistortionKind, Severity};
+
+    use super::*;
+
+    fn recipe(dir: &Path, out: &str, steps: usize) -> SftRecipe {
+        let train = Train { steps, batch: 4, micro_batch: 3, warmup: 1, threads: 1, ..Train::default() };
+        SftRecipe {
+            base: nano::INIT.into(),
+            out: dir.join(out).to_string_lossy().into_owned(),
+            data: Data {
+                manifests: vec![dir.join("manifest.jsonl").to_string_lossy().into_owned()],
+                augment: true,
+            },
+            train,
+            lora: None,
+            validation: Validation { every: 100, images: 0, reasoning_images: 0 },
+        }
+    }
+
+    #[test]
+    fn examples_made_ahead_are_those_made_on_demand() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut lines = String::new();
+        for (index, kind) in DistortionKind::ALL.into_iter().take(5).enumerate() {
+            let data = (0..56 * 56 * 3).map(|i| (i * (index + 3) * 7 / 11) as u8).collect();
+            let image = RgbImage::new(56, 56, data).expect("56 x 56");
+            let row = Row {
+                id: index.to_string(),
+                image: format!("{index}.png"),
+                label: Label::Proxy(1.0 + index as f64 * 0.9),
+                mos_std: None,
+                reference: index.to_string(),
+                distortions: vec![Distortion { kind, level: Severity::ALL[index] }],
+                split: Split::Train,
+                source: "synthetic".into(),
+                metrics: None,
+                answer: None,
+            };
+            std::fs::write(dir.path().join(&row.image), encode_png(&image).expect("encodes"))
+                .expect("writes");
+            lines.push_str(&serde_json::to_string(&row).expect("serialises"));
+            lines.push('\n');
+        }
+        std::fs::write(dir.path().join("manifest.jsonl"), lines).expect("writes");
+        let trained = |out: &str, is_ahead: bool, stop_after: Option<usize>| {
+            let stop = AtomicBool::new(false);
+            let recipe = recipe(dir.path(), out, 3);
+            let ended = run(&recipe, Place::Cpu, is_ahead, &stop, &mut |event| {
+                if matches!(event, Progress::Step { step, .. } if Some(*step) == stop_after) {
+                    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+            assert_eq!(ended.is_err(), stop_after.is_some(), "{ended:?}");
+            std::fs::read(dir.path().join(out).join("model.safetensors")).ok()
+        };
+        let on_demand = trained("demand", false, None).expect("a model");
+        assert!(trained("ahead", true, None) == Some(on_demand.clone()));
+        // Stopped in the middle, and resumed.
+        assert_eq!(trained("resumed", true, Some(1)), None);
+        assert!(trained("resumed", true, None) == Some(on_demand));
     }
 }

@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Args;
 use qponder_pipeline::check_device::Size;
 use qponder_pipeline::check_device::parity::{Row, parity};
-use qponder_pipeline::check_device::speed::{Speed, speed};
+use qponder_pipeline::check_device::speed::{Speed, Work, speed};
 use qponder_pipeline::device::Place;
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use serde_json::json;
 #[command(after_help = "Examples:
   qponder check-device                                 the GPU where this program was built for CUDA
   qponder check-device --size 3b --size 7b             also how fast models of these sizes run and train
-  qponder check-device --device cuda:1 --json --size 7b
+  qponder check-device --device cuda:1 --json --size 7b --work grpo
 
 Exit status: 0 when every difference is within rounding, 1 when any is not.")]
 pub struct CheckDeviceArgs {
@@ -25,6 +25,9 @@ pub struct CheckDeviceArgs {
     /// Also measure prefill, decoding and training at a size: nano, 3b or 7b; may be given several times.
     #[arg(long, value_name = "SIZE")]
     size: Vec<Size>,
+    /// Measure this alone: prefill, decode, sft or grpo; may be given several times.
+    #[arg(long, value_name = "WORK", requires = "size")]
+    work: Vec<Work>,
     /// One JSON object a line instead of text.
     #[arg(long)]
     json: bool,
@@ -37,8 +40,9 @@ pub struct CheckDeviceArgs {
 pub fn run(args: &CheckDeviceArgs) -> anyhow::Result<()> {
     let rows = parity(args.device)?;
     rows.iter().for_each(|row| print_row(row, args.json));
+    let works = if args.work.is_empty() { &Work::ALL[..] } else { &args.work };
     for &size in &args.size {
-        speed(size, args.device, &mut |measured| print_speed(size, measured, args.json))?;
+        speed(size, args.device, works, &mut |measured| print_speed(size, measured, args.json))?;
     }
     let wrong = rows.iter().filter(|row| !row.is_right()).count();
     if wrong > 0 {

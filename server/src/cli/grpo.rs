@@ -19,11 +19,19 @@ use super::training::{describe_memory, stop_on_signal, watch};
 /// ratio is 1: look at the reward and at the validation's SRCC. A `[judge]` in the recipe is asked about every answer
 /// of every step; without any verdict in a step the run stops with a checkpoint.
 #[derive(Args)]
-#[command(after_help = "Example:\n  qponder grpo --recipe models/recipes/nano-rl.toml")]
+#[command(after_help = "Examples:
+  qponder grpo --recipe models/recipes/nano-rl.toml
+  qponder grpo --recipe models/recipes/nano-rl.toml --seed 2 --out data/nano/rl-2")]
 pub struct GrpoArgs {
     /// The recipe, a TOML file.
     #[arg(long, value_name = "FILE")]
     recipe: PathBuf,
+    /// A seed in place of the recipe's: `export average` takes what several gave.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// A directory in place of the recipe's `out`.
+    #[arg(long, value_name = "DIR")]
+    out: Option<String>,
     /// Where to train: cpu, or cuda:N where this program was built for CUDA.
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Place,
@@ -39,7 +47,12 @@ pub struct GrpoArgs {
 pub fn run(args: &GrpoArgs) -> anyhow::Result<()> {
     let shown = args.recipe.display();
     let text = std::fs::read_to_string(&args.recipe).with_context(|| format!("cannot read {shown}"))?;
-    let recipe = GrpoRecipe::parse(&text).with_context(|| shown.to_string())?;
+    let mut recipe = GrpoRecipe::parse(&text).with_context(|| shown.to_string())?;
+    recipe.train.seed = args.seed.unwrap_or(recipe.train.seed);
+    if let Some(out) = &args.out {
+        recipe.out.clone_from(out);
+    }
+    recipe.check()?;
     println!("{}", describe_memory(&Estimate::grpo(&recipe)?));
     let stop = stop_on_signal()?;
     watch(recipe.train.steps, args.events, |progress| grpo(&recipe, args.device, &stop, progress))?;

@@ -11,6 +11,51 @@ use crate::engine::EngineError;
 /// hanging.
 const STEPS_A_SUBMIT: usize = 64;
 
+/// Threads that a subgroup needs to have: kernels sum over eight in a row.
+const LEAST_SUBGROUP: u32 = 8;
+
+/// What some cards can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// Threads in a row add up without the workgroup's memory. Not in browsers: wgpu 30 cannot ask one for it.
+    pub subgroups: bool,
+    /// Arithmetic in f16.
+    pub f16: bool,
+}
+
+impl Extras {
+    /// Everything.
+    #[cfg(any(test, feature = "web"))]
+    pub const ALL: Self = Self { subgroups: true, f16: true };
+
+    /// What an adapter has.
+    fn of(adapter: &wgpu::Adapter) -> Self {
+        let features = adapter.features();
+        let has_large_subgroups = adapter.get_info().subgroup_min_size >= LEAST_SUBGROUP;
+        Self {
+            subgroups: features.contains(wgpu::Features::SUBGROUP) && has_large_subgroups,
+            f16: features.contains(wgpu::Features::SHADER_F16),
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { subgroups: self.subgroups && other.subgroups, f16: self.f16 && other.f16 }
+    }
+
+    /// Those that pay: a processor in place of a card only imitates f16, which takes it longer.
+    fn worthwhile(adapter: &wgpu::Adapter) -> Self {
+        let is_card = adapter.get_info().device_type != wgpu::DeviceType::Cpu;
+        Self { subgroups: true, f16: is_card }
+    }
+
+    fn features(self) -> wgpu::Features {
+        let mut features = wgpu::Features::empty();
+        features.set(wgpu::Features::SUBGROUP, self.subgroups);
+        features.set(wgpu::Features::SHADER_F16, self.f16);
+        features
+    }
+}
+
 /// An open device with what it may do.
 #[derive(Debug)]
 pub struct Card {
@@ -18,16 +63,18 @@ pub struct Card {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub limits: wgpu::Limits,
+    pub extras: Extras,
     /// Why it is of no use any more.
     lost: Arc<Mutex<Option<String>>>,
 }
 
 impl Card {
-    /// Opens the fastest card that there is, with all that it can hold.
+    /// Opens the fastest card that there is, with all that it can hold, and with those of the extras that it has;
+    /// where none are named, with those that pay.
     ///
     /// # Errors
     /// When there is none.
-    pub async fn open() -> Result<Self, EngineError> {
+    pub async fn open(wanted: Option<Extras>) -> Result<Self, EngineError> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
         let options = wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,
@@ -36,9 +83,11 @@ impl Card {
         let adapter = instance.request_adapter(&options).await;
         let adapter = adapter.map_err(|error| EngineError::Gpu(format!("none was found ({error})")))?;
         let info = adapter.get_info();
-        let limits = adapter.limits();
+        let wanted = wanted.unwrap_or_else(|| Extras::worthwhile(&adapter));
+        let (limits, extras) = (adapter.limits(), Extras::of(&adapter).and(wanted));
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("Q-Ponder"),
+            required_features: extras.features(),
             required_limits: limits.clone(),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
@@ -63,7 +112,7 @@ impl Card {
             "" => "Graphics card".to_owned(),
             name => format!("{name}, {}", info.backend),
         };
-        Ok(Self { name, device, queue, limits, lost })
+        Ok(Self { name, device, queue, limits, extras, lost })
     }
 
     /// Whether it can still be used.

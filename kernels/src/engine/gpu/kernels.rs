@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::device::Card;
+use super::device::{Card, Extras};
 use crate::engine::model::{Matrix, Model, Numbers};
 
 /// How weights are stored, as kernels tell them apart.
@@ -52,19 +52,33 @@ pub enum Kernel {
 }
 
 impl Kernel {
-    /// Its source in WGSL.
-    pub fn source(self) -> String {
-        let product = |stored: Stored, main| {
-            format!("{}\n{}\n{main}", include_str!("wgsl/product.wgsl"), stored.source())
+    /// Its source in WGSL, for a card with these extras.
+    pub fn source(self, extras: Extras) -> String {
+        let reduce = if extras.subgroups {
+            include_str!("wgsl/reduce_subgroups.wgsl")
+        } else {
+            include_str!("wgsl/reduce.wgsl")
         };
-        let width = |width, source| format!("const WIDTH = {width}u;\n{source}");
+        let product = include_str!("wgsl/product.wgsl");
+        let width = |width: u32| format!("const WIDTH = {width}u;");
         match self {
-            Self::Tiled(stored) => product(stored, include_str!("wgsl/product_tiled.wgsl")),
-            Self::Vector(stored) => product(stored, include_str!("wgsl/product_vector.wgsl")),
-            Self::RmsNorm => include_str!("wgsl/rms_norm.wgsl").into(),
+            // Weights in f32 were meant to stay exact.
+            Self::Tiled(stored) if extras.f16 && stored != Stored::F32 => {
+                let main = include_str!("wgsl/product_tiled_f16.wgsl");
+                ["enable f16;", product, stored.source(), main].join("\n")
+            }
+            Self::Tiled(stored) => {
+                [product, stored.source(), include_str!("wgsl/product_tiled.wgsl")].join("\n")
+            }
+            Self::Vector(stored) => {
+                [product, stored.source(), reduce, include_str!("wgsl/product_vector.wgsl")].join("\n")
+            }
+            Self::RmsNorm => [reduce, include_str!("wgsl/rms_norm.wgsl")].join("\n"),
             Self::Rope => include_str!("wgsl/rope.wgsl").into(),
-            Self::Attention(four) => width(four, include_str!("wgsl/attention.wgsl")),
-            Self::AttentionDecode(four) => width(four, include_str!("wgsl/attention_decode.wgsl")),
+            Self::Attention(four) => [&width(four), include_str!("wgsl/attention.wgsl")].join("\n"),
+            Self::AttentionDecode(four) => {
+                [&width(four), reduce, include_str!("wgsl/attention_decode.wgsl")].join("\n")
+            }
             Self::Activation => include_str!("wgsl/activation.wgsl").into(),
             Self::Scatter => include_str!("wgsl/scatter.wgsl").into(),
             Self::Choose => include_str!("wgsl/choose.wgsl").into(),
@@ -110,7 +124,7 @@ fn pipeline(card: &Card, kernel: Kernel) -> wgpu::ComputePipeline {
     let label = format!("{kernel:?}");
     let module = card.device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some(&label),
-        source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+        source: wgpu::ShaderSource::Wgsl(kernel.source(card.extras).into()),
     });
     card.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(&label),

@@ -17,7 +17,7 @@ mod weights;
 
 use std::sync::Arc;
 
-use device::Card;
+use device::{Card, Extras};
 use kernels::Kernels;
 use memory::Memory;
 use plan::Plan;
@@ -50,7 +50,12 @@ impl Gpu {
     /// # Errors
     /// When there is none, or the model does not fit it.
     pub async fn new(model: Arc<Model>) -> Result<Self, EngineError> {
-        let card = Card::open().await?;
+        Self::with(model, None).await
+    }
+
+    /// As [`Self::new`], with named extras.
+    async fn with(model: Arc<Model>, wanted: Option<Extras>) -> Result<Self, EngineError> {
+        let card = Card::open(wanted).await?;
         let scope = card.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let kernels = Kernels::new(&card, &model);
         let weights = Weights::new(&card, &model)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pollster::block_on;
 
 use super::Gpu;
-use super::check::{self, STORED, prompt, tiny};
+use super::check::{self, STORED, VARIANTS, prompt, tiny};
 use super::kernels::Kernel;
 use crate::engine::{EngineError, Random, Sampler};
 
@@ -17,12 +17,12 @@ fn assert_equal(compared: impl Future<Output = Result<(), EngineError>>) {
 
 #[test]
 fn products_are_the_processors() {
-    assert_equal(check::products());
+    VARIANTS.into_iter().for_each(|wanted| assert_equal(check::products(wanted)));
 }
 
 #[test]
 fn norms_rotations_and_activations_are_the_processors() {
-    assert_equal(check::small_kernels());
+    VARIANTS.into_iter().for_each(|wanted| assert_equal(check::small_kernels(wanted)));
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn tokens_are_chosen_as_on_the_processor() {
 
 #[test]
 fn the_whole_model_is_the_processors() {
-    assert_equal(check::whole_model());
+    VARIANTS.into_iter().for_each(|wanted| assert_equal(check::whole_model(wanted)));
 }
 
 /// Needs no card.
@@ -47,16 +47,21 @@ fn every_kernel_is_valid() {
     let products = STORED.into_iter().flat_map(|stored| [Kernel::Tiled(stored), Kernel::Vector(stored)]);
     let attentions = [8, 20, 32].into_iter().flat_map(|w| [Kernel::Attention(w), Kernel::AttentionDecode(w)]);
     let others = [Kernel::RmsNorm, Kernel::Rope, Kernel::Activation, Kernel::Scatter, Kernel::Choose];
-    for kernel in products.chain(attentions).chain(others) {
-        let source = kernel.source();
+    let kernels: Vec<Kernel> = products.chain(attentions).chain(others).collect();
+    for (kernel, extras) in kernels.iter().flat_map(|kernel| VARIANTS.map(|extras| (kernel, extras))) {
+        let source = kernel.source(extras);
         let module = naga::front::wgsl::parse_str(&source)
             .unwrap_or_else(|error| panic!("{kernel:?}: {}", error.emit_to_string(&source)));
         let flags = naga::valid::ValidationFlags::all();
-        // `unpack2x16float`, which every card has: no arithmetic in f16.
-        let f16_words = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-        let mut validator = naga::valid::Validator::new(flags, f16_words);
+        // `unpack2x16float`, which every card has.
+        let mut capabilities = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        capabilities.set(naga::valid::Capabilities::SHADER_FLOAT16, extras.f16);
+        capabilities.set(naga::valid::Capabilities::SUBGROUP, extras.subgroups);
+        let mut validator = naga::valid::Validator::new(flags, capabilities);
+        validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
+        validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
         let valid = validator.validate(&module);
-        valid.unwrap_or_else(|error| panic!("{kernel:?}: {}", error.emit_to_string(&source)));
+        valid.unwrap_or_else(|error| panic!("{kernel:?} {extras:?}: {}", error.emit_to_string(&source)));
     }
 }
 

@@ -17,15 +17,16 @@ struct Params {
 
 const THREADS = 64u;
 
-var<workgroup> scores: array<f32, THREADS>;
+var<workgroup> shares: array<f32, THREADS>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
-    let head = group.x;
+fn main(place: Place) {
+    let index = index_of(place);
+    let head = place.group.x;
     let kv_head = head / (params.heads / params.kv_heads);
     let keys = progress.y;
     var largest = -1e30;
-    var total = 0.0;
+    var sum_of_shares = 0.0;
     var sum = vec4<f32>();
     for (var tile = 0u; tile < keys; tile += THREADS) {
         var score = -1e30;
@@ -37,27 +38,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
             score *= params.scale;
         }
-        scores[index] = score;
-        workgroupBarrier();
-        var highest = largest;
-        for (var j = 0u; j < THREADS; j++) {
-            highest = max(highest, scores[j]);
-        }
-        let keep = exp(largest - highest);
-        largest = highest;
-        total *= keep;
+        let before = largest;
+        largest = max(before, highest(place, score));
+        let keep = exp(before - largest);
+        let share = select(0.0, exp(score - largest), tile + index < keys);
+        shares[index] = share;
+        // After this everybody sees all shares.
+        sum_of_shares = sum_of_shares * keep + total(place, share);
         sum *= keep;
-        let count = min(THREADS, keys - tile);
-        for (var j = 0u; j < count; j++) {
-            let share = exp(scores[j] - largest);
-            total += share;
-            if (index < WIDTH) {
-                sum += share * v[((tile + j) * params.kv_heads + kv_head) * WIDTH + index];
+        if (index < WIDTH) {
+            for (var j = 0u; j < min(THREADS, keys - tile); j++) {
+                sum += shares[j] * v[((tile + j) * params.kv_heads + kv_head) * WIDTH + index];
             }
         }
         workgroupBarrier();
     }
     if (index < WIDTH) {
-        out[head * WIDTH + index] = sum / total;
+        out[head * WIDTH + index] = sum / sum_of_shares;
     }
 }

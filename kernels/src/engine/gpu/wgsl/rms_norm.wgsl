@@ -11,15 +11,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
-var<workgroup> parts: array<f32, 64>;
-
 @compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    let row = group.y * groups.x + group.x;
+fn main(place: Place) {
+    let index = index_of(place);
+    let row = place.group.y * place.groups.x + place.group.x;
     let first = row * params.width;
     var sum = 0.0;
     if (row < params.rows) {
@@ -28,15 +23,8 @@ fn main(
             sum += value * value;
         }
     }
-    parts[index] = sum;
-    for (var half = 32u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (index < half) {
-            parts[index] += parts[index + half];
-        }
-    }
-    workgroupBarrier();
-    let scale = inverseSqrt(parts[0] / f32(params.width) + params.eps);
+    sum = total(place, sum);
+    let scale = inverseSqrt(sum / f32(params.width) + params.eps);
     if (row < params.rows) {
         for (var i = index; i < params.width; i += 64u) {
             out[first + i] = x[first + i] * scale * weights[i];
