@@ -62,13 +62,15 @@ impl Kernel {
         let product = include_str!("wgsl/product.wgsl");
         let width = |width: u32| format!("const WIDTH = {width}u;");
         match self {
-            // Weights in f32 were meant to stay exact.
-            Self::Tiled(stored) if extras.f16 && stored != Stored::F32 => {
-                let main = include_str!("wgsl/product_tiled_f16.wgsl");
-                ["enable f16;", product, stored.source(), main].join("\n")
-            }
             Self::Tiled(stored) => {
-                [product, stored.source(), include_str!("wgsl/product_tiled.wgsl")].join("\n")
+                // Weights in f32 were meant to stay exact.
+                let (enable, fours) = if extras.f16 && stored != Stored::F32 {
+                    ("enable f16;", include_str!("wgsl/fours_f16.wgsl"))
+                } else {
+                    ("", include_str!("wgsl/fours_f32.wgsl"))
+                };
+                let main = include_str!("wgsl/product_tiled.wgsl");
+                [enable, product, stored.source(), fours, main].join("\n")
             }
             Self::Vector(stored) => {
                 [product, stored.source(), reduce, include_str!("wgsl/product_vector.wgsl")].join("\n")

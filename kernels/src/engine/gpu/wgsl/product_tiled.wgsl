@@ -3,8 +3,8 @@ const TILE = 32u;
 // Groups of four inputs that are in the workgroup's memory at a time.
 const DEPTH = 4u;
 
-var<workgroup> xs: array<vec4<f32>, 128>;
-var<workgroup> ws: array<vec4<f32>, 128>;
+var<workgroup> xs: array<FourOfX, 128>;
+var<workgroup> ws: array<FourOfWeights, 128>;
 
 @compute @workgroup_size(8, 8)
 fn main(
@@ -33,8 +33,8 @@ fn main(
                     b = weight(first_output + row, at);
                 }
             }
-            xs[slot] = a;
-            ws[slot] = b;
+            xs[slot] = four_of_x(a);
+            ws[slot] = FourOfWeights(b);
         }
         workgroupBarrier();
         for (var d = 0u; d < DEPTH; d++) {
@@ -46,10 +46,10 @@ fn main(
             let a1 = xs[(local.y * 4u + 1u) * DEPTH + d];
             let a2 = xs[(local.y * 4u + 2u) * DEPTH + d];
             let a3 = xs[(local.y * 4u + 3u) * DEPTH + d];
-            sums0 += vec4<f32>(dot(a0, b0), dot(a0, b1), dot(a0, b2), dot(a0, b3));
-            sums1 += vec4<f32>(dot(a1, b0), dot(a1, b1), dot(a1, b2), dot(a1, b3));
-            sums2 += vec4<f32>(dot(a2, b0), dot(a2, b1), dot(a2, b2), dot(a2, b3));
-            sums3 += vec4<f32>(dot(a3, b0), dot(a3, b1), dot(a3, b2), dot(a3, b3));
+            sums0 += products(a0, b0, b1, b2, b3);
+            sums1 += products(a1, b0, b1, b2, b3);
+            sums2 += products(a2, b0, b1, b2, b3);
+            sums3 += products(a3, b0, b1, b2, b3);
         }
         workgroupBarrier();
     }
