@@ -50,9 +50,7 @@ impl Maker<'_> {
     /// Makes all micro-batches, until nobody takes them any more.
     pub fn run(mut self, sender: &SyncSender<Made>) {
         for step in self.steps.clone() {
-            let first = (step - 1) as u64 * self.batch as u64;
-            let draws: Vec<(u64, usize)> =
-                (first..first + self.batch as u64).map(|draw| (draw, self.order.item(draw))).collect();
+            let draws = self.order.step(step, self.batch);
             for draws in draws.chunks(self.micro_batch) {
                 let make = |&(draw, item): &(u64, usize)| self.examples.make(&self.training[item], draw);
                 if sender.send(draws.par_iter().map(make).collect()).is_err() {

@@ -159,8 +159,14 @@ impl Order {
         Self { items, seed, epoch: None }
     }
 
+    /// The draws of a step of `batch` images, which counts from 1, each with the index of its item.
+    pub fn step(&mut self, step: usize, batch: usize) -> Vec<(u64, usize)> {
+        let first = (step - 1) as u64 * batch as u64;
+        (first..first + batch as u64).map(|draw| (draw, self.item(draw))).collect()
+    }
+
     /// Index of the item of a draw.
-    pub fn item(&mut self, draw: u64) -> usize {
+    fn item(&mut self, draw: u64) -> usize {
         let epoch = draw / self.items as u64;
         if self.epoch.as_ref().is_none_or(|(known, _)| *known != epoch) {
             let mut rng = Rng::new(self.seed ^ 0x6F72_6465_7200, epoch);

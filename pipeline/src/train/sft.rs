@@ -173,9 +173,7 @@ impl Training for Trainer<'_> {
     fn step(&mut self, step: usize, stop: &AtomicBool) -> Result<Progress, TrainError> {
         let train = &self.recipe.train;
         let started = Instant::now();
-        let first = (step - 1) as u64 * train.batch as u64;
-        let draws: Vec<(u64, usize)> =
-            (first..first + train.batch as u64).map(|draw| (draw, self.order.item(draw))).collect();
+        let draws = self.order.step(step, train.batch);
         let parts: Vec<_> = draws.chunks(train.micro_batch).collect();
         let (mut losses, mut gradients) = (Losses::default(), Gradients::new());
         let work = |draws: &&[_]| self.micro_batch(draws);

@@ -12,8 +12,8 @@ pub const PANEL: usize = 8;
 /// Tokens in a tile.
 pub const TILE: usize = 4;
 
-/// Tokens that meet a panel before the next one is unpacked: their numbers stay in the cache meanwhile.
-const STRIP: usize = 64;
+/// Numbers of the tokens that meet a panel before the next one is unpacked: 256 KB stay in the cache meanwhile.
+const STRIP: usize = 1 << 16;
 
 /// Values that share a scale.
 const BLOCK: usize = 32;
@@ -70,8 +70,9 @@ pub fn linear(x: &[f32], weight: &Matrix, bias: Option<&[f32]>, out: &mut [f32])
         return;
     }
     let mut panel = vec![[0.0; PANEL]; k];
-    for first_token in (0..tokens).step_by(STRIP) {
-        let strip = first_token..tokens.min(first_token + STRIP);
+    let strip = (STRIP / k / TILE).max(1) * TILE;
+    for first_token in (0..tokens).step_by(strip) {
+        let strip = first_token..tokens.min(first_token + strip);
         for first in (0..n).step_by(PANEL) {
             let width = PANEL.min(n - first);
             for lane in 0..width {

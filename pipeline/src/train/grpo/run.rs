@@ -171,9 +171,7 @@ impl Training for Trainer<'_> {
     fn step(&mut self, step: usize, stop: &AtomicBool) -> Result<Progress, TrainError> {
         let started = Instant::now();
         let train = &self.recipe.train;
-        let first = (step - 1) as u64 * train.images as u64;
-        let draws: Vec<(u64, usize)> =
-            (first..first + train.images as u64).map(|draw| (draw, self.order.item(draw))).collect();
+        let draws = self.order.step(step, train.images);
         let rolled = self.learner.map(&draws, stop, step, |&(draw, item)| self.roll(draw, item))?;
         let groups: Vec<Group<'_>> = rolled.iter().map(|rolled| self.group(rolled)).collect();
         let terms = self.rewarder.terms(&groups);
