@@ -190,6 +190,7 @@ fn listen_to_window(app: State) {
     window_event_listener(ev::popstate, move |_| app.route.set(Route::current()));
     window_event_listener(ev::pagehide, move |_| {
         annotating::leave_name();
+        crate::quick::leave();
         app.commit_removals_on_leave();
     });
     window_event_listener_untyped("paste", move |event| {

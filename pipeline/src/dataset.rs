@@ -12,6 +12,7 @@ pub mod inspect;
 mod make;
 pub mod manifest;
 pub mod pairs;
+pub mod preflight;
 mod sample;
 mod sources;
 mod variation;

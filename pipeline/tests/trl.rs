@@ -96,6 +96,8 @@ fn losses_slopes_and_metrics_are_those_of_trl() {
         let mean = |sum: f64| sum / stats.tokens as f64;
         assert_near(mean(stats.clipped_low), case.metrics["clip_ratio/low_mean"], &name);
         assert_near(mean(stats.clipped_high), case.metrics["clip_ratio/high_mean"], &name);
+        let clipped = stats.clipped_low + stats.clipped_high;
+        assert_near(mean(clipped), case.metrics["clip_ratio/region_mean"], &name);
         if case.beta > 0.0 {
             assert_near(mean(stats.kl), case.metrics["kl"], &name);
         }

@@ -10,6 +10,7 @@ pub mod crowd;
 pub mod database;
 pub mod devtools;
 pub mod faults;
+pub mod figures;
 pub mod labelled;
 pub mod people;
 pub mod pictures;

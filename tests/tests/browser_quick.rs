@@ -11,6 +11,7 @@ use qponder_shared::api::{Mode, Sampling};
 use qponder_shared::distortion::{Distortion, DistortionKind, Severity};
 use qponder_shared::stats;
 use qponder_tests::browser::Browser;
+use qponder_tests::figures;
 use qponder_tests::people::{first_admin, new_user};
 use qponder_tests::pictures::{enormous_png, png};
 use qponder_tests::server::{Server, data_dir, root};
@@ -109,16 +110,18 @@ fn browser_scores_agree_with_the_server_and_need_none() {
     let _ = server.stop();
 
     // What is no photo is said so, and the others are scored.
-    let (text, huge, narrow) =
-        (place.path().join("text.jpg"), place.path().join("huge.png"), place.path().join("narrow.png"));
+    let [text, huge, narrow, panorama] =
+        ["text.jpg", "huge.png", "narrow.png", "panorama.png"].map(|name| place.path().join(name));
     fs::write(&text, "no picture").expect("written");
     fs::write(&huge, enormous_png()).expect("written");
     fs::write(&narrow, png(9000, 3, 1)).expect("written");
-    pick(&browser, &[&files[..], &[text, huge, narrow]].concat());
-    waits_for(&browser, files.len() + 3);
+    fs::write(&panorama, png(30_000, 300, 2)).expect("written");
+    pick(&browser, &[&files[..], &[text, huge, narrow, panorama]].concat());
+    waits_for(&browser, files.len() + 4);
     let rows = table(&browser);
     let ours: Vec<f64> = rows[..files.len()].iter().map(|(_, score)| score.expect("a score")).collect();
-    assert!(rows[files.len()..].iter().all(|(_, score)| score.is_none()), "{rows:?}");
+    let others: Vec<bool> = rows[files.len()..].iter().map(|(_, score)| score.is_some()).collect();
+    assert_eq!(others, [false, false, false, true], "{rows:?}");
     let reasons =
         "return [...document.querySelectorAll('.quick-error')].map((one) => one.textContent).join('\\n')";
     let reasons = browser.script(reasons, &[]).as_str().unwrap_or_default().to_owned();
@@ -130,7 +133,7 @@ fn browser_scores_agree_with_the_server_and_need_none() {
     let mean = differences.iter().sum::<f64>() / differences.len() as f64;
     let most = differences.iter().fold(0.0_f64, |a, &b| a.max(b));
     let srcc = stats::srcc(&ours, &theirs).expect("a correlation");
-    println!("{} photographs: mean {mean:.4}, most {most:.4}, SRCC {srcc:.4}", ours.len());
+    figures::print(&format!("{} photographs: mean {mean:.4}, most {most:.4}, SRCC {srcc:.4}", ours.len()));
     assert!(mean <= 0.02 && most <= 0.05 && srcc >= 0.99, "{mean} {most} {srcc}: {ours:?} {theirs:?}");
 
     // The reasons, as they are written.
@@ -149,7 +152,7 @@ fn browser_scores_agree_with_the_server_and_need_none() {
                 list.dispatchEvent(new Event('change'))";
     let _ = browser.script(sort, &[]);
     let scores: Vec<f64> = table(&browser).iter().filter_map(|(_, score)| *score).collect();
-    assert!(scores.is_sorted() && scores.len() == files.len(), "{scores:?}");
+    assert!(scores.is_sorted() && scores.len() == files.len() + 1, "{scores:?}");
     browser.click("Clear");
 
     // Opened anew without a server, the page does the same.
@@ -261,7 +264,7 @@ fn browser_uses_the_graphics_card_and_survives_its_loss() {
     let browser = Browser::open("quick-card");
     browser.goto(&format!("{}/quick-score", server.client.url));
     browser.shows("This browser keeps the model");
-    println!("{}", runs_on(&browser));
+    figures::print(&runs_on(&browser));
     // Measured once: the second visit knows.
     assert!(runs_on(&browser).contains("a photo takes"), "{}", runs_on(&browser));
     browser.goto(&format!("{}/quick-score", server.client.url));
@@ -269,7 +272,7 @@ fn browser_uses_the_graphics_card_and_survives_its_loss() {
 
     choose_place(&browser, 1);
     browser.wait_until("the card computes", || runs_on(&browser).contains("WebGPU; as you chose"));
-    println!("{}", runs_on(&browser));
+    figures::print(&runs_on(&browser));
     let _ = server.stop();
     let photographs = root().join("tests/fixtures/photographs");
     let files =
@@ -278,7 +281,7 @@ fn browser_uses_the_graphics_card_and_survives_its_loss() {
     waits_for(&browser, files.len());
     for ((name, ours), theirs) in table(&browser).iter().zip(expected(&files)) {
         let ours = ours.expect("a score");
-        println!("{name}: {ours} on the card, {theirs:.4} in f32");
+        figures::print(&format!("{name}: {ours} on the card, {theirs:.4} in f32"));
         assert!((ours - theirs).abs() <= 0.05, "{name}: {ours} {theirs}");
     }
 
@@ -286,14 +289,40 @@ fn browser_uses_the_graphics_card_and_survives_its_loss() {
     browser.click("Explain");
     browser.wait_until("it writes", || browser.script(writes, &[]) != 0);
     browser.kill_graphics();
-    browser.shows("The graphics card was lost; the processor goes on.");
+    browser.shows("The processor goes on: the graphics card failed");
     browser.shows("tokens in");
     browser.shows("with reasons");
-    println!("{}", runs_on(&browser));
+    figures::print(&runs_on(&browser));
     assert!(runs_on(&browser).contains("Processor"), "{}", runs_on(&browser));
     browser.picture("quick-lost");
     choose_place(&browser, 2);
     browser.wait_until("as chosen", || runs_on(&browser).contains("SIMD; as you chose"));
+}
+
+#[test]
+fn browser_leaves_the_card_alone_after_a_crash() {
+    let data = data_dir();
+    let (server, _) = serve(data.path());
+    let (home, page) = (server.client.url.clone(), format!("{}/quick-score", server.client.url));
+    let browser = Browser::open("quick-crash");
+    // Somebody who leaves while the card is measured has had no crash.
+    browser.goto(&page);
+    browser.shows("of the model");
+    let mark = "return localStorage.getItem('qponder.quick-start')";
+    assert_eq!(browser.script(mark, &[]), json!("1"));
+    browser.goto(&home);
+    browser.shows("Password");
+    assert_eq!(browser.script(mark, &[]), json!(null));
+
+    // A tab that died leaves its mark.
+    let _ = browser.script("localStorage.setItem('qponder.quick-start', '1')", &[]);
+    browser.goto(&page);
+    browser.shows("did not survive its last try of the graphics card");
+    pick(&browser, &[root().join("tests/fixtures/photographs/brook.jpg")]);
+    browser.wait_until("it is scored", || table(&browser).first().is_some_and(|(_, score)| score.is_some()));
+    assert_eq!(browser.script(mark, &[]), json!(null));
+    browser.goto(&page);
+    browser.wait_until("it is measured", || runs_on(&browser).contains("a photo takes"));
 }
 
 #[test]

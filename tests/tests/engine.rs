@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use qponder_kernels::engine::{Engine, Sampler};
+use qponder_kernels::gguf::{Value, Writer};
 use qponder_kernels::pixels::{Limits, RgbImage, decode};
 use qponder_pipeline::assess::{Answer, Assessor, Event, Flow, Request};
 use qponder_pipeline::degrade::degrade;
@@ -11,6 +12,7 @@ use qponder_pipeline::export::{Kind, export_gguf};
 use qponder_shared::api::{Mode, Sampling};
 use qponder_shared::distortion::{Distortion, DistortionKind, Severity};
 use qponder_shared::{Level, stats};
+use qponder_tests::figures;
 use qponder_tests::server::root;
 
 /// Pristine photographs and degraded copies of them.
@@ -84,7 +86,9 @@ fn compare(kind: Kind, images: &[RgbImage], expected: &[Answer]) -> (f64, f64, f
     let mean = differences.iter().sum::<f64>() / differences.len() as f64;
     let most = differences.iter().fold(0.0_f64, |a, &b| a.max(b));
     let srcc = stats::srcc(&ours, &theirs).expect("a correlation");
-    println!("{kind:?}: score difference mean {mean:.4}, most {most:.4}; SRCC with f32 {srcc:.5}");
+    figures::print(&format!(
+        "{kind:?}: score difference mean {mean:.4}, most {most:.4}; SRCC with f32 {srcc:.5}"
+    ));
     (mean, most, srcc)
 }
 
@@ -159,4 +163,21 @@ fn tiny_checkpoints_score_as_in_the_pipeline() {
         tried += 1;
     }
     assert!(tried >= 4, "{tried} checkpoints");
+}
+
+#[test]
+fn foreign_files_are_refused_with_a_reason() {
+    let mut writer = Writer::default();
+    writer.set("general.architecture", Value::Text("llama".into()));
+    let foreign = writer.finish();
+    let folder = root().join("models/nano/q8_0");
+    let files = ["model-q8_0.gguf", "mmproj-q8_0.gguf"]
+        .map(|name| std::fs::read(folder.join(name)).expect("a committed export"));
+    let refused = |text: &[u8], vision: &[u8]| Engine::read(text, vision).err().expect("refused");
+    let error = refused(&foreign, &files[1]).to_string();
+    assert!(error.contains("general.architecture") && error.contains("qwen2vl"), "{error}");
+    let error = refused(&files[1], &files[0]).to_string();
+    assert!(error.contains("general.architecture"), "exchanged: {error}");
+    let error = refused(&files[0], &foreign).to_string();
+    assert!(error.contains("clip"), "{error}");
 }

@@ -4,6 +4,7 @@
 //! leaves the device unless somebody sends it.
 
 mod table;
+mod trial;
 mod worker;
 
 use std::cell::RefCell;
@@ -90,6 +91,11 @@ impl Photo {
     }
 }
 
+/// The page is left in peace, whatever the engine is doing.
+pub fn leave() {
+    trial::end();
+}
+
 thread_local! {
     /// The browser's objects cannot be kept in signals.
     static FILES: RefCell<BTreeMap<Key, File>> = const { RefCell::new(BTreeMap::new()) };
@@ -107,6 +113,8 @@ pub struct Quick {
     pub notice: RwSignal<Option<String>>,
     last_key: StoredValue<Key>,
     restarts: StoredValue<usize>,
+    /// Whether a photo was scored where photos are scored now.
+    is_proven: StoredValue<bool>,
 }
 
 impl Quick {
@@ -121,6 +129,7 @@ impl Quick {
             notice: RwSignal::new(None),
             last_key: StoredValue::new(0),
             restarts: StoredValue::new(0),
+            is_proven: StoredValue::new(false),
         }
     }
 
@@ -139,8 +148,10 @@ impl Quick {
 
     fn start(self, app: App) {
         self.engine.set(EngineState::Loading { loaded: 0, total: 0 });
+        let is_after_crash = trial::begin() || self.restarts.get_value() > 0;
         let on_tell = move |tell| self.hear(app, tell);
-        if let Err(reason) = worker::start(on_tell, move |reason| self.broke(app, &reason)) {
+        if let Err(reason) = worker::start(is_after_crash, on_tell, move |reason| self.broke(app, &reason)) {
+            trial::end();
             self.engine.set(EngineState::Broken(reason));
         }
     }
@@ -241,6 +252,7 @@ impl Quick {
     /// Computes there from now on.
     pub fn use_place(self, place: Place) {
         self.notice.set(None);
+        self.is_proven.set_value(false);
         worker::ask(&Ask::Use { place }, None);
     }
 
@@ -252,13 +264,20 @@ impl Quick {
     fn hear(self, app: App, tell: Tell) {
         match tell {
             Tell::Loading { loaded, total } => self.engine.set(EngineState::Loading { loaded, total }),
-            Tell::Broken { reason } => self.engine.set(EngineState::Broken(reason)),
+            Tell::Broken { reason } => {
+                trial::end();
+                self.engine.set(EngineState::Broken(reason));
+            }
             Tell::Ready(ready) => {
+                trial::end();
                 self.engine.set(EngineState::Ready(ready));
                 self.ask_what_waits();
                 spawn_local(self.stay_without_network());
             }
             Tell::Working { key } => {
+                if !self.is_proven.get_value() {
+                    trial::begin();
+                }
                 let Some(photo) = self.find(key) else { return };
                 let is_scored = matches!(photo.state.get_untracked(), PhotoState::Scored(_));
                 let explaining = photo.explaining.get_untracked();
@@ -270,6 +289,8 @@ impl Quick {
                 }
             }
             Tell::Scored(scored) => {
+                self.is_proven.set_value(true);
+                trial::end();
                 let Some(photo) = self.find(scored.key) else { return };
                 photo.state.set(PhotoState::Scored(scored));
                 if let (count, 0) = untrack(|| self.count()) {
@@ -285,6 +306,7 @@ impl Quick {
                 photo.explaining.set(Explaining::Done { tokens, ms, is_complete });
             }
             Tell::Failed { key, reason } => {
+                trial::end();
                 let Some(photo) = self.find(key) else { return };
                 if matches!(photo.state.get_untracked(), PhotoState::Scored(_)) {
                     photo.explaining.set(Explaining::Failed(reason));
@@ -294,9 +316,9 @@ impl Quick {
             }
             Tell::Switched(runs) => {
                 if runs.is_after_loss {
-                    let what = "The graphics card was lost; the processor goes on.";
-                    self.notice.set(Some(what.to_owned()));
-                    app.announcement.set(what.to_owned());
+                    let what = format!("The processor goes on: {}.", runs.reason);
+                    self.notice.set(Some(what.clone()));
+                    app.announcement.set(what);
                 }
                 self.engine.update(|engine| {
                     if let EngineState::Ready(ready) = engine {
@@ -327,7 +349,6 @@ impl Quick {
 
     /// The worker is gone: what it worked on failed, and another one does the rest.
     fn broke(self, app: App, reason: &str) {
-        let was_ready = matches!(self.engine.get_untracked(), EngineState::Ready(_));
         for photo in self.photos.get_untracked() {
             let lost = || format!("The engine stopped at this photo ({reason}).");
             if photo.state.get_untracked() == PhotoState::Working {
@@ -338,11 +359,13 @@ impl Quick {
             }
         }
         let restarts = self.restarts.get_value();
-        if !was_ready || restarts >= MOST_RESTARTS {
+        if restarts >= MOST_RESTARTS {
+            trial::end();
             return self.engine.set(EngineState::Broken(format!("The engine stopped ({reason}).")));
         }
         self.restarts.set_value(restarts + 1);
-        self.notice.set(Some(format!("The engine stopped ({reason}) and was started again.")));
+        self.notice
+            .set(Some(format!("The engine stopped ({reason}) and was started again, on the processor.")));
         self.start(app);
     }
 

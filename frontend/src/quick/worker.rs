@@ -10,6 +10,9 @@ use web_sys::{File, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 use super::message_of;
 
+/// What `quick.js` looks for at the end of its address.
+const PROCESSOR: &str = "#processor";
+
 /// A worker with what listens to it.
 struct Running {
     worker: Worker,
@@ -26,11 +29,16 @@ pub fn text_field(object: &JsValue, name: &str) -> Option<String> {
     Reflect::get(object, &name.into()).ok()?.as_string()
 }
 
-/// Starts a worker in place of one that may be there. `on_broken` hears why it stopped by itself.
+/// Starts a worker in place of one that may be there, after a crash without the graphics card. `on_broken` hears
+/// why it stopped by itself.
 ///
 /// # Errors
 /// Says why there can be none.
-pub fn start(on_tell: impl Fn(Tell) + 'static, on_broken: impl Fn(String) + 'static) -> Result<(), String> {
+pub fn start(
+    is_after_crash: bool,
+    on_tell: impl Fn(Tell) + 'static,
+    on_broken: impl Fn(String) + 'static,
+) -> Result<(), String> {
     let refused = "This browser cannot run the engine: it has no module workers.";
     let address = document()
         .query_selector("meta[name=quick-worker]")
@@ -40,6 +48,7 @@ pub fn start(on_tell: impl Fn(Tell) + 'static, on_broken: impl Fn(String) + 'sta
         .ok_or("The page does not name its engine; load it again.")?;
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
+    let address = if is_after_crash { address + PROCESSOR } else { address };
     let worker = Worker::new_with_options(&address, &options).map_err(|_| refused)?;
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         let text = event.data().as_string().unwrap_or_default();

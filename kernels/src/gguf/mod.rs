@@ -79,6 +79,20 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_is_named() {
+        let mut bytes = example();
+        // A tensor's name, the number of its dimensions, these, its type; the array of words begins alike.
+        let info = [1, 0, 0, 0, 0, 0, 0, 0, b'a', 2, 0, 0, 0];
+        let at = bytes.windows(info.len()).rposition(|window| window == info).expect("the tensor");
+        bytes[at + info.len() + 16] = 12;
+        let error = Gguf::parse(&bytes).and_then(|file| file.tensor("a", &[2, 32]).map(|_| ()));
+        assert_eq!(error, Err(GgufError::Kind { name: "a".into(), code: 12 }));
+        let mut bytes = example();
+        bytes[MAGIC.len()] = 2;
+        assert_eq!(Gguf::parse(&bytes).map(|_| ()), Err(GgufError::Version(2)));
+    }
+
+    #[test]
     fn damage_never_panics() {
         let bytes = example();
         for index in 0..bytes.len() {

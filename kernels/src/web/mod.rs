@@ -64,9 +64,10 @@ async fn breathe() {
     let _ = JsFuture::from(promise).await;
 }
 
-/// Loads the model whose manifest is at `manifest`, then does what the page asks.
+/// Loads the model whose manifest is at `manifest`, then does what the page asks. After a crash the processor
+/// computes until the page asks for something else.
 #[wasm_bindgen]
-pub async fn start(manifest: String) {
+pub async fn start(manifest: String, is_after_crash: bool) {
     console_error_panic_hook::set_once();
     let desk = Rc::new(Desk::default());
     let listen = {
@@ -76,7 +77,7 @@ pub async fn start(manifest: String) {
     scope().set_onmessage(Some(listen.as_ref().unchecked_ref()));
     // The worker listens for as long as it lives.
     listen.forget();
-    match load(&manifest).await {
+    match load(&manifest, is_after_crash).await {
         Ok((engine, ready)) => {
             desk.engine.replace(Some(engine));
             tell(&Tell::Ready(ready));
@@ -96,14 +97,17 @@ pub async fn check_kernels() -> Result<(), String> {
     crate::engine::gpu::check::everything().await.map_err(|error| error.to_string())
 }
 
-async fn load(manifest: &str) -> Result<(Engine, Ready), String> {
+async fn load(manifest: &str, is_after_crash: bool) -> Result<(Engine, Ready), String> {
     let weights = weights::load(manifest).await?;
     let [text, vision] = weights.files.as_slice() else {
         return Err("The model’s manifest names other files than this page expects.".into());
     };
     let engine = Engine::read(text, vision);
     let mut engine = engine.map_err(|error| format!("The model cannot be read: {error}."))?;
-    let runs = places::choose(&mut engine, Place::default()).await;
+    let runs = match is_after_crash {
+        true => places::after_crash(&mut engine),
+        false => places::choose(&mut engine, Place::default()).await,
+    };
     let ready = Ready {
         bytes: weights.manifest.bytes(),
         model: weights.manifest.model,

@@ -24,6 +24,14 @@ pub async fn choose(engine: &mut Engine, place: Place) -> Runs {
     }
 }
 
+/// Leaves the graphics card alone, which a page or an engine did not survive.
+pub fn after_crash(engine: &mut Engine) -> Runs {
+    processor(
+        engine,
+        "the engine did not survive its last try of the graphics card, which you can choose again",
+    )
+}
+
 fn runs(on: &str, reason: String) -> Runs {
     Runs { on: on.to_owned(), reason, is_after_loss: false }
 }

@@ -20,7 +20,7 @@ use crate::qwen2_5_vl::{Inputs, Qwen2_5Vl};
 use crate::train::TrainError;
 use crate::train::answers::{Head, Packed};
 use crate::train::grpo::policy::PolicyLoss;
-use crate::train::grpo::rollout::Rollout;
+use crate::train::grpo::rollout::{Question, Rollout, sample};
 use crate::train::grpo::update::{Known, Update};
 use crate::train::learner::{Gradients, Learner};
 use crate::train::objective::gradients;
@@ -204,10 +204,11 @@ impl Bench {
     }
 
     fn grpo(&self) -> Result<Gradients, TrainError> {
-        let seeds: Vec<u64> = (0..GROUP as u64).collect();
-        let settings = self.settings(ANSWER);
         let (prompt, patches) = (self.prompt.clone(), self.patches.clone());
-        let rollout = Rollout::sample(&self.sampler, prompt, patches, &settings, &seeds, &[])?;
+        let question = Question { patches, prompt, seeds: (0..GROUP as u64).collect() };
+        let answers = sample(&self.sampler, std::slice::from_ref(&question), &self.settings(ANSWER), &[])?;
+        let Question { patches, prompt, .. } = question;
+        let rollout = Rollout { patches, prompt, answers: answers.into_iter().flatten().collect() };
         let loss = PolicyLoss {
             kind: LossKind::Dapo,
             beta: 0.0,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use qponder_shared::dataset::leaks;
-use qponder_shared::manifest::Split;
+use qponder_shared::manifest::{Row, Split};
 use rayon::prelude::*;
 
 use super::hashes::{Hashes, HashesError};
@@ -148,12 +148,22 @@ fn rows(manifests: &[Manifest], faults: &mut Vec<Fault>) {
             let (first, second) = (first.to_owned(), manifest.path.clone());
             faults.push(Fault::SameId { id: row.id.clone(), first, second });
         }
+    }
+    labels_and_references(every().map(|(_, row)| row), faults);
+}
+
+/// Labels that are none, and references in several splits.
+pub(super) fn labels_and_references<'a>(
+    rows: impl Iterator<Item = &'a Row> + Clone,
+    faults: &mut Vec<Fault>,
+) {
+    for row in rows.clone() {
         let label = row.label.value();
         if !(1.0..=5.0).contains(&label) {
             faults.push(Fault::Label { id: row.id.clone(), label });
         }
     }
-    let references = every().map(|(_, row)| (row.reference.clone(), row.split, row.id.clone()));
+    let references = rows.map(|row| (row.reference.clone(), row.split, row.id.clone()));
     faults.extend(leaks(references).into_iter().map(|leak| {
         let bearers = leak.bearers();
         Fault::Reference { reference: leak.key, bearers }

@@ -6,6 +6,8 @@ use qponder_shared::DistortionKind;
 use qponder_shared::manifest::Split;
 
 use super::EvaluateError;
+use crate::dataset::preflight::preflight;
+use crate::train::TrainError;
 use crate::train::data::{Item, read_manifests};
 use crate::train::grpo::rewards::LevelMap;
 
@@ -34,7 +36,8 @@ impl Case {
 /// The images of some manifests that belong to a split: at most `limit`, spread evenly over all of them.
 ///
 /// # Errors
-/// When a manifest cannot be read, has no row of the split, or is given twice.
+/// When a manifest cannot be read, has no row of the split, or is given twice, or when a glance shows that a label
+/// is none or an image is missing.
 pub fn cases(manifests: &[PathBuf], split: Split, limit: Option<usize>) -> Result<Vec<Case>, EvaluateError> {
     let mut all = Vec::new();
     for ((index, manifest), dataset) in manifests.iter().enumerate().zip(names(manifests)) {
@@ -47,10 +50,12 @@ pub fn cases(manifests: &[PathBuf], split: Split, limit: Option<usize>) -> Resul
         }
         all.extend(items.into_iter().map(|item| Case { dataset: dataset.clone(), item }));
     }
-    Ok(match limit {
-        Some(limit) => spread(&all, limit),
-        None => all,
-    })
+    if let Some(limit) = limit {
+        all = spread(&all, limit);
+    }
+    let rows = all.iter().map(|case| (&case.item.row, case.item.path.as_path()));
+    preflight(rows).map_err(TrainError::from)?;
+    Ok(all)
 }
 
 /// At most `count` cases, spread evenly over all.

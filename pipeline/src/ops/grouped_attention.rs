@@ -1,8 +1,8 @@
 //! Attention over packed sequences as a few large products: what devices other than the CPU run.
 //!
 //! Segments of equal size, such as the windows of an image or the sequences of a decoding step, are
-//! attended to together. Where there are many sizes, they are filled up to a few: every size costs a launch of
-//! each operation.
+//! attended to together. Every size costs a launch of each operation, so sizes are filled up to larger ones
+//! as long as that costs less than the launches it saves.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,20 +12,24 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use super::rows::{ZEROS, rows};
 use super::{Segment, fused};
 
-/// Sizes that are attended to as they are; where there are more, all are filled up.
-const MOST_SIZES: usize = 8;
-/// What sizes are filled up to multiples of.
-const STEP: usize = 32;
+/// Scores, of all heads, that take about as long as the launches of another size. The operations on them move
+/// some 30 bytes a score without gradients and 100 with them at 3 TB/s; their 20 and 60 launches take 10 µs
+/// each (`docs/benchmarks/cuda.md`).
+const LAUNCHES: usize = 20 << 20;
 
 /// See [`super::attention`]. Weights are computed in f32, as the reference implementation does.
 pub fn grouped_attention(q: &Tensor, k: &Tensor, v: &Tensor, segments: &[Segment]) -> Result<Tensor> {
+    over(q, k, v, &groups(segments, LAUNCHES / q.dim(1)?.max(1)))
+}
+
+/// Attention with the segments in some groups.
+fn over(q: &Tensor, k: &Tensor, v: &Tensor, groups: &[Group]) -> Result<Tensor> {
     let tokens = q.dim(0)?;
-    let groups = groups(segments);
     let mut parts = Vec::with_capacity(groups.len());
     // For each query, its row of the joined parts.
     let mut places = vec![ZEROS; tokens];
     let mut next = 0;
-    for group in &groups {
+    for group in groups {
         let own = group.queries().take(q)?;
         let keys = group.keys();
         parts.push(group.attend(&own, &keys.take(k)?, &keys.take(v)?)?);
@@ -52,24 +56,51 @@ struct Group<'a> {
     size: (usize, usize),
 }
 
-/// Sorts segments by size.
-fn groups(segments: &[Segment]) -> Vec<Group<'_>> {
-    let mut exact: BTreeMap<(usize, usize, bool), Vec<&Segment>> = BTreeMap::new();
+impl<'a> Group<'a> {
+    /// Scores of a head.
+    fn cost(&self) -> usize {
+        self.segments.len() * self.size.0 * self.size.1
+    }
+
+    /// Size of a group of the segments of both.
+    fn size_with(&self, other: &Self) -> (usize, usize) {
+        (self.size.0.max(other.size.0), self.size.1.max(other.size.1))
+    }
+
+    /// Scores of a head that are computed for nothing if both are one group.
+    fn filling(&self, other: &Self) -> usize {
+        let (queries, keys) = self.size_with(other);
+        (self.segments.len() + other.segments.len()) * queries * keys - self.cost() - other.cost()
+    }
+
+    fn join(&mut self, other: Self) {
+        self.size = self.size_with(&other);
+        self.segments.extend(other.segments);
+    }
+}
+
+/// Sorts segments by size, and puts sizes together while that adds fewer than `launches` scores to a head.
+fn groups(segments: &[Segment], launches: usize) -> Vec<Group<'_>> {
+    let mut exact: BTreeMap<(usize, usize), Vec<&Segment>> = BTreeMap::new();
     for segment in segments.iter().filter(|segment| !segment.queries.is_empty()) {
-        let size = (segment.queries.len(), segment.keys.len(), segment.causal);
-        exact.entry(size).or_default().push(segment);
+        exact.entry((segment.queries.len(), segment.keys.len())).or_default().push(segment);
     }
-    if exact.len() <= MOST_SIZES {
-        let group = |((queries, keys, _), segments)| Group { segments, size: (queries, keys) };
-        return exact.into_iter().map(group).collect();
+    let mut groups: Vec<Group> = exact.into_iter().map(|(size, segments)| Group { segments, size }).collect();
+    // Neighbours have about the same number of queries. The cheapest two go together first.
+    let mut fillings: Vec<usize> = groups.windows(2).map(|pair| pair[0].filling(&pair[1])).collect();
+    while let Some((at, filling)) = fillings.iter().copied().enumerate().min_by_key(|&(_, filling)| filling)
+        && filling < launches
+    {
+        let next = groups.remove(at + 1);
+        groups[at].join(next);
+        fillings.remove(at);
+        for at in at.saturating_sub(1)..=at {
+            if let (Some(filling), Some(next)) = (fillings.get_mut(at), groups.get(at + 1)) {
+                *filling = groups[at].filling(next);
+            }
+        }
     }
-    // A single query needs no company.
-    let filled = |length: usize| if length == 1 { 1 } else { length.next_multiple_of(STEP) };
-    let mut few: BTreeMap<(usize, usize), Vec<&Segment>> = BTreeMap::new();
-    for ((queries, keys, _), segments) in exact {
-        few.entry((filled(queries), keys.next_multiple_of(STEP))).or_default().extend(segments);
-    }
-    few.into_iter().map(|(size, segments)| Group { segments, size }).collect()
+    groups
 }
 
 /// Rows of a tensor, in the order of some segments.
@@ -168,5 +199,52 @@ impl Group<'_> {
         let last_seen = Tensor::from_vec(seen.concat(), (seen.len(), queries, 1), device)?;
         let key = Tensor::arange(0, keys as u32, device)?.reshape((1, 1, keys))?;
         key.broadcast_gt(&last_seen).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+
+    #[test]
+    fn sizes_go_together_where_that_is_cheap() {
+        let sizes = |launches| {
+            let segments = Segment::consecutive([4, 64, 6, 64, 60, 20], false);
+            groups(&segments, launches).iter().map(|g| (g.size.0, g.segments.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(0), [(4, 1), (6, 1), (20, 1), (60, 1), (64, 2)]);
+        // 20 scores for 4 and 6, 496 for 60 and 64; 20 and the two small ones would cost 748.
+        assert_eq!(sizes(500), [(6, 2), (20, 1), (64, 3)]);
+        assert_eq!(sizes(usize::MAX), [(64, 6)]);
+    }
+
+    #[test]
+    fn groups_change_nothing_but_rounding() -> Result<()> {
+        let segments = Segment::consecutive([3, 1, 8, 8, 5, 2], true);
+        let numbers = |dims: (usize, usize, usize), seed: usize| {
+            let count = dims.0 * dims.1 * dims.2;
+            let values: Vec<f32> = (0..count).map(|i| ((i * 37 + seed) % 101) as f32 / 50.0 - 1.0).collect();
+            Var::from_tensor(&Tensor::from_vec(values, dims, &Device::Cpu)?)
+        };
+        let (q, k, v) = (numbers((27, 4, 6), 1)?, numbers((27, 2, 6), 2)?, numbers((27, 2, 6), 3)?);
+        let results = |launches| -> Result<Vec<f32>> {
+            let result = over(&q, &k, &v, &groups(&segments, launches))?;
+            let store = result.sqr()?.sum_all()?.backward()?;
+            let mut all: Vec<f32> = result.flatten_all()?.to_vec1()?;
+            for variable in [&q, &k, &v] {
+                let gradient = store.get(variable).map(|g| g.flatten_all()?.to_vec1::<f32>());
+                all.extend(gradient.transpose()?.unwrap_or_default());
+            }
+            Ok(all)
+        };
+        let apart = results(0)?;
+        assert_eq!(apart.len(), 2 * (27 * 24 + 27 * 12));
+        for launches in [30, usize::MAX] {
+            let together = results(launches)?;
+            assert!(apart.iter().zip(&together).all(|(a, b)| (a - b).abs() < 1e-5), "{launches}");
+        }
+        Ok(())
     }
 }

@@ -3,15 +3,17 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
+use candle_core::Device;
 use rayon::prelude::*;
 
 use super::TrainError;
 use super::data::{Example, Examples, Item, Order};
+use super::objective::ExampleBatch;
 
 /// Micro-batches that wait at most.
 const WAITING: usize = 4;
 
-type Made = Result<Vec<Example>, TrainError>;
+type Made = Result<ExampleBatch, TrainError>;
 
 /// Where the micro-batches come out, in the order of their draws.
 pub struct Ahead {
@@ -27,6 +29,8 @@ pub struct Maker<'a> {
     pub micro_batch: usize,
     /// The steps that are made, which count from 1.
     pub steps: std::ops::RangeInclusive<usize>,
+    /// Where their patches go.
+    pub device: Device,
 }
 
 /// A way from the one to the other.
@@ -53,7 +57,9 @@ impl Maker<'_> {
             let draws = self.order.step(step, self.batch);
             for draws in draws.chunks(self.micro_batch) {
                 let make = |&(draw, item): &(u64, usize)| self.examples.make(&self.training[item], draw);
-                if sender.send(draws.par_iter().map(make).collect()).is_err() {
+                let examples: Result<Vec<Example>, TrainError> = draws.par_iter().map(make).collect();
+                let made = examples.and_then(|examples| Ok(ExampleBatch::new(examples, &self.device)?));
+                if sender.send(made).is_err() {
                     return;
                 }
             }

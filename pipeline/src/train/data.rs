@@ -9,6 +9,7 @@ use qponder_shared::{Level, Score, prompt};
 
 use super::TrainError;
 use crate::dataset::manifest::Manifest;
+use crate::dataset::preflight::preflight;
 use crate::degrade::Rng;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::Inputs;
@@ -56,6 +57,21 @@ pub fn read_manifests<P: AsRef<Path>>(manifests: &[P], split: Split) -> Result<V
         items.extend(own.map(|row| Item { path: dir.join(&row.image), row }));
     }
     Ok(items)
+}
+
+/// The rows of several manifests that a training learns from, and those that it is validated with.
+///
+/// # Errors
+/// Names the manifest and line that cannot be read, or what a glance shows to be wrong with the rows or their
+/// images; see [`preflight`].
+pub fn read_dataset<P: AsRef<Path>>(manifests: &[P]) -> Result<(Vec<Item>, Vec<Item>), TrainError> {
+    let training = read_manifests(manifests, Split::Train)?;
+    if training.is_empty() {
+        return Err(TrainError::NoRows { split: "train" });
+    }
+    let held_out = read_manifests(manifests, Split::Val)?;
+    preflight(training.iter().chain(&held_out).map(|item| (&item.row, item.path.as_path())))?;
+    Ok((training, held_out))
 }
 
 /// At most `count` items, spread evenly over all.

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 
 use candle_core::{Tensor, Var};
 use qponder_shared::recipe::{Learning, Part, Schedule};
+use rayon::prelude::*;
 
 use super::TrainError;
 use super::checkpoint::Checkpoint;
@@ -48,6 +49,7 @@ pub struct Learner {
     vision_rate: f64,
     clip: f64,
     threads: usize,
+    is_on_gpu: bool,
 }
 
 impl Learner {
@@ -59,8 +61,10 @@ impl Learner {
         learning: &Learning,
         moments: BTreeMap<String, Moments>,
     ) -> Self {
+        let is_on_gpu = variables.values().any(|variable| !variable.device().is_cpu());
         Self {
             identity,
+            is_on_gpu,
             variables,
             optimiser: Optimiser::new(learning.optimiser, learning.weight_decay, moments),
             schedule: learning.schedule(),
@@ -93,8 +97,12 @@ impl Learner {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(part) = parts.get(index) else { return };
                 let stopped = stop.load(Ordering::Relaxed);
-                let result =
-                    if stopped { Err(TrainError::Stopped { step }) } else { ops::serially(|| work(part)) };
+                let result = match stopped {
+                    true => Err(TrainError::Stopped { step }),
+                    // What a GPU leaves to do, such as sampling tokens, may take all threads.
+                    false if self.is_on_gpu => work(part),
+                    false => ops::serially(|| work(part)),
+                };
                 failed.fetch_or(result.is_err(), Ordering::Relaxed);
                 if sender.send((index, result)).is_err() {
                     return;
@@ -154,17 +162,23 @@ impl Learner {
         update: usize,
         mut gradients: Gradients,
     ) -> Result<(f64, f64), TrainError> {
-        let norm = gradients.values().flatten().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        let square = |gradient: &Vec<f32>| gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
+        // Summed in order, whatever thread was done first.
+        let squares: Vec<f64> = gradients.par_iter().map(|(_, gradient)| square(gradient)).collect();
+        let norm = squares.iter().sum::<f64>().sqrt();
         if !norm.is_finite() {
             return Err(TrainError::NotANumber { step });
         }
         let shrink = (self.clip / (norm + 1e-6)).min(1.0) as f32;
-        gradients.values_mut().flatten().for_each(|g| *g *= shrink);
+        scale(&mut gradients, shrink);
         let rate = self.schedule.at(step);
         let vision_rate = rate * self.vision_rate;
-        self.optimiser.step(update, &self.variables, &gradients, |name| {
+        let is_finite = self.optimiser.step(update, &self.variables, &gradients, |name| {
             if part(name) == Part::Vision { vision_rate } else { rate }
         })?;
+        if !is_finite {
+            return Err(TrainError::NotANumber { step });
+        }
         Ok((norm, rate))
     }
 
@@ -188,4 +202,9 @@ pub fn add(sums: &mut Gradients, gradients: Gradients) {
             }
         }
     }
+}
+
+/// Multiplies all gradients.
+pub fn scale(gradients: &mut Gradients, factor: f32) {
+    gradients.par_iter_mut().for_each(|(_, gradient)| gradient.iter_mut().for_each(|g| *g *= factor));
 }

@@ -11,6 +11,7 @@ use qponder_kernels::pixels::PatchConfig;
 use qponder_shared::recipe::{GrpoRecipe, Lora, Objective, Optimiser, Part, Precision, SftRecipe, Target};
 use serde::Serialize;
 
+use crate::device::Place;
 use crate::nano;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, LoadError};
@@ -61,11 +62,11 @@ impl Estimate {
         ]
     }
 
-    /// What the cold start of a recipe needs.
+    /// What the cold start of a recipe needs on a device.
     ///
     /// # Errors
     /// When the base model's configuration cannot be read.
-    pub fn sft(recipe: &SftRecipe) -> Result<Self, LoadError> {
+    pub fn sft(recipe: &SftRecipe, place: Place) -> Result<Self, LoadError> {
         let shape = Shape::of(&recipe.base)?;
         let train = &recipe.train;
         let trained = shape.trained(&train.parts, recipe.lora.as_ref());
@@ -77,7 +78,7 @@ impl Estimate {
         Ok(shape.estimate(&Demand {
             trained,
             optimiser: train.optimiser,
-            threads: threads(train.threads).min(train.batch.div_ceil(train.micro_batch) as u64),
+            threads: threads(train.threads, place).min(train.batch.div_ceil(train.micro_batch) as u64),
             patches: batch * shape.patches(),
             tokens: batch * tokens,
             predicted: if answers { batch * ANSWER } else { 0 },
@@ -89,11 +90,11 @@ impl Estimate {
         }))
     }
 
-    /// What GRPO needs with a recipe.
+    /// What GRPO needs with a recipe on a device.
     ///
     /// # Errors
     /// When the base model's configuration cannot be read.
-    pub fn grpo(recipe: &GrpoRecipe) -> Result<Self, LoadError> {
+    pub fn grpo(recipe: &GrpoRecipe, place: Place) -> Result<Self, LoadError> {
         let shape = Shape::of(&recipe.base)?;
         let train = &recipe.train;
         let trained = shape.trained(&train.parts, recipe.lora.as_ref());
@@ -102,7 +103,7 @@ impl Estimate {
         Ok(shape.estimate(&Demand {
             trained,
             optimiser: train.optimiser,
-            threads: threads(train.threads).min(train.images as u64),
+            threads: threads(train.threads, place).min(train.images as u64),
             patches: shape.patches(),
             tokens: prompt + group * answer,
             predicted: group * answer,
@@ -116,9 +117,14 @@ impl Estimate {
     }
 }
 
-fn threads(asked: usize) -> u64 {
+/// Micro-batches that are learned from at once: a GPU takes one at a time.
+fn threads(asked: usize, place: Place) -> u64 {
     let all = || std::thread::available_parallelism().map_or(1, usize::from);
-    if asked == 0 { all() as u64 } else { asked as u64 }
+    match (place, asked) {
+        (Place::Cuda(_), _) => 1,
+        (Place::Cpu, 0) => all() as u64,
+        (Place::Cpu, asked) => asked as u64,
+    }
 }
 
 /// What a training asks for; tokens and patches are those of a micro-batch.

@@ -29,6 +29,7 @@ pub use validate::ValidationReport;
 use crate::adapter::AdapterError;
 use crate::calls::CallsError;
 use crate::dataset::manifest::ManifestError;
+use crate::dataset::preflight::Unfit;
 use crate::device::DeviceError;
 use crate::processor::PromptError;
 use crate::qwen2_5_vl::LoadError;
@@ -48,6 +49,8 @@ pub enum TrainError {
     Io { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     #[error("the manifests have no {split} rows")]
     NoRows { split: &'static str },
     #[error("{path}: {reason}")]
@@ -55,7 +58,7 @@ pub enum TrainError {
     #[error("{path}: {reason}")]
     Checkpoint { path: PathBuf, reason: String },
     #[error(
-        "the loss is no number at step {step}; the newest checkpoint is unharmed, try a lower learning rate"
+        "the loss or a weight is no number at step {step}; the newest checkpoint is unharmed, try a lower learning rate"
     )]
     NotANumber { step: usize },
     #[error(transparent)]

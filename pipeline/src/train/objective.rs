@@ -48,7 +48,8 @@ impl PooledHeads {
 
     /// `(images, 1 + 26 + 6)`: score − 3, distortion logits, severity logits.
     fn forward(&self, features: &Tensor, patches: &[usize]) -> Result<Tensor> {
-        let means = if features.device().is_cpu() {
+        let device = features.device();
+        let means = if device.is_cpu() {
             let mut start = 0;
             let mut means = Vec::with_capacity(patches.len());
             for &count in patches {
@@ -57,16 +58,7 @@ impl PooledHeads {
             }
             Tensor::cat(&means, 0)?
         } else {
-            // A few operations rather than a few for each image.
-            let total: usize = patches.iter().sum();
-            let mut shares = vec![0.0; patches.len() * total];
-            let mut start = 0;
-            for (image, &count) in patches.iter().enumerate() {
-                shares[image * total + start..][..count].fill(1.0 / count as f32);
-                start += count;
-            }
-            let shares = Tensor::from_vec(shares, (patches.len(), total), features.device())?;
-            shares.matmul(&features.to_dtype(DType::F32)?)?
+            mean_by_image(features, patches)?
         };
         ops::linear(&means, &self.weight, Some(&self.bias))
     }
@@ -81,6 +73,22 @@ impl PooledHeads {
         let scores = out.narrow(1, 0, 1)?.squeeze(1)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
         Ok(scores.into_iter().map(|s| s + 3.0).zip(kinds).collect())
     }
+}
+
+/// Mean of each image's features by a few operations rather than a few for each image.
+fn mean_by_image(features: &Tensor, patches: &[usize]) -> Result<Tensor> {
+    let (device, images) = (features.device(), patches.len());
+    let image_of: Vec<u32> = patches
+        .iter()
+        .enumerate()
+        .flat_map(|(image, &count)| std::iter::repeat_n(image as u32, count))
+        .collect();
+    let image_of = Tensor::from_vec(image_of, (1, ()), device)?;
+    let image = Tensor::arange(0, images as u32, device)?.unsqueeze(1)?;
+    let sums =
+        image.broadcast_eq(&image_of)?.to_dtype(DType::F32)?.matmul(&features.to_dtype(DType::F32)?)?;
+    let shares: Vec<f32> = patches.iter().map(|&count| 1.0 / count as f32).collect();
+    sums.broadcast_mul(&Tensor::from_vec(shares, (images, 1), device)?)
 }
 
 /// Losses of a few examples; every part is a sum over examples, to be divided by their number.
@@ -106,6 +114,31 @@ impl Losses {
     }
 }
 
+/// Examples that are learned from together.
+pub struct ExampleBatch {
+    /// Their patches are in the tensor.
+    examples: Vec<Example>,
+    /// `(patches, channels * patch * patch)`.
+    patches: Tensor,
+}
+
+impl ExampleBatch {
+    /// Brings the examples' patches to a device.
+    ///
+    /// # Errors
+    /// When its memory cannot be had.
+    pub fn new(mut examples: Vec<Example>, device: &Device) -> Result<Self> {
+        let count: usize = examples.iter().map(|example| example.patches.count()).sum();
+        let all = examples.iter().map(|example| example.patches.values.len()).sum();
+        let mut values = Vec::with_capacity(all);
+        for example in &mut examples {
+            values.append(&mut example.patches.values);
+        }
+        let patches = Tensor::from_vec(values, (count, all / count.max(1)), device)?;
+        Ok(Self { examples, patches })
+    }
+}
+
 /// The loss of some examples as a tensor to differentiate, summed over them.
 ///
 /// # Errors
@@ -113,16 +146,14 @@ impl Losses {
 pub fn loss(
     model: &Qwen2_5Vl,
     heads: Option<&PooledHeads>,
-    examples: &[Example],
+    batch: &ExampleBatch,
     train: &Train,
 ) -> Result<(Tensor, Losses)> {
+    let ExampleBatch { examples, patches } = batch;
     let device = model.device();
-    let length = model.config.vision.in_channels * model.config.vision.patch_size.pow(2);
-    let values = examples.iter().map(|e| e.patches.values.as_slice()).collect::<Vec<_>>().concat();
     let grids: Vec<_> = examples.iter().map(|e| e.patches.grid).collect();
     let counts: Vec<usize> = examples.iter().map(|e| e.patches.count()).collect();
-    let patches = Tensor::from_vec(values, (counts.iter().sum::<usize>(), length), device)?;
-    let features = model.vision.features(&patches, &grids)?;
+    let features = model.vision.features(patches, &grids)?;
     let mut losses = Losses::default();
     let mut total = Tensor::zeros((), DType::F32, device)?;
     if let Some(heads) = heads {
@@ -225,4 +256,16 @@ pub fn gradients(loss: &Tensor, parameters: &BTreeMap<String, Var>) -> Result<BT
         gradients.insert(name.clone(), gradient.detach().flatten_all()?.to_dtype(DType::F32)?.to_vec1()?);
     }
     Ok(gradients)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_are_of_each_image() -> Result<()> {
+        let features = Tensor::from_slice(&[1.0_f32, 2.0, 3.0, 6.0, 5.0, 7.0], (3, 2), &Device::Cpu)?;
+        assert_eq!(mean_by_image(&features, &[2, 1])?.to_vec2::<f32>()?, [[2.0, 4.0], [5.0, 7.0]]);
+        Ok(())
+    }
 }

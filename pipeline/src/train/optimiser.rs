@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use std::sync::{Mutex, PoisonError};
-
 use candle_core::{Device, Result, Tensor, Var};
 use qponder_shared::recipe;
 use rayon::prelude::*;
@@ -32,10 +30,10 @@ pub struct Optimiser {
     moments: BTreeMap<String, Moments>,
 }
 
-/// Whether Muon updates a parameter: matrices inside blocks, not embeddings, heads or the large
-/// merger, whose orthogonalisation would cost more than it gains.
-fn is_muon(name: &str, dims: &[usize]) -> bool {
-    dims.len() == 2 && (name.starts_with("visual.blocks.") || name.starts_with("model.layers."))
+/// Whether Muon updates a matrix: those inside blocks, not embeddings, heads or the large merger, whose
+/// orthogonalisation would cost more than it gains.
+fn is_muon(name: &str) -> bool {
+    name.starts_with("visual.blocks.") || name.starts_with("model.layers.")
 }
 
 impl Optimiser {
@@ -51,7 +49,8 @@ impl Optimiser {
         &self.moments
     }
 
-    /// One update; `step` counts from 1 and `rate` gives each parameter's learning rate.
+    /// One update; `step` counts from 1 and `rate` gives each parameter's learning rate. Whether all parameters
+    /// are still numbers.
     ///
     /// # Errors
     /// When a gradient does not fit its parameter.
@@ -61,14 +60,15 @@ impl Optimiser {
         parameters: &BTreeMap<String, Var>,
         gradients: &BTreeMap<String, Vec<f32>>,
         rate: impl Fn(&str) -> f64 + Sync,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         for name in gradients.keys() {
             self.moments.entry(name.clone()).or_default();
         }
-        let (kind, decay) = (self.kind, self.weight_decay);
-        self.moments.par_iter_mut().try_for_each(|(name, moments)| {
+        let muon = self.muon(parameters, gradients)?;
+        let decay = self.weight_decay;
+        let updated = self.moments.par_iter_mut().map(|(name, moments)| {
             let (Some(parameter), Some(gradient)) = (parameters.get(name), gradients.get(name)) else {
-                return Ok(());
+                return Ok(true);
             };
             let mut values: Vec<f32> = parameter.flatten_all()?.to_vec1()?;
             let dims = parameter.dims();
@@ -77,14 +77,51 @@ impl Optimiser {
             if dims.len() >= 2 {
                 values.iter_mut().for_each(|v| *v -= rate * decay * *v);
             }
-            if kind == recipe::Optimiser::Muon && is_muon(name, dims) {
-                muon(&mut values, gradient, moments, (dims[0], dims[1]), rate, parameter.device())?;
+            if let Some(update) = muon.get(name) {
+                // So that AdamW's learning rate fits (Liu et al., 2025, "Muon is scalable").
+                let scale = rate * 0.2 * (dims[0].max(dims[1]) as f32).sqrt();
+                values.iter_mut().zip(update).for_each(|(value, u)| *value -= scale * u);
             } else {
                 adamw(&mut values, gradient, moments, step, rate);
             }
-            parameter.set(&Tensor::from_vec(values, parameter.shape(), parameter.device())?)
-        })
+            let is_finite = values.iter().all(|value| value.is_finite());
+            parameter.set(&Tensor::from_vec(values, parameter.shape(), parameter.device())?)?;
+            Ok(is_finite)
+        });
+        updated.try_reduce(|| true, |a, b| Ok(a && b))
     }
+
+    /// Orthogonalised Nesterov momentum of the matrices that Muon updates, by name.
+    fn muon(
+        &mut self,
+        parameters: &BTreeMap<String, Var>,
+        gradients: &BTreeMap<String, Vec<f32>>,
+    ) -> Result<BTreeMap<String, Vec<f32>>> {
+        if self.kind != recipe::Optimiser::Muon {
+            return Ok(BTreeMap::new());
+        }
+        let matrices = self.moments.par_iter_mut().filter_map(|(name, moments)| {
+            let (parameter, gradient) = (parameters.get(name)?, gradients.get(name)?);
+            let &[rows, columns] = parameter.dims() else { return None };
+            is_muon(name)
+                .then(|| (name.clone(), Matrix { values: nesterov(gradient, moments), rows, columns }))
+        });
+        let matrices: BTreeMap<String, Matrix> = matrices.collect();
+        match parameters.values().next().map(|parameter| parameter.device()) {
+            None | Some(Device::Cpu) => {
+                let each = |(name, m): (String, Matrix)| (name, orthogonalise(&m.values, m.rows, m.columns));
+                Ok(matrices.into_par_iter().map(each).collect())
+            }
+            Some(device) => orthogonalised(matrices, device),
+        }
+    }
+}
+
+/// A matrix, row by row.
+struct Matrix {
+    values: Vec<f32>,
+    rows: usize,
+    columns: usize,
 }
 
 fn adamw(values: &mut [f32], gradient: &[f32], moments: &mut Moments, step: usize, rate: f32) {
@@ -100,37 +137,14 @@ fn adamw(values: &mut [f32], gradient: &[f32], moments: &mut Moments, step: usiz
     }
 }
 
-/// Nesterov momentum, orthogonalised; scaled by 0.2·√max(rows, columns) so that AdamW's learning
-/// rate fits (Liu et al., 2025, "Muon is scalable").
-fn muon(
-    values: &mut [f32],
-    gradient: &[f32],
-    moments: &mut Moments,
-    (rows, columns): (usize, usize),
-    rate: f32,
-    device: &Device,
-) -> Result<()> {
-    moments.first.resize(values.len(), 0.0);
-    let ahead: Vec<f32> = gradient
-        .iter()
-        .zip(&mut moments.first)
-        .map(|(g, m)| {
-            *m = MOMENTUM * *m + g;
-            g + MOMENTUM * *m
-        })
-        .collect();
-    let update = if device.is_cpu() {
-        orthogonalise(&ahead, rows, columns)
-    } else {
-        // Threads that launch on one stream at once only wait for each other.
-        static TURN: Mutex<()> = Mutex::new(());
-        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let ahead = Tensor::from_vec(ahead, (rows, columns), device)?;
-        orthogonalised(&ahead)?.flatten_all()?.to_vec1()?
+/// Adds a gradient to the momentum; returns where that will be with it.
+fn nesterov(gradient: &[f32], moments: &mut Moments) -> Vec<f32> {
+    moments.first.resize(gradient.len(), 0.0);
+    let ahead = |(g, m): (&f32, &mut f32)| {
+        *m = MOMENTUM * *m + g;
+        g + MOMENTUM * *m
     };
-    let scale = rate * 0.2 * (rows.max(columns) as f32).sqrt();
-    values.iter_mut().zip(update).for_each(|(value, u)| *value -= scale * u);
-    Ok(())
+    gradient.iter().zip(&mut moments.first).map(ahead).collect()
 }
 
 /// Coefficients of a Newton–Schulz step: X ← aX + (bG + cG²)X with G = X·Xᵀ.
@@ -139,13 +153,31 @@ const B: f32 = -4.7750;
 const C: f32 = 2.0315;
 const NEWTON_SCHULZ_STEPS: usize = 5;
 
-/// [`orthogonalise`] where the matrix is.
-fn orthogonalised(matrix: &Tensor) -> Result<Tensor> {
+/// [`orthogonalise`] on a device; matrices of one shape take one launch of each operation.
+fn orthogonalised(matrices: BTreeMap<String, Matrix>, device: &Device) -> Result<BTreeMap<String, Vec<f32>>> {
+    let mut by_shape: BTreeMap<(usize, usize), (Vec<String>, Vec<f32>)> = BTreeMap::new();
+    for (name, mut matrix) in matrices {
+        let (names, values) = by_shape.entry((matrix.rows, matrix.columns)).or_default();
+        names.push(name);
+        values.append(&mut matrix.values);
+    }
+    let mut results = BTreeMap::new();
+    for ((rows, columns), (names, values)) in by_shape {
+        let matrices = Tensor::from_vec(values, (names.len(), rows, columns), device)?;
+        let all: Vec<f32> = newton_schulz(&matrices)?.flatten_all()?.to_vec1()?;
+        results.extend(names.into_iter().zip(all.chunks_exact(rows * columns).map(<[f32]>::to_vec)));
+    }
+    Ok(results)
+}
+
+/// See [`orthogonalise`]; `(matrices, rows, columns)`.
+fn newton_schulz(matrices: &Tensor) -> Result<Tensor> {
     // With the shorter side first, so that G is small.
-    let wide = matrix.dim(0)? <= matrix.dim(1)?;
-    let matrix = if wide { matrix.clone() } else { matrix.t()?.contiguous()? };
-    let norm = (matrix.sqr()?.sum_all()?.sqrt()? + 1e-7)?;
-    let mut x = matrix.broadcast_div(&norm)?;
+    let (_, rows, columns) = matrices.dims3()?;
+    let wide = rows <= columns;
+    let matrices = if wide { matrices.clone() } else { matrices.t()?.contiguous()? };
+    let norms = (matrices.sqr()?.sum_keepdim((1, 2))?.sqrt()? + 1e-7)?;
+    let mut x = matrices.broadcast_div(&norms)?;
     for _ in 0..NEWTON_SCHULZ_STEPS {
         let gram = x.matmul(&x.t()?)?;
         let polynomial = ((&gram * f64::from(B))? + (gram.matmul(&gram)? * f64::from(C))?)?;
@@ -204,9 +236,14 @@ mod tests {
             let trace: f32 = (0..small).map(|i| gram[i * small + i]).sum();
             assert!((trace / small as f32 - 0.85).abs() < 0.4, "({rows}, {columns}): {gram:?}");
 
-            let tensor = Tensor::from_vec(matrix, (rows, columns), &Device::Cpu).expect("a matrix");
-            let same = orthogonalised(&tensor).and_then(|t| t.flatten_all()?.to_vec1()).expect("its result");
-            assert!(x.iter().zip(&same).all(|(a, b): (_, &f32)| (a - b).abs() < 1e-4), "{x:?}\n{same:?}");
+            // Two of them at once, one with signs changed.
+            let other = matrix.iter().map(|v| -v).collect();
+            let matrices = [("a", matrix), ("b", other)];
+            let matrices = matrices.map(|(name, values)| (name.to_owned(), Matrix { values, rows, columns }));
+            let same = orthogonalised(matrices.into(), &Device::Cpu).expect("their results");
+            let is_close = |a: f32, b: f32| (a - b).abs() < 1e-4;
+            assert!(x.iter().zip(&same["a"]).all(|(a, b)| is_close(*a, *b)), "{x:?}\n{same:?}");
+            assert!(x.iter().zip(&same["b"]).all(|(a, b)| is_close(*a, -*b)), "{x:?}\n{same:?}");
         }
     }
 }

@@ -5,15 +5,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use candle_core::{DType, Device};
-use qponder_shared::manifest::Split;
 use qponder_shared::recipe::{Objective, Part, SftRecipe};
 
 use super::ahead::{self, Ahead, Maker};
 use super::checkpoint::Checkpoint;
-use super::data::{Examples, Item, Order, read_manifests, spread};
+use super::data::{Examples, Item, Order, read_dataset, spread};
 use super::dropout::AdapterDropout;
 use super::learner::{self, Gradients, Learner, on, part};
-use super::objective::{Losses, PooledHeads, gradients, loss};
+use super::objective::{ExampleBatch, Losses, PooledHeads, gradients, loss};
 use super::parameters::{self, Parameters, trains};
 use super::session::{Session, Training};
 use super::validate::validate;
@@ -53,11 +52,7 @@ fn run(
     let fresh = recipe.base == nano::INIT;
     let train = &recipe.train;
     let (device, dtype) = (place.open()?, dtype(train.precision));
-    let training = read_manifests(&recipe.data.manifests, Split::Train)?;
-    let held_out = read_manifests(&recipe.data.manifests, Split::Val)?;
-    if training.is_empty() {
-        return Err(TrainError::NoRows { split: "train" });
-    }
+    let (training, held_out) = read_dataset(&recipe.data.manifests)?;
     let (config, processor, mut tensors) = if fresh {
         let (config, processor) = nano::processor()?;
         let weights = nano::initial_weights(&config, &processor, &training, train.seed)?;
@@ -130,6 +125,7 @@ fn run(
             batch: train.batch,
             micro_batch: train.micro_batch,
             steps: checkpoint.step + 1..=train.steps,
+            device: device.clone(),
         };
         std::thread::scope(|scope| {
             let (sender, ahead) = ahead::channel();
@@ -182,7 +178,7 @@ impl Training for Trainer<'_> {
             learner::add(&mut gradients, gradient);
         })?;
         let scale = 1.0 / draws.len() as f64;
-        gradients.values_mut().flatten().for_each(|g| *g *= scale as f32);
+        learner::scale(&mut gradients, scale as f32);
         for value in [&mut losses.total, &mut losses.reason, &mut losses.quick, &mut losses.score] {
             *value *= scale;
         }
@@ -219,17 +215,18 @@ impl Training for Trainer<'_> {
 impl Trainer<'_> {
     /// Losses and gradients of some draws, summed over them.
     fn micro_batch(&self, draws: &[(u64, usize)]) -> Result<(Losses, Gradients), TrainError> {
-        let examples = match &self.ahead {
+        let batch = match &self.ahead {
             Some(ahead) => ahead.next()?,
             None => {
                 let make = |&(draw, item): &(u64, usize)| self.examples.make(&self.training[item], draw);
-                draws.iter().map(make).collect::<Result<Vec<_>, _>>()?
+                let examples = draws.iter().map(make).collect::<Result<Vec<_>, _>>()?;
+                ExampleBatch::new(examples, self.model.device())?
             }
         };
         let first_draw = draws.first().map_or(0, |&(draw, _)| draw);
         let dropped = self.dropout.as_ref().map(|dropout| dropout.model(first_draw)).transpose()?;
         let model = dropped.as_ref().unwrap_or(&self.model);
-        let (total, losses) = loss(model, self.heads.as_ref(), &examples, &self.recipe.train)?;
+        let (total, losses) = loss(model, self.heads.as_ref(), &batch, &self.recipe.train)?;
         Ok((losses, gradients(&total, &self.learner.variables)?))
     }
 }
@@ -237,7 +234,7 @@ impl Trainer<'_> {
 #[cfg(test)]
 mod tests {
     use qponder_kernels::pixels::{RgbImage, encode_png};
-    use qponder_shared::manifest::{Label, Row};
+    use qponder_shared::manifest::{Label, Row, Split};
     use qponder_shared::recipe::{Data, Train, Validation};
     use qponder_shared::{Distortion, DistortionKind, Severity};
 
@@ -258,9 +255,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn examples_made_ahead_are_those_made_on_demand() {
-        let dir = tempfile::tempdir().expect("a directory");
+    /// Five images, each with another distortion, and their manifest.
+    fn write_images(dir: &Path) {
         let mut lines = String::new();
         for (index, kind) in DistortionKind::ALL.into_iter().take(5).enumerate() {
             let data = (0..56 * 56 * 3).map(|i| (i * (index + 3) * 7 / 11) as u8).collect();
@@ -277,12 +273,17 @@ mod tests {
                 metrics: None,
                 answer: None,
             };
-            std::fs::write(dir.path().join(&row.image), encode_png(&image).expect("encodes"))
-                .expect("writes");
+            std::fs::write(dir.join(&row.image), encode_png(&image).expect("encodes")).expect("writes");
             lines.push_str(&serde_json::to_string(&row).expect("serialises"));
             lines.push('\n');
         }
-        std::fs::write(dir.path().join("manifest.jsonl"), lines).expect("writes");
+        std::fs::write(dir.join("manifest.jsonl"), lines).expect("writes");
+    }
+
+    #[test]
+    fn examples_made_ahead_are_those_made_on_demand() {
+        let dir = tempfile::tempdir().expect("a directory");
+        write_images(dir.path());
         let trained = |out: &str, is_ahead: bool, stop_after: Option<usize>| {
             let stop = AtomicBool::new(false);
             let recipe = recipe(dir.path(), out, 3);
@@ -299,5 +300,49 @@ mod tests {
         // Stopped in the middle, and resumed.
         assert_eq!(trained("resumed", true, Some(1)), None);
         assert!(trained("resumed", true, None) == Some(on_demand));
+    }
+
+    #[test]
+    fn weights_that_are_no_numbers_stop_a_training_and_spare_its_checkpoint() {
+        let dir = tempfile::tempdir().expect("a directory");
+        write_images(dir.path());
+        let mut recipe = recipe(dir.path(), "out", 4);
+        // The first update leaves weights so large that their products overflow.
+        (recipe.train.learning_rate, recipe.train.checkpoint_every) = (1e25, 1);
+        let stop = AtomicBool::new(false);
+        let ended = run(&recipe, Place::Cpu, false, &stop, &mut |_| {});
+        assert!(matches!(ended, Err(TrainError::NotANumber { step: 2 })), "{ended:?}");
+        let identity = serde_json::to_string(&recipe).expect("serialises");
+        let newest = Checkpoint::newest(Path::new(&recipe.out), &identity, &mut |error| panic!("{error}"));
+        assert_eq!(newest.expect("is read").map(|checkpoint| checkpoint.step), Some(1));
+        // One that overflows at once leaves none.
+        (recipe.train.learning_rate, recipe.out) = (1e39, format!("{}-2", recipe.out));
+        let ended = run(&recipe, Place::Cpu, false, &stop, &mut |_| {});
+        assert!(matches!(ended, Err(TrainError::NotANumber { step: 1 })), "{ended:?}");
+    }
+
+    #[test]
+    fn loss_curves_do_not_depend_on_chunks_or_recomputation() {
+        let dir = tempfile::tempdir().expect("a directory");
+        write_images(dir.path());
+        let curve = |out: &str, head_tokens: usize, recompute: bool| {
+            let mut recipe = recipe(dir.path(), out, 4);
+            (recipe.train.head_tokens, recipe.train.recompute) = (head_tokens, recompute);
+            let mut losses = Vec::new();
+            run(&recipe, Place::Cpu, false, &AtomicBool::new(false), &mut |event| {
+                if let Progress::Step { loss, .. } = event {
+                    losses.push(*loss);
+                }
+            })
+            .expect("trains");
+            losses
+        };
+        let whole = curve("whole", 0, false);
+        assert_eq!(whole.len(), 4);
+        assert!(whole[3] < whole[0], "{whole:?}");
+        for (out, head_tokens, recompute) in [("chunks", 7, false), ("again", 0, true), ("both", 7, true)] {
+            let other = curve(out, head_tokens, recompute);
+            assert!(whole.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-5 * a), "{whole:?} {other:?}");
+        }
     }
 }

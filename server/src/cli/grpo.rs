@@ -53,7 +53,7 @@ pub fn run(args: &GrpoArgs) -> anyhow::Result<()> {
         recipe.out.clone_from(out);
     }
     recipe.check()?;
-    println!("{}", describe_memory(&Estimate::grpo(&recipe)?));
+    println!("{}", describe_memory(&Estimate::grpo(&recipe, args.device)?));
     let stop = stop_on_signal()?;
     watch(recipe.train.steps, args.events, |progress| grpo(&recipe, args.device, &stop, progress))?;
     println!("trained model in {}", recipe.out);

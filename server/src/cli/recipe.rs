@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use qponder_pipeline::device::Place;
 use qponder_pipeline::train::Estimate;
 use qponder_shared::recipe::{Kind, Recipe};
 
@@ -33,6 +34,9 @@ enum RecipeCommand {
         /// Take the recipes for ones of this kind.
         #[arg(long, value_enum)]
         kind: Option<KindArg>,
+        /// Where a training would run, which decides how much memory it needs: cpu, cuda, or cuda:N.
+        #[arg(long, value_name = "DEVICE", default_value_t)]
+        device: Place,
     },
     /// Print a recipe with every key, its default and what it means.
     ShowDefaults {
@@ -76,10 +80,10 @@ pub fn run(args: RecipeArgs) -> anyhow::Result<()> {
             print!("{}", Kind::from(kind).defaults());
             Ok(())
         }
-        RecipeCommand::Check { recipes, kind } => {
+        RecipeCommand::Check { recipes, kind, device } => {
             let mut broken = 0;
             for path in &recipes {
-                if let Err(error) = check(path, kind.map(Kind::from)) {
+                if let Err(error) = check(path, kind.map(Kind::from), device) {
                     println!("{}: {error:#}", path.display());
                     broken += 1;
                 }
@@ -92,7 +96,7 @@ pub fn run(args: RecipeArgs) -> anyhow::Result<()> {
     }
 }
 
-fn check(path: &PathBuf, kind: Option<Kind>) -> anyhow::Result<()> {
+fn check(path: &PathBuf, kind: Option<Kind>, device: Place) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(path).context("cannot be read")?;
     let kind = kind.map_or_else(|| Kind::of(&text), Ok)?;
     let estimate = match Recipe::parse(kind, &text)? {
@@ -101,8 +105,8 @@ fn check(path: &PathBuf, kind: Option<Kind>) -> anyhow::Result<()> {
         | Recipe::Evaluate(_)
         | Recipe::Assess(_)
         | Recipe::Export(_) => None,
-        Recipe::Sft(recipe) => Some(Estimate::sft(&recipe)),
-        Recipe::Grpo(recipe) => Some(Estimate::grpo(&recipe)),
+        Recipe::Sft(recipe) => Some(Estimate::sft(&recipe, device)),
+        Recipe::Grpo(recipe) => Some(Estimate::grpo(&recipe, device)),
     };
     println!("{}: a valid recipe of {}", path.display(), kind.name());
     match estimate {

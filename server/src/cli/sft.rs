@@ -36,7 +36,7 @@ pub fn run(args: &SftArgs) -> anyhow::Result<()> {
     let shown = args.recipe.display();
     let text = std::fs::read_to_string(&args.recipe).with_context(|| format!("cannot read {shown}"))?;
     let recipe = SftRecipe::parse(&text).with_context(|| shown.to_string())?;
-    println!("{}", describe_memory(&Estimate::sft(&recipe)?));
+    println!("{}", describe_memory(&Estimate::sft(&recipe, args.device)?));
     let stop = stop_on_signal()?;
     watch(recipe.train.steps, args.events, |progress| sft(&recipe, args.device, &stop, progress))?;
     println!("trained model in {}", recipe.out);

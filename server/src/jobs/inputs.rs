@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use qponder_pipeline::device::Place;
 use qponder_pipeline::train::Estimate;
 use qponder_shared::job::{Base, JobRecipe, JobState, Names, Source};
 use qponder_shared::manifest::Row;
@@ -215,11 +216,11 @@ impl Places {
     }
 }
 
-/// What a training of the command line takes.
+/// What a training of the command line takes, on the kind of device that this program is built for.
 fn estimate(recipe: &str) -> Option<u64> {
     let estimate = match Recipe::parse(Kind::of(recipe).ok()?, recipe).ok()? {
-        Recipe::Sft(recipe) => Estimate::sft(&recipe),
-        Recipe::Grpo(recipe) => Estimate::grpo(&recipe),
+        Recipe::Sft(recipe) => Estimate::sft(&recipe, Place::default()),
+        Recipe::Grpo(recipe) => Estimate::grpo(&recipe, Place::default()),
         Recipe::Distil(_)
         | Recipe::Evaluate(_)
         | Recipe::Judge(_)

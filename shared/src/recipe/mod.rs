@@ -263,6 +263,7 @@ mod tests {
             (Kind::Grpo, include_str!("../../../models/recipes/toy-rl.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/qwen2.5-vl-3b-lora.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/qwen2.5-vl-7b-lora.toml")),
+            (Kind::Grpo, include_str!("../../../models/recipes/qwen2.5-vl-3b-lora-rl.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/qwen2.5-vl-7b-lora-rl.toml")),
         ] {
             assert_eq!(Kind::of(text), Ok(kind));

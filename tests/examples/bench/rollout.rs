@@ -10,7 +10,7 @@ use qponder_kernels::pixels::{Patches, RgbImage};
 use qponder_pipeline::assess::Assessor;
 use qponder_pipeline::device::Place;
 use qponder_pipeline::ops;
-use qponder_pipeline::train::grpo::rollout::Rollout;
+use qponder_pipeline::train::grpo::rollout::{Question, sample};
 use qponder_shared::recipe;
 use serde_json::{Value, json};
 
@@ -77,11 +77,12 @@ fn round(
             let patches = Patches::new(picture, processor.patches())?;
             let outline = Patches { values: Vec::new(), grid: patches.grid };
             let prompt = processor.inputs_of_patches(chat, &[outline]).map_err(|e| anyhow!("{e}"))?;
-            let seeds: Vec<u64> = (0..settings.group).map(|i| (index * settings.group + i) as u64).collect();
+            let seeds = (0..settings.group).map(|i| (index * settings.group + i) as u64).collect();
+            let question = [Question { patches, prompt, seeds }];
             // No token ends an answer: both sides write equally many.
-            let sample = || Rollout::sample(assessor.model(), prompt, patches, settings, &seeds, &[]);
-            let rollout = ops::serially(sample).context("the model failed")?;
-            let whole = rollout.answers.iter().all(|answer| answer.length() == settings.max_new_tokens);
+            let sample = || sample(assessor.model(), &question, settings, &[]);
+            let answers = ops::serially(sample).context("the model failed")?;
+            let whole = answers.iter().flatten().all(|answer| answer.length() == settings.max_new_tokens);
             ensure!(whole, "an answer is shorter than {} tokens", settings.max_new_tokens);
         }
     };

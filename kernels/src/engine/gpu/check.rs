@@ -30,9 +30,9 @@ pub async fn everything() -> Result<(), EngineError> {
     for wanted in VARIANTS {
         products(wanted).await?;
         small_kernels(wanted).await?;
+        attention(wanted).await?;
         whole_model(wanted).await?;
     }
-    attention().await?;
     choosing().await
 }
 
@@ -124,8 +124,10 @@ pub async fn products(wanted: Extras) -> Result<(), EngineError> {
     let bench = Bench::new(&kernels, wanted).await?;
     let mut random = Random::new(3);
     for stored in STORED {
-        for (tokens, inputs, outputs) in [(1, 160, 37), (1, 32, 1), (2, 64, 33), (33, 96, 5), (70, 160, 100)]
-        {
+        let odd = [(1, 160, 37), (1, 32, 1), (2, 64, 33), (33, 96, 5), (70, 160, 100)];
+        let mut below = |most: u64| (random.bits() % most) as usize;
+        let drawn: Vec<_> = (0..5).map(|_| (1 + below(90), 32 * (1 + below(12)), 1 + below(150))).collect();
+        for (tokens, inputs, outputs) in odd.into_iter().chain(drawn) {
             let inputs = if matches!(stored, Stored::F32 | Stored::F16) { inputs - 20 } else { inputs };
             let inputs = if inputs < 32 { 588 } else { inputs };
             for (has_bias, is_added) in [(false, false), (true, false), (false, true)] {
@@ -213,13 +215,34 @@ pub async fn small_kernels(wanted: Extras) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Attention in windows, over all and causal; that of a single query is in the whole model.
+/// Attention in windows, over all and causal, and of a single query to the keys so far.
 ///
 /// # Errors
 /// Names the first number that differs.
-pub async fn attention() -> Result<(), EngineError> {
-    let bench = Bench::new(&[8, 5].map(Kernel::Attention), Extras::ALL).await?;
+pub async fn attention(wanted: Extras) -> Result<(), EngineError> {
+    let kernels =
+        [8, 5].into_iter().flat_map(|four| [Kernel::Attention(four), Kernel::AttentionDecode(four)]);
+    let bench = Bench::new(&kernels.collect::<Vec<_>>(), wanted).await?;
     let mut random = Random::new(5);
+    for keys in [1, 63, 64, 65, 128, 397] {
+        let (heads, kv_heads, width) = if keys % 2 == 0 { (5, 1, 32) } else { (6, 3, 20) };
+        let (q, k, v) = (
+            random.numbers(heads * width),
+            random.numbers(keys * kv_heads * width),
+            random.numbers(keys * kv_heads * width),
+        );
+        let mut expected = vec![0.0; q.len()];
+        let of = |values, heads| cpu::Heads { values, heads, width };
+        cpu::attention(of(&q, heads), of(&k, kv_heads), of(&v, kv_heads), false, &mut expected);
+        let [q, k, v] = [bench.upload(&q)?, bench.upload(&k)?, bench.upload(&v)?];
+        let out = bench.upload(&vec![0.0; expected.len()])?;
+        bench.card.write(&bench.progress, &[keys as u32 - 1, keys as u32, 0, 0]);
+        let shape = Heads { count: heads, kv_count: kv_heads, width };
+        let ours = bench
+            .run(&out, expected.len(), |builder| builder.attention(1, &shape, [&q, &k, &v], None, &out))
+            .await?;
+        near(&ours, &expected, EXACT, &format!("one query to {keys} keys"))?;
+    }
     for (windows, heads, kv_heads, width, causal) in [
         (&[1_usize][..], 1, 1, 32, false),
         (&[7, 64, 3, 40], 3, 3, 20, false),

@@ -27,7 +27,7 @@ fn norms_rotations_and_activations_are_the_processors() {
 
 #[test]
 fn attention_is_the_processors() {
-    assert_equal(check::attention());
+    VARIANTS.into_iter().for_each(|wanted| assert_equal(check::attention(wanted)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A prompt and the answers that a policy gave to it.
+//! Prompts and the answers that a policy gives to them.
 
 use candle_core::Result;
 use qponder_kernels::pixels::Patches;
@@ -8,6 +8,15 @@ use qponder_shared::recipe;
 use crate::generate::{Flow, Generated, generate};
 use crate::qwen2_5_vl::{Inputs, Qwen2_5Vl};
 
+/// What a policy is asked about one image.
+pub struct Question {
+    pub patches: Patches,
+    /// The prompt, without the patches.
+    pub prompt: Inputs,
+    /// One for each answer that is wanted.
+    pub seeds: Vec<u64>,
+}
+
 /// A group of answers to one image.
 pub struct Rollout {
     pub patches: Patches,
@@ -16,34 +25,35 @@ pub struct Rollout {
     pub answers: Vec<Generated>,
 }
 
-impl Rollout {
-    /// Samples one answer for each seed. The prompt and its image are computed once.
-    ///
-    /// `prompt` holds no patches; an answer ends at any of the tokens `ends`.
-    ///
-    /// # Errors
-    /// When the image does not fit the prompt.
-    pub fn sample(
-        policy: &Qwen2_5Vl,
-        prompt: Inputs,
-        patches: Patches,
-        settings: &recipe::Rollout,
-        seeds: &[u64],
-        ends: &[u32],
-    ) -> Result<Self> {
-        let samplings: Vec<Sampling> = seeds
-            .iter()
-            .map(|&seed| Sampling {
-                temperature: settings.temperature,
-                top_p: settings.top_p,
-                top_k: settings.top_k,
-                max_new_tokens: settings.max_new_tokens,
-                seed,
-                ..Sampling::default()
-            })
-            .collect();
-        let whole = Inputs { patches: patches.values.clone(), ..prompt.clone() };
-        let answers = generate(policy, &whole, &samplings, ends, &mut |_, _| Flow::Continue)?;
-        Ok(Self { patches, prompt, answers })
+/// Samples answers to some questions, all of which want equally many, together. A prompt and its image are
+/// computed once.
+///
+/// An answer ends at any of the tokens `ends`.
+///
+/// # Errors
+/// When an image does not fit its prompt, or one question wants more answers than another.
+pub fn sample(
+    policy: &Qwen2_5Vl,
+    questions: &[Question],
+    settings: &recipe::Rollout,
+    ends: &[u32],
+) -> Result<Vec<Vec<Generated>>> {
+    let group = questions.first().map_or(1, |question| question.seeds.len()).max(1);
+    if questions.iter().any(|question| question.seeds.len() != group) {
+        candle_core::bail!("questions that are asked together want equally many answers");
     }
+    let (mut inputs, mut samplings) = (Inputs::default(), Vec::new());
+    for question in questions {
+        inputs.extend(Inputs { patches: question.patches.values.clone(), ..question.prompt.clone() });
+        samplings.extend(question.seeds.iter().map(|&seed| Sampling {
+            temperature: settings.temperature,
+            top_p: settings.top_p,
+            top_k: settings.top_k,
+            max_new_tokens: settings.max_new_tokens,
+            seed,
+            ..Sampling::default()
+        }));
+    }
+    let mut answers = generate(policy, &inputs, &samplings, ends, &mut |_, _| Flow::Continue)?.into_iter();
+    Ok(questions.iter().map(|_| answers.by_ref().take(group).collect()).collect())
 }

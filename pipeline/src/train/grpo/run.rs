@@ -11,14 +11,14 @@ use std::time::Instant;
 use candle_core::{DType, Device};
 use qponder_kernels::pixels::Patches;
 use qponder_shared::api::Mode;
-use qponder_shared::manifest::Split;
 use qponder_shared::prompt;
 use qponder_shared::recipe::{GrpoRecipe, Objective, SpendLimits};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::policy::{self, Advantages, PolicyLoss, PolicyStats, advantages};
 use super::rewards::{Group, LevelMap, Rewarder, Sampled, Terms};
-use super::rollout::Rollout;
+use super::rollout::{Question, Rollout, sample};
 use super::update::{Known, MicroBatch, Update};
 use super::verdicts::{self, Shown, Verdicts};
 use crate::adapter;
@@ -30,7 +30,7 @@ use crate::judge::Judge;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, Qwen2_5Vl, Weights};
 use crate::train::checkpoint::Checkpoint;
-use crate::train::data::{Item, Order, read_manifests, spread};
+use crate::train::data::{Item, Order, read_dataset, spread};
 use crate::train::dropout::AdapterDropout;
 use crate::train::learner::{self, Gradients, Learner, on};
 use crate::train::parameters::{self, Parameters, trains};
@@ -42,6 +42,9 @@ use crate::train::{Progress, TrainError, ValidationReport, log};
 const FITTED: usize = 4000;
 /// Answers of each image that `completions.jsonl` keeps.
 const KEPT: usize = 2;
+/// Patches of the images that a GPU answers together, unless a single one has more: a token of decoding takes
+/// as long for many answers as for a few, and the scores of a block that sees whole images have to fit.
+const PATCHES_TOGETHER: usize = 8192;
 
 /// Trains as the recipe says, from the newest checkpoint in `recipe.out` if there is one, and saves
 /// the model into `recipe.out` at the end.
@@ -60,11 +63,7 @@ pub fn grpo(
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<(), TrainError> {
     let (base, out) = (Path::new(&recipe.base), Path::new(&recipe.out));
-    let training = read_manifests(&recipe.data.manifests, Split::Train)?;
-    let held_out = read_manifests(&recipe.data.manifests, Split::Val)?;
-    if training.is_empty() {
-        return Err(TrainError::NoRows { split: "train" });
-    }
+    let (training, held_out) = read_dataset(&recipe.data.manifests)?;
     let judge = recipe.judge.as_ref().map(|judge| Judge::new(judge, &SpendLimits::default())).transpose()?;
     let config = Config::read(base)?;
     let processor = Processor::read(base, &config)?;
@@ -107,6 +106,7 @@ pub fn grpo(
         processor: &processor,
         update: Update::new(recipe),
         judge,
+        patches_together: if place == Place::Cpu { 0 } else { PATCHES_TOGETHER },
         rewarder: Rewarder {
             rewards: recipe.reward.clone(),
             levels: LevelMap::of_items(&spread(&training, FITTED)),
@@ -131,6 +131,8 @@ struct Trainer<'a> {
     dropout: Option<AdapterDropout>,
     reference: Option<Qwen2_5Vl>,
     processor: &'a Processor,
+    /// Images with so many patches are answered together. With 0, each thread of a CPU takes an image.
+    patches_together: usize,
     update: Update,
     rewarder: Rewarder,
     /// Who gives the reward `judge`.
@@ -140,6 +142,14 @@ struct Trainer<'a> {
     training: &'a [Item],
     validation: Vec<Item>,
     completions: File,
+}
+
+/// An image and what is asked about it.
+struct Asked {
+    item: usize,
+    question: Question,
+    /// What the judge is shown, where there is one.
+    picture: Option<Arc<Picture>>,
 }
 
 /// An image with its group of answers.
@@ -172,7 +182,9 @@ impl Training for Trainer<'_> {
         let started = Instant::now();
         let train = &self.recipe.train;
         let draws = self.order.step(step, train.images);
-        let rolled = self.learner.map(&draws, stop, step, |&(draw, item)| self.roll(draw, item))?;
+        let asked =
+            draws.par_iter().map(|&(draw, item)| self.ask(draw, item)).collect::<Result<Vec<_>, _>>()?;
+        let rolled = self.roll(asked, stop, step)?;
         let groups: Vec<Group<'_>> = rolled.iter().map(|rolled| self.group(rolled)).collect();
         let terms = self.rewarder.terms(&groups);
         let mut rewards: Vec<f64> = terms.iter().flatten().map(|t| t.total(&self.recipe.reward)).collect();
@@ -206,6 +218,7 @@ impl Training for Trainer<'_> {
             let indices: Vec<usize> = (0..rolled.len()).collect();
             let group = self.recipe.rollout.group;
             let (mut stats, mut entropy, mut gradients) = (PolicyStats::default(), 0.0, Gradients::new());
+            let (mut low_min, mut high_max) = (f64::INFINITY, 0.0_f64);
             let work = |&index: &usize| {
                 let advantages = &advantages.values[index * group..][..group];
                 let old = old.as_ref().map(|old| old[index].as_slice());
@@ -215,6 +228,9 @@ impl Training for Trainer<'_> {
                 self.micro_batch(model, &loss, &rolled[index].rollout, advantages, old)
             };
             self.learner.each(&indices, stop, step, work, |part| {
+                let tokens = part.stats.tokens.max(1) as f64;
+                low_min = low_min.min(part.stats.clipped_low / tokens);
+                high_max = high_max.max(part.stats.clipped_high / tokens);
                 stats.add(part.stats);
                 entropy += part.entropy;
                 learner::add(&mut gradients, part.gradients);
@@ -229,7 +245,10 @@ impl Training for Trainer<'_> {
                 ("kl".to_owned(), stats.kl / tokens),
                 ("entropy".to_owned(), entropy / tokens),
                 ("clip_ratio/low_mean".to_owned(), stats.clipped_low / tokens),
+                ("clip_ratio/low_min".to_owned(), low_min),
                 ("clip_ratio/high_mean".to_owned(), stats.clipped_high / tokens),
+                ("clip_ratio/high_max".to_owned(), high_max),
+                ("clip_ratio/region_mean".to_owned(), (stats.clipped_low + stats.clipped_high) / tokens),
                 ("grad_norm".to_owned(), norm),
                 ("learning_rate".to_owned(), rate),
                 ("num_tokens".to_owned(), tokens),
@@ -255,8 +274,8 @@ impl Training for Trainer<'_> {
 }
 
 impl Trainer<'_> {
-    /// Samples the answers to one image.
-    fn roll(&self, draw: u64, item: usize) -> Result<Rolled, TrainError> {
+    /// Makes the question about one image.
+    fn ask(&self, draw: u64, item: usize) -> Result<Asked, TrainError> {
         let (recipe, item_of) = (self.recipe, &self.training[item]);
         let mut rng = Rng::new(recipe.train.seed ^ 0x6772_706F, draw);
         let mut image = item_of.image()?;
@@ -272,10 +291,27 @@ impl Trainer<'_> {
         let outline = Patches { values: Vec::new(), grid: patches.grid };
         let prompt = self.processor.inputs_of_patches(&text, &[outline])?;
         let seeds: Vec<u64> = (0..recipe.rollout.group).map(|_| rng.next_u64()).collect();
-        let ends = self.processor.end_of_text();
-        let rollout = Rollout::sample(&self.sampler, prompt, patches, &recipe.rollout, &seeds, ends)?;
-        let texts = rollout.answers.iter().map(|a| self.processor.text(&a.ids)).collect::<Result<_, _>>()?;
-        Ok(Rolled { item, rollout, texts, picture })
+        Ok(Asked { item, question: Question { patches, prompt, seeds }, picture })
+    }
+
+    /// Samples the answers to the questions of a step.
+    fn roll(&self, asked: Vec<Asked>, stop: &AtomicBool, step: usize) -> Result<Vec<Rolled>, TrainError> {
+        let (mut rest, mut questions) = (Vec::new(), Vec::new());
+        for Asked { item, question, picture } in asked {
+            rest.push((item, picture));
+            questions.push(question);
+        }
+        let together = together(&questions, self.patches_together);
+        let (settings, ends) = (&self.recipe.rollout, self.processor.end_of_text());
+        let sample = |questions: &&[Question]| Ok(sample(&self.sampler, questions, settings, ends)?);
+        let answers = self.learner.map(&together, stop, step, sample)?.into_iter().flatten();
+        let answered = rest.into_iter().zip(questions).zip(answers);
+        let rolled = answered.map(|(((item, picture), question), answers)| {
+            let texts = answers.iter().map(|a| self.processor.text(&a.ids)).collect::<Result<_, _>>()?;
+            let Question { patches, prompt, .. } = question;
+            Ok(Rolled { item, rollout: Rollout { patches, prompt, answers }, texts, picture })
+        });
+        rolled.collect()
     }
 
     /// What the judge says of the answers; `None` without a judge.
@@ -388,5 +424,42 @@ impl Trainer<'_> {
         let cut = answers.iter().filter(|a| a.end.is_none()).count();
         metrics.insert("completions/mean_length".to_owned(), length as f64 / count);
         metrics.insert("completions/clipped_ratio".to_owned(), cut as f64 / count);
+    }
+}
+
+/// Consecutive questions with at most so many patches, or one that has more by itself.
+fn together(questions: &[Question], patches: usize) -> Vec<&[Question]> {
+    let mut parts = Vec::new();
+    let mut rest = questions;
+    while !rest.is_empty() {
+        let mut sum = 0;
+        let fitting = rest.iter().take_while(|question| {
+            sum += question.patches.count();
+            sum <= patches
+        });
+        let (part, others) = rest.split_at(fitting.count().max(1));
+        parts.push(part);
+        rest = others;
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::qwen2_5_vl::Inputs;
+
+    #[test]
+    fn questions_go_together_up_to_a_number_of_patches() {
+        let question = |width| Question {
+            patches: Patches { values: Vec::new(), grid: [1, 2, width] },
+            prompt: Inputs::default(),
+            seeds: vec![1],
+        };
+        let questions = [2, 2, 4, 9, 1, 1].map(question);
+        let sizes = |patches| together(&questions, patches).iter().map(|part| part.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(0), [1; 6]);
+        assert_eq!(sizes(8), [2, 1, 1, 2]);
+        assert_eq!(sizes(1000), [6]);
     }
 }
