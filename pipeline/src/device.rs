@@ -71,7 +71,11 @@ impl Place {
             #[cfg(feature = "cuda")]
             Self::Cuda(index) => {
                 let open = || {
-                    let device = Device::new_cuda(index)?;
+                    // One stream for all threads: each would have its own otherwise, and nothing would wait for
+                    // what another thread copies or computes.
+                    let device = Device::new_cuda_with_stream(index)?;
+                    // SAFETY: events keep streams in order, and there is only one.
+                    unsafe { device.as_cuda_device()?.disable_event_tracking() };
                     pool::keep(&device)?;
                     Ok(device)
                 };

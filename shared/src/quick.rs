@@ -41,6 +41,9 @@ pub enum Place {
 pub enum Tell {
     /// Bytes of weights that are here, of how many.
     Loading { loaded: u64, total: u64 },
+    /// The graphics card is asked for the first time, or that went well: a page that ends in between may have been
+    /// ended by it.
+    Tries { card: bool },
     /// Photos can be scored.
     Ready(Ready),
     /// Nothing can be scored, and why.

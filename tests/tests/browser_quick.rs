@@ -289,7 +289,7 @@ fn browser_uses_the_graphics_card_and_survives_its_loss() {
     browser.click("Explain");
     browser.wait_until("it writes", || browser.script(writes, &[]) != 0);
     browser.kill_graphics();
-    browser.shows("The processor goes on: the graphics card failed");
+    browser.shows("The graphics card failed; the processor goes on.");
     browser.shows("tokens in");
     browser.shows("with reasons");
     figures::print(&runs_on(&browser));
@@ -307,20 +307,24 @@ fn browser_leaves_the_card_alone_after_a_crash() {
     let browser = Browser::open("quick-crash");
     // Somebody who leaves while the card is measured has had no crash.
     browser.goto(&page);
-    browser.shows("of the model");
-    let mark = "return localStorage.getItem('qponder.quick-start')";
-    assert_eq!(browser.script(mark, &[]), json!("1"));
+    let mark = "return sessionStorage.getItem('qponder.quick-trial')";
+    browser.wait_until("the card is tried", || browser.script(mark, &[]) == json!("1"));
     browser.goto(&home);
     browser.shows("Password");
     assert_eq!(browser.script(mark, &[]), json!(null));
 
     // A tab that died leaves its mark.
-    let _ = browser.script("localStorage.setItem('qponder.quick-start', '1')", &[]);
+    let _ = browser.script("sessionStorage.setItem('qponder.quick-trial', '1')", &[]);
     browser.goto(&page);
-    browser.shows("did not survive its last try of the graphics card");
+    browser.shows("ended while the graphics card was tried");
     pick(&browser, &[root().join("tests/fixtures/photographs/brook.jpg")]);
     browser.wait_until("it is scored", || table(&browser).first().is_some_and(|(_, score)| score.is_some()));
     assert_eq!(browser.script(mark, &[]), json!(null));
+    // It stays so until somebody chooses the card; then both are measured anew.
+    browser.goto(&page);
+    browser.shows("ended while the graphics card was tried");
+    choose_place(&browser, 1);
+    browser.wait_until("the card computes", || runs_on(&browser).contains("WebGPU; as you chose"));
     browser.goto(&page);
     browser.wait_until("it is measured", || runs_on(&browser).contains("a photo takes"));
 }

@@ -113,8 +113,6 @@ pub struct Quick {
     pub notice: RwSignal<Option<String>>,
     last_key: StoredValue<Key>,
     restarts: StoredValue<usize>,
-    /// Whether a photo was scored where photos are scored now.
-    is_proven: StoredValue<bool>,
 }
 
 impl Quick {
@@ -129,7 +127,6 @@ impl Quick {
             notice: RwSignal::new(None),
             last_key: StoredValue::new(0),
             restarts: StoredValue::new(0),
-            is_proven: StoredValue::new(false),
         }
     }
 
@@ -148,10 +145,9 @@ impl Quick {
 
     fn start(self, app: App) {
         self.engine.set(EngineState::Loading { loaded: 0, total: 0 });
-        let is_after_crash = trial::begin() || self.restarts.get_value() > 0;
+        let is_after_crash = trial::was_cut_off() || self.restarts.get_value() > 0;
         let on_tell = move |tell| self.hear(app, tell);
         if let Err(reason) = worker::start(is_after_crash, on_tell, move |reason| self.broke(app, &reason)) {
-            trial::end();
             self.engine.set(EngineState::Broken(reason));
         }
     }
@@ -252,7 +248,6 @@ impl Quick {
     /// Computes there from now on.
     pub fn use_place(self, place: Place) {
         self.notice.set(None);
-        self.is_proven.set_value(false);
         worker::ask(&Ask::Use { place }, None);
     }
 
@@ -268,16 +263,14 @@ impl Quick {
                 trial::end();
                 self.engine.set(EngineState::Broken(reason));
             }
+            Tell::Tries { card: true } => trial::begin(),
+            Tell::Tries { card: false } => trial::end(),
             Tell::Ready(ready) => {
-                trial::end();
                 self.engine.set(EngineState::Ready(ready));
                 self.ask_what_waits();
                 spawn_local(self.stay_without_network());
             }
             Tell::Working { key } => {
-                if !self.is_proven.get_value() {
-                    trial::begin();
-                }
                 let Some(photo) = self.find(key) else { return };
                 let is_scored = matches!(photo.state.get_untracked(), PhotoState::Scored(_));
                 let explaining = photo.explaining.get_untracked();
@@ -289,8 +282,6 @@ impl Quick {
                 }
             }
             Tell::Scored(scored) => {
-                self.is_proven.set_value(true);
-                trial::end();
                 let Some(photo) = self.find(scored.key) else { return };
                 photo.state.set(PhotoState::Scored(scored));
                 if let (count, 0) = untrack(|| self.count()) {
@@ -306,7 +297,6 @@ impl Quick {
                 photo.explaining.set(Explaining::Done { tokens, ms, is_complete });
             }
             Tell::Failed { key, reason } => {
-                trial::end();
                 let Some(photo) = self.find(key) else { return };
                 if matches!(photo.state.get_untracked(), PhotoState::Scored(_)) {
                     photo.explaining.set(Explaining::Failed(reason));
@@ -316,9 +306,9 @@ impl Quick {
             }
             Tell::Switched(runs) => {
                 if runs.is_after_loss {
-                    let what = format!("The processor goes on: {}.", runs.reason);
-                    self.notice.set(Some(what.clone()));
-                    app.announcement.set(what);
+                    let what = "The graphics card failed; the processor goes on.";
+                    self.notice.set(Some(what.to_owned()));
+                    app.announcement.set(what.to_owned());
                 }
                 self.engine.update(|engine| {
                     if let EngineState::Ready(ready) = engine {

@@ -39,6 +39,8 @@ struct Desk {
     current: Cell<Option<Key>>,
     is_stopped: Cell<bool>,
     is_busy: Cell<bool>,
+    /// Whether the graphics card has yet to do its first task.
+    is_on_trial: Cell<bool>,
     engine: RefCell<Option<Engine>>,
 }
 
@@ -79,6 +81,7 @@ pub async fn start(manifest: String, is_after_crash: bool) {
     listen.forget();
     match load(&manifest, is_after_crash).await {
         Ok((engine, ready)) => {
+            desk.is_on_trial.set(ready.runs.on != places::PROCESSOR);
             desk.engine.replace(Some(engine));
             tell(&Tell::Ready(ready));
             work(desk);
@@ -105,9 +108,12 @@ async fn load(manifest: &str, is_after_crash: bool) -> Result<(Engine, Ready), S
     let engine = Engine::read(text, vision);
     let mut engine = engine.map_err(|error| format!("The model cannot be read: {error}."))?;
     let runs = match is_after_crash {
-        true => places::after_crash(&mut engine),
+        true => places::after_crash(&mut engine).await,
         false => places::choose(&mut engine, Place::default()).await,
     };
+    if runs.on == places::PROCESSOR {
+        tell(&Tell::Tries { card: false });
+    }
     let ready = Ready {
         bytes: weights.manifest.bytes(),
         model: weights.manifest.model,
@@ -185,7 +191,14 @@ async fn act(desk: &Desk, engine: &mut Engine, task: Task) {
     let outcome = match task.ask {
         Ask::Score { key } => (key, score(engine, key, task.file).await),
         Ask::Explain { key } => (key, explain(desk, engine, key, task.file).await),
-        Ask::Use { place } => return tell(&Tell::Switched(places::choose(engine, place).await)),
+        Ask::Use { place } => {
+            let runs = places::choose(engine, place).await;
+            desk.is_on_trial.set(runs.on != places::PROCESSOR);
+            if !desk.is_on_trial.get() {
+                tell(&Tell::Tries { card: false });
+            }
+            return tell(&Tell::Switched(runs));
+        }
         Ask::Forget => {
             weights::forget().await;
             return tell(&Tell::Forgotten);
@@ -194,6 +207,9 @@ async fn act(desk: &Desk, engine: &mut Engine, task: Task) {
     };
     if let (key, Err(reason)) = outcome {
         tell(&Tell::Failed { key, reason });
+    }
+    if desk.is_on_trial.replace(false) {
+        tell(&Tell::Tries { card: false });
     }
 }
 

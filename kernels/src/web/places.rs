@@ -1,13 +1,18 @@
 //! Where to compute: on the graphics card or on the processor, whichever is faster on this device.
 
-use qponder_shared::quick::{Place, Runs};
+use qponder_shared::quick::{Place, Runs, Tell};
 
-use super::{now, weights};
+use super::{now, tell, weights};
 use crate::engine::{Engine, EngineError};
 use crate::pixels::RgbImage;
 
 /// What the page calls the processor.
 pub const PROCESSOR: &str = "Processor";
+
+/// Stands for a winner where the card was tried and the page did not survive it.
+const CRASHED: &str = "crashed";
+const AFTER_CRASH: &str =
+    "the page or its engine ended while the graphics card was tried; you can choose it again";
 
 /// Side of the picture that is measured with.
 const SIDE: usize = 336;
@@ -16,20 +21,30 @@ const SIDE: usize = 336;
 pub async fn choose(engine: &mut Engine, place: Place) -> Runs {
     match place {
         Place::Cpu => processor(engine, "as you chose"),
-        Place::Gpu => match engine.use_gpu().await {
-            Ok(name) => card(name, "as you chose"),
+        Place::Gpu => match on_card(engine).await {
+            Ok(name) => {
+                if weights::kept_text(weights::WINNER).await.as_deref() == Some(CRASHED) {
+                    // Measured anew on the next visit.
+                    weights::keep_text(weights::WINNER, "").await;
+                }
+                card(name, "as you chose")
+            }
             Err(error) => processor(engine, &cannot(&error)),
         },
         Place::Faster => faster(engine).await.unwrap_or_else(|error| processor(engine, &cannot(&error))),
     }
 }
 
-/// Leaves the graphics card alone, which a page or an engine did not survive.
-pub fn after_crash(engine: &mut Engine) -> Runs {
-    processor(
-        engine,
-        "the engine did not survive its last try of the graphics card, which you can choose again",
-    )
+/// Leaves the graphics card alone until somebody chooses it.
+pub async fn after_crash(engine: &mut Engine) -> Runs {
+    weights::keep_text(weights::WINNER, CRASHED).await;
+    processor(engine, AFTER_CRASH)
+}
+
+/// The card, with a word to the page before it is asked.
+async fn on_card(engine: &mut Engine) -> Result<String, EngineError> {
+    tell(&Tell::Tries { card: true });
+    engine.use_gpu().await
 }
 
 fn runs(on: &str, reason: String) -> Runs {
@@ -58,7 +73,10 @@ async fn faster(engine: &mut Engine) -> Result<Runs, EngineError> {
     if kept.as_deref() == Some("cpu") {
         return Ok(processor(engine, "faster here than the graphics card when both were measured"));
     }
-    let name = engine.use_gpu().await?;
+    if kept.as_deref() == Some(CRASHED) {
+        return Ok(processor(engine, AFTER_CRASH));
+    }
+    let name = on_card(engine).await?;
     if kept.as_deref() == Some("gpu") {
         return Ok(card(name, "faster here than the processor when both were measured"));
     }

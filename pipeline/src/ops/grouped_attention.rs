@@ -88,9 +88,12 @@ fn groups(segments: &[Segment], launches: usize) -> Vec<Group<'_>> {
     let mut groups: Vec<Group> = exact.into_iter().map(|(size, segments)| Group { segments, size }).collect();
     // Neighbours have about the same number of queries. The cheapest two go together first.
     let mut fillings: Vec<usize> = groups.windows(2).map(|pair| pair[0].filling(&pair[1])).collect();
+    // However many sizes there are, memory for scores at most doubles, or grows by a few launches' worth.
+    let mut spare = groups.iter().map(Group::cost).sum::<usize>().max(launches.saturating_mul(4));
     while let Some((at, filling)) = fillings.iter().copied().enumerate().min_by_key(|&(_, filling)| filling)
-        && filling < launches
+        && filling < launches.min(spare)
     {
+        spare -= filling;
         let next = groups.remove(at + 1);
         groups[at].join(next);
         fillings.remove(at);

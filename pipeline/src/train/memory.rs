@@ -15,6 +15,7 @@ use crate::device::Place;
 use crate::nano;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, LoadError};
+use crate::train::grpo::rollout::PATCHES_TOGETHER;
 
 /// Bytes of a number in training: weights that change, gradients, moments, logits.
 const NUMBER: u64 = 4;
@@ -100,6 +101,10 @@ impl Estimate {
         let trained = shape.trained(&train.parts, recipe.lora.as_ref());
         let (group, answer) = (recipe.rollout.group as u64, recipe.rollout.max_new_tokens as u64);
         let prompt = shape.image_tokens + PROMPT;
+        let together = match place {
+            Place::Cpu => 1,
+            Place::Cuda(_) => (PATCHES_TOGETHER as u64 / shape.patches()).clamp(1, train.images as u64),
+        };
         Ok(shape.estimate(&Demand {
             trained,
             optimiser: train.optimiser,
@@ -112,7 +117,7 @@ impl Estimate {
             precision: train.precision,
             // Adapters are switched off for the frozen policy.
             reference: if train.beta > 0.0 { trained - shape.adapters(recipe.lora.as_ref()) } else { 0 },
-            cached: group * (prompt + answer),
+            cached: together * group * (prompt + answer),
         }))
     }
 }

@@ -152,6 +152,8 @@ const A: f32 = 3.4445;
 const B: f32 = -4.7750;
 const C: f32 = 2.0315;
 const NEWTON_SCHULZ_STEPS: usize = 5;
+/// Elements of the matrices that a GPU orthogonalises together, unless a single one has more: 128 MB.
+const TOGETHER: usize = 32 << 20;
 
 /// [`orthogonalise`] on a device; matrices of one shape take one launch of each operation.
 fn orthogonalised(matrices: BTreeMap<String, Matrix>, device: &Device) -> Result<BTreeMap<String, Vec<f32>>> {
@@ -163,9 +165,13 @@ fn orthogonalised(matrices: BTreeMap<String, Matrix>, device: &Device) -> Result
     }
     let mut results = BTreeMap::new();
     for ((rows, columns), (names, values)) in by_shape {
-        let matrices = Tensor::from_vec(values, (names.len(), rows, columns), device)?;
-        let all: Vec<f32> = newton_schulz(&matrices)?.flatten_all()?.to_vec1()?;
-        results.extend(names.into_iter().zip(all.chunks_exact(rows * columns).map(<[f32]>::to_vec)));
+        let size = rows * columns;
+        let together = (TOGETHER / size).max(1);
+        for (names, values) in names.chunks(together).zip(values.chunks(together * size)) {
+            let matrices = Tensor::from_slice(values, (names.len(), rows, columns), device)?;
+            let all: Vec<f32> = newton_schulz(&matrices)?.flatten_all()?.to_vec1()?;
+            results.extend(names.iter().cloned().zip(all.chunks_exact(size).map(<[f32]>::to_vec)));
+        }
     }
     Ok(results)
 }

@@ -127,14 +127,15 @@ fn run(
             steps: checkpoint.step + 1..=train.steps,
             device: device.clone(),
         };
-        std::thread::scope(|scope| {
+        trainer = std::thread::scope(|scope| {
+            let mut trainer = trainer;
             let (sender, ahead) = ahead::channel();
             scope.spawn(move || maker.run(&sender));
+            // However this ends, a panic included, nobody receives then, and the maker stops.
             trainer.ahead = Some(ahead);
-            let ended = session.run(&mut trainer, started, stop, progress);
-            // Without a receiver the maker stops too.
+            session.run(&mut trainer, started, stop, progress)?;
             trainer.ahead = None;
-            ended
+            Ok::<_, TrainError>(trainer)
         })?;
     }
     parameters::save(

@@ -8,6 +8,10 @@ use qponder_shared::recipe;
 use crate::generate::{Flow, Generated, generate};
 use crate::qwen2_5_vl::{Inputs, Qwen2_5Vl};
 
+/// Patches of the images that a GPU answers together, unless a single one has more: the layers of a token of
+/// decoding take about as long for many answers as for a few, and what whole images' blocks keep has to fit.
+pub(in crate::train) const PATCHES_TOGETHER: usize = 8192;
+
 /// What a policy is asked about one image.
 pub struct Question {
     pub patches: Patches,

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::policy::{self, Advantages, PolicyLoss, PolicyStats, advantages};
 use super::rewards::{Group, LevelMap, Rewarder, Sampled, Terms};
-use super::rollout::{Question, Rollout, sample};
+use super::rollout::{PATCHES_TOGETHER, Question, Rollout, sample};
 use super::update::{Known, MicroBatch, Update};
 use super::verdicts::{self, Shown, Verdicts};
 use crate::adapter;
@@ -42,9 +42,6 @@ use crate::train::{Progress, TrainError, ValidationReport, log};
 const FITTED: usize = 4000;
 /// Answers of each image that `completions.jsonl` keeps.
 const KEPT: usize = 2;
-/// Patches of the images that a GPU answers together, unless a single one has more: a token of decoding takes
-/// as long for many answers as for a few, and the scores of a block that sees whole images have to fit.
-const PATCHES_TOGETHER: usize = 8192;
 
 /// Trains as the recipe says, from the newest checkpoint in `recipe.out` if there is one, and saves
 /// the model into `recipe.out` at the end.
