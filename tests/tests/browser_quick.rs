@@ -264,7 +264,7 @@ fn browser_uses_the_graphics_card_and_survives_its_loss() {
     let browser = Browser::open("quick-card");
     browser.goto(&format!("{}/quick-score", server.client.url));
     browser.shows("This browser keeps the model");
-    figures::print(&runs_on(&browser));
+    figures::print(&runs_on(&browser).replace('\n', " "));
     // Measured once: the second visit knows.
     assert!(runs_on(&browser).contains("a photo takes"), "{}", runs_on(&browser));
     browser.goto(&format!("{}/quick-score", server.client.url));
@@ -272,7 +272,7 @@ fn browser_uses_the_graphics_card_and_survives_its_loss() {
 
     choose_place(&browser, 1);
     browser.wait_until("the card computes", || runs_on(&browser).contains("WebGPU; as you chose"));
-    figures::print(&runs_on(&browser));
+    figures::print(&runs_on(&browser).replace('\n', " "));
     let _ = server.stop();
     let photographs = root().join("tests/fixtures/photographs");
     let files =
@@ -292,7 +292,7 @@ fn browser_uses_the_graphics_card_and_survives_its_loss() {
     browser.shows("The graphics card failed; the processor goes on.");
     browser.shows("tokens in");
     browser.shows("with reasons");
-    figures::print(&runs_on(&browser));
+    figures::print(&runs_on(&browser).replace('\n', " "));
     assert!(runs_on(&browser).contains("Processor"), "{}", runs_on(&browser));
     browser.picture("quick-lost");
     choose_place(&browser, 2);

@@ -173,7 +173,7 @@ fn foreign_files_are_refused_with_a_reason() {
     let folder = root().join("models/nano/q8_0");
     let files = ["model-q8_0.gguf", "mmproj-q8_0.gguf"]
         .map(|name| std::fs::read(folder.join(name)).expect("a committed export"));
-    let refused = |text: &[u8], vision: &[u8]| Engine::read(text, vision).err().expect("refused");
+    let refused = |text: &[u8], vision: &[u8]| Engine::read(text, vision).map(|_| ()).expect_err("refused");
     let error = refused(&foreign, &files[1]).to_string();
     assert!(error.contains("general.architecture") && error.contains("qwen2vl"), "{error}");
     let error = refused(&files[1], &files[0]).to_string();
