@@ -1,17 +1,19 @@
 //! Evaluation end to end with nano: what is measured, what is repeated, and what the page makes of hostile text.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use qponder_kernels::pixels::{RgbImage, encode_png};
 use qponder_pipeline::assess::{Assessor, Event, Flow, Forced, Request};
 use qponder_pipeline::degrade::degrade;
 use qponder_pipeline::device::Place;
 use qponder_pipeline::evaluate::{
-    Case, EvaluateError, FittedOn, ModelReport, Plan, Provenance, Scored, Suite, cases, check_determinism,
-    consistency, evaluate, report, swap,
+    Case, EvaluateError, Evaluation, FittedOn, ModelReport, Plan, Progress, Provenance, Scored, Suite, Work,
+    cases, check_determinism, consistency, evaluate, report, run, swap,
 };
 use qponder_shared::api::{Mode, Sampling};
 use qponder_shared::manifest::{Label, Row, Split};
+use qponder_shared::recipe::FitOn;
 use qponder_shared::{Distortion, DistortionKind, Severity};
 
 fn nano() -> Assessor {
@@ -65,7 +67,10 @@ fn suite(manifests: &[PathBuf], cases: &[Case], models: usize) -> (Suite, Vec<Ve
     let (mut modes, mut scored) = (Vec::new(), Vec::new());
     for mode in [Mode::Quick, Mode::Reason] {
         let mut done = 0;
-        let (report, rows) = evaluate(&assessor, &plan, mode, &mut |count| done = count).expect("evaluates");
+        let (report, rows) = evaluate(&assessor, &plan, mode, &mut |count| {
+            done = count;
+            Ok(())
+        }).expect("evaluates");
         assert_eq!(done, plan.images());
         modes.push(report);
         scored.extend(rows);
@@ -132,6 +137,54 @@ fn models_are_measured_on_each_dataset_and_against_each_other() {
 }
 
 #[test]
+fn a_whole_evaluation_tells_how_far_it_is_is_written_and_can_be_stopped() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let nano = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../models/nano-ci");
+    let evaluation = Evaluation {
+        models: vec![nano.clone(), nano.join("../nano-rl")],
+        manifests: vec![dataset(dir.path(), "set")],
+        split: Split::Test,
+        limit: Some(5),
+        modes: vec![Mode::Reason],
+        fit_on: FitOn::Val,
+        determinism: 2,
+        swap: 3,
+        device: Place::Cpu,
+    };
+    let stop = AtomicBool::new(false);
+    let (mut begun, mut steps, mut last) = (Vec::new(), 0, 0);
+    let evaluated = run(&evaluation, None, &stop, &mut |event| match event {
+        Progress::Started { steps: all, .. } => steps = all,
+        Progress::Began { work, of, .. } => begun.push((work, of)),
+        Progress::Advanced { step, .. } => last = step,
+        Progress::Judging(_) => {}
+    })
+    .expect("evaluates");
+    let of_a_model = [(Work::Answers(Mode::Reason), 5 + 5), (Work::Determinism, 1), (Work::Swap, 2 * 3)];
+    assert_eq!(begun, of_a_model.repeat(2));
+    assert_eq!((steps, last), (20, 20), "both models' answers, the validation split's included");
+    let suite = &evaluated.suite;
+    assert_eq!(suite.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>(), ["nano-ci", "nano-rl"]);
+    assert!(suite.models.iter().all(|model| model.swap.is_some() && model.determinism.is_some()));
+    assert_eq!((suite.stages.len(), suite.models[0].modes[0].overall.images), (1, 5));
+
+    let out = dir.path().join("out");
+    std::fs::create_dir(&out).expect("a directory");
+    evaluated.write(&out).expect("writes");
+    let read = |name: &str| std::fs::read_to_string(out.join(name)).expect(name);
+    assert_eq!(read("report.json"), serde_json::to_string(suite).expect("serialises"));
+    assert!(read("index.html").contains("Evaluation of nano-ci, nano-rl"));
+    assert_eq!(read("scores-2.jsonl").lines().count(), 5);
+
+    let stopped = run(&evaluation, None, &stop, &mut |event| {
+        if matches!(event, Progress::Advanced { .. }) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    assert!(matches!(stopped, Err(EvaluateError::Stopped)), "{:?}", stopped.map(|found| found.suite));
+}
+
+#[test]
 fn equal_seeds_give_equal_answers_and_own_reasoning_its_own_score() {
     let dir = tempfile::tempdir().expect("a directory");
     let cases = cases(&[dataset(dir.path(), "set")], Split::Val, None).expect("rows");
@@ -139,7 +192,7 @@ fn equal_seeds_give_equal_answers_and_own_reasoning_its_own_score() {
     let checked = check_determinism(&assessor, &cases, 4).expect("answers");
     assert_eq!((checked.images, checked.differences), (4, vec![]));
 
-    let swapped = swap(&assessor, &cases, 1, &mut |_| {}).expect("answers");
+    let swapped = swap(&assessor, &cases, 1, &mut |_| Ok(())).expect("answers");
     assert_eq!(swapped.images + swapped.without_donor + swapped.unreadable, cases.len());
     assert!(swapped.images > 0, "{swapped:?}");
     assert_eq!(swapped.own.map(|own| own.value), Some(1.0), "{swapped:?}");

@@ -147,12 +147,19 @@ fn browser_scores_agree_with_the_server_and_need_none() {
     browser.picture("quick-phone");
     browser.resize(1280, 900);
 
-    // Worst first, and away with one.
-    let sort = "const list = document.querySelector('select[aria-label=Order]'); list.selectedIndex = 1;\
-                list.dispatchEvent(new Event('change'))";
-    let _ = browser.script(sort, &[]);
-    let scores: Vec<f64> = table(&browser).iter().filter_map(|(_, score)| *score).collect();
-    assert!(scores.is_sorted() && scores.len() == files.len() + 1, "{scores:?}");
+    // Worst first, best first, as they came; photos without a score are always last.
+    let scores = || -> Vec<f64> { table(&browser).iter().filter_map(|(_, score)| *score).collect() };
+    let sorted = "return document.querySelectorAll('.quick-columns [role=columnheader]')[1].ariaSort";
+    let as_they_came = table(&browser);
+    browser.click("Score");
+    assert_eq!(browser.script(sorted, &[]), "ascending");
+    assert!(scores().is_sorted() && scores().len() == files.len() + 1, "{:?}", scores());
+    browser.click("Score");
+    assert_eq!(browser.script(sorted, &[]), "descending");
+    assert!(scores().is_sorted_by(|a, b| a >= b), "{:?}", scores());
+    assert!(table(&browser)[scores().len()..].iter().all(|(_, score)| score.is_none()));
+    browser.click("Score");
+    assert_eq!((browser.script(sorted, &[]), table(&browser)), (json!("none"), as_they_came));
     browser.click("Clear");
 
     // Opened anew without a server, the page does the same.
@@ -213,8 +220,9 @@ fn browser_refuses_damaged_weights_and_sends_only_when_asked() {
     browser.shows("Sent");
     browser.click("Remove");
     browser.shows("The model is not kept for next time: you removed it.");
-    let kept = "(async () => (await caches.keys()).includes('qponder-weights'))()";
-    assert_eq!(browser.evaluate(kept), false);
+    let kept = "(async () => (await caches.keys()).length\
+                + (await navigator.serviceWorker.getRegistrations()).length)()";
+    browser.wait_until("nothing is kept", || browser.evaluate(kept) == 0);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use web_sys::{HtmlInputElement, HtmlSelectElement};
 use crate::dropped::listed;
 use crate::format::{self, plural};
 use crate::parts::quick_row::QuickRow;
-use crate::quick::{EngineState, Order, csv};
+use crate::quick::{Column, EngineState, csv};
 use crate::state::App;
 
 const FILES: &str = "quick-files";
@@ -179,31 +179,42 @@ fn Photos() -> impl IntoView {
             ));
         }
     };
-    let sort = move |event: web_sys::Event| {
-        let at = event_target::<HtmlSelectElement>(&event).selected_index();
-        if let Some((order, _)) = usize::try_from(at).ok().and_then(|at| Order::ALL.get(at)) {
-            quick.order.set(*order);
-        }
-    };
     view! {
         <section aria-labelledby="quick-photos">
             <div class="page-head">
                 <h2 id="quick-photos" class="tabular" aria-live="off">{progress}</h2>
                 <div class="row-actions">
-                    <select aria-label="Order" on:change=sort>
-                        {Order::ALL.map(|(order, name)| view! {
-                            <option selected=move || quick.order.get() == order>{name}</option>
-                        })}
-                    </select>
                     <a class="button" href="#" download="scores.csv" on:click=save>"CSV"</a>
                     <button class="button" on:click=move |_| quick.clear()>"Clear"</button>
                 </div>
             </div>
-            <ul class="quick-rows">
-                <For each=move || quick.photos() key=|photo| photo.key let:photo>
-                    <QuickRow photo/>
-                </For>
-            </ul>
+            <div class="quick-table" role="table" aria-labelledby="quick-photos">
+                <div role="rowgroup">
+                    <div class="quick-columns" role="row">
+                        {Column::ALL.map(|(column, name)| view! { <Heading column name/> })}
+                        <div role="columnheader"><span class="sr">"Actions"</span></div>
+                    </div>
+                </div>
+                <div role="rowgroup">
+                    <For each=move || quick.photos() key=|photo| photo.key let:photo>
+                        <QuickRow photo/>
+                    </For>
+                </div>
+            </div>
         </section>
+    }
+}
+
+/// The heading of a column, which sorts by it.
+#[component]
+fn Heading(column: Column, name: &'static str) -> impl IntoView {
+    let quick = App::get().quick;
+    let sorted = move || quick.order.get().aria(column);
+    view! {
+        <div role="columnheader" aria-sort=sorted>
+            <button class="quick-sort" on:click=move |_| quick.order.update(|order| *order = order.pressed(column))>
+                {name}
+            </button>
+        </div>
     }
 }

@@ -19,11 +19,22 @@ pub fn QuickRow(photo: Photo) -> impl IntoView {
     let is_explained = Memo::new(move |_| *explaining.read() != Explaining::No);
     let (name, url) = (photo.name.clone(), photo.url.clone());
     let explained = photo.clone();
+    let found = {
+        let state = photo.state.clone();
+        Memo::new(move |_| match &*state.read() {
+            PhotoState::Scored(Scored { width, height, ms, .. }) => Some((*width, *height, *ms)),
+            _ => None,
+        })
+    };
+    let pixels = move || found.get().map(|(width, height, _)| format!("{width} × {height}"));
+    let time = move || found.get().map(|(.., ms)| format::duration(ms.round() as u64));
     view! {
-        <li class="quick-row">
-            <img src=url alt="" loading="lazy" decoding="async"/>
-            <div class="quick-main">
+        <div class="quick-row" role="row">
+            <div class="quick-photo" role="rowheader">
+                <img src=url alt="" loading="lazy" decoding="async"/>
                 <h3 title=name.clone()>{name.clone()}</h3>
+            </div>
+            <div class="quick-main" role="cell">
                 {move || match state.get() {
                     PhotoState::Waiting => view! { <p class="status">"Waiting…"</p> }.into_any(),
                     PhotoState::Working => view! { <p class="status is-live">"Looking…"</p> }.into_any(),
@@ -33,28 +44,23 @@ pub fn QuickRow(photo: Photo) -> impl IntoView {
                     PhotoState::Scored(scored) => view! { <Score scored/> }.into_any(),
                 }}
             </div>
+            <div class="quick-pixels muted tabular" role="cell">{pixels}</div>
+            <div class="quick-time muted tabular" role="cell">{time}</div>
             <Actions photo=photo.clone()/>
             <Show when=move || is_explained.get()><Explanation photo=explained.clone()/></Show>
-        </li>
+        </div>
     }
 }
 
 #[component]
 fn Score(scored: Scored) -> impl IntoView {
     let score = Level::expectation(scored.probabilities);
-    let detail = format!(
-        "{} × {} pixels, {}",
-        scored.width,
-        scored.height,
-        format::duration(scored.ms.round() as u64)
-    );
     view! {
         <p class="quick-score">
             {score.map(|score| view! {
                 <span class="number tabular">{score.to_string()}</span>
                 <span class=format!("word {}", level_chip::class(score.level()))>{score.level().word()}</span>
             })}
-            <span class="muted tabular">{detail}</span>
         </p>
         <details class="disclosure">
             <summary>"Probabilities"</summary>
@@ -81,7 +87,7 @@ fn Actions(photo: Photo) -> impl IntoView {
     let is_sent = photo.is_sent.clone();
     let may_send = move || app.session.may(Scope::Assess);
     view! {
-        <div class="row-actions">
+        <div class="row-actions" role="cell">
             <Show when=move || is_scored.get()>
                 {
                     let photo = explained.clone();
@@ -165,10 +171,11 @@ fn Explanation(photo: Photo) -> impl IntoView {
         Explaining::Failed(reason) => reason,
     };
     view! {
-        <section class="quick-explanation" aria-label="Reasons" aria-busy=move || is_live.get().to_string()>
+        <div class="quick-explanation" role="cell" aria-colspan="5" aria-label="Reasons"
+            aria-busy=move || is_live.get().to_string()>
             <ul class="attributes">{attributes}</ul>
             {conclusion}
             <p class="muted tabular" class:is-live=move || is_live.get()>{outcome}</p>
-        </section>
+        </div>
     }
 }

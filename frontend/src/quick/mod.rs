@@ -3,6 +3,7 @@
 //! The worker, its engine and the weights are loaded when that page is opened for the first time. No photo
 //! leaves the device unless somebody sends it.
 
+mod offline;
 mod table;
 mod trial;
 mod worker;
@@ -13,15 +14,13 @@ use std::collections::BTreeMap;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use qponder_shared::quick::{Ask, Key, Place, Ready, Scored, Tell};
-use qponder_shared::{Level, Score};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
 use crate::dropped::{Found, photos};
 use crate::format;
 use crate::state::App;
-pub use table::{Order, csv};
+pub use table::{Column, Order, csv};
 pub use worker::text_field;
 
 /// Times that a worker that broke down is started again.
@@ -79,16 +78,6 @@ pub struct Photo {
     /// The reasoning as far as it is written.
     pub text: ArcRwSignal<String>,
     pub is_sent: ArcRwSignal<bool>,
-}
-
-impl Photo {
-    /// Its score, once it has one.
-    pub fn score(&self) -> Option<Score> {
-        match &*self.state.read() {
-            PhotoState::Scored(scored) => Level::expectation(scored.probabilities),
-            _ => None,
-        }
-    }
 }
 
 /// The page is left in peace, whatever the engine is doing.
@@ -251,9 +240,14 @@ impl Quick {
         worker::ask(&Ask::Use { place }, None);
     }
 
-    /// Removes the weights that the browser keeps. What runs goes on with those in memory.
+    /// Removes the weights and the page that the browser keeps. What runs goes on with what is in memory.
     pub fn forget(self) {
         worker::ask(&Ask::Forget, None);
+        spawn_local(async move {
+            if offline::forget().await.is_ok() {
+                self.is_offline_ready.set(false);
+            }
+        });
     }
 
     fn hear(self, app: App, tell: Tell) {
@@ -359,19 +353,9 @@ impl Quick {
         self.start(app);
     }
 
-    /// Registers the service worker that keeps this page's files.
+    /// Has the browser keep this page's files.
     async fn stay_without_network(self) {
-        let navigator = window().navigator();
-        let has_one = js_sys::Reflect::has(&navigator, &"serviceWorker".into()).unwrap_or(false);
-        if !has_one || !window().is_secure_context() {
-            return;
-        }
-        let container = navigator.service_worker();
-        if JsFuture::from(container.register("/offline.js")).await.is_err() {
-            return;
-        }
-        let Ok(ready) = container.ready() else { return };
-        if JsFuture::from(ready).await.is_ok() {
+        if offline::keep().await.is_ok() {
             let _ = self.is_offline_ready.try_set(true);
         }
     }

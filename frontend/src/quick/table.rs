@@ -1,38 +1,88 @@
 //! Photos as a table: their order, and the table as CSV.
 
-use leptos::prelude::ReadUntracked as _;
+use std::cmp::Ordering;
+
+use leptos::prelude::{Read as _, ReadUntracked as _};
 use qponder_shared::Level;
 
 use super::{Photo, PhotoState};
 
-/// What the table is sorted by.
+/// A column that the table can be sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    Photo,
+    Score,
+    Pixels,
+    Time,
+}
+
+impl Column {
+    /// All, with what they are called.
+    pub const ALL: [(Column, &str); 4] = [
+        (Column::Photo, "Photo"),
+        (Column::Score, "Score"),
+        (Column::Pixels, "Pixels"),
+        (Column::Time, "Time"),
+    ];
+
+    /// The number in this column; `None` where there is none yet, and of names.
+    fn number(self, photo: &Photo) -> Option<f64> {
+        let state = photo.state.read();
+        let PhotoState::Scored(scored) = &*state else { return None };
+        match self {
+            Column::Photo => None,
+            Column::Score => Level::expectation(scored.probabilities).map(|score| score.get()),
+            Column::Pixels => Some(scored.width as f64 * scored.height as f64),
+            Column::Time => Some(scored.ms),
+        }
+    }
+}
+
+/// What the table is sorted by: as the photos came, or by a column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// As they came.
-    #[default]
-    Added,
-    Name,
-    Best,
-    Worst,
+pub struct Order {
+    by: Option<Column>,
+    is_descending: bool,
 }
 
 impl Order {
-    /// All, with what they are called.
-    pub const ALL: [(Order, &str); 4] = [
-        (Order::Added, "As added"),
-        (Order::Worst, "Worst first"),
-        (Order::Best, "Best first"),
-        (Order::Name, "By name"),
-    ];
-
-    /// Sorts; photos without a score come last.
-    pub fn sort(self, photos: &mut [Photo]) {
-        let key = |photo: &Photo, sign: f64| photo.score().map_or(f64::INFINITY, |score| sign * score.get());
+    /// After the heading of a column was pressed: upwards, then downwards, then as they came.
+    #[must_use]
+    pub fn pressed(self, column: Column) -> Self {
         match self {
-            Order::Added => {}
-            Order::Name => photos.sort_by(|a, b| a.name.cmp(&b.name)),
-            Order::Best => photos.sort_by(|a, b| key(a, -1.0).total_cmp(&key(b, -1.0))),
-            Order::Worst => photos.sort_by(|a, b| key(a, 1.0).total_cmp(&key(b, 1.0))),
+            Order { by: Some(by), is_descending } if by == column => {
+                Order { by: Some(column).filter(|_| !is_descending), is_descending: !is_descending }
+            }
+            _ => Order { by: Some(column), is_descending: false },
+        }
+    }
+
+    /// The value of `aria-sort` of a column's heading.
+    #[must_use]
+    pub fn aria(self, column: Column) -> &'static str {
+        match self {
+            Order { by: Some(by), is_descending } if by == column => {
+                if is_descending { "descending" } else { "ascending" }
+            }
+            _ => "none",
+        }
+    }
+
+    /// Sorts; photos that have nothing in the column come last.
+    pub fn sort(self, photos: &mut [Photo]) {
+        let turned = |order: Ordering| if self.is_descending { order.reverse() } else { order };
+        match self.by {
+            None => {}
+            Some(Column::Photo) => photos.sort_by(|a, b| turned(a.name.cmp(&b.name))),
+            Some(column) => {
+                let sign = if self.is_descending { -1.0 } else { 1.0 };
+                let mut keyed: Vec<(f64, Photo)> = photos
+                    .iter()
+                    .map(|photo| (column.number(photo).map_or(f64::INFINITY, |n| sign * n), photo.clone()))
+                    .collect();
+                keyed.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+                photos.iter_mut().zip(keyed).for_each(|(place, (_, photo))| *place = photo);
+            }
         }
     }
 }

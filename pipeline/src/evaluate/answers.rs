@@ -83,19 +83,19 @@ pub(super) fn answer(
         .collect()
 }
 
-/// The most likely answer to each case; `progress` gets the number done.
+/// The most likely answer to each case; `progress` gets the number done and can end it.
 pub(super) fn answer_all(
     assessor: &Assessor,
     cases: &[Case],
     mode: Mode,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> Result<(), EvaluateError>,
 ) -> Result<Vec<Answer>, EvaluateError> {
     let mut answers = Vec::with_capacity(cases.len());
     for batch in cases.chunks(BATCH) {
         let requests =
             batch.iter().map(|case| ask(case, mode, greedy(), "")).collect::<Result<Vec<_>, _>>()?;
         answers.extend(answer(assessor, &batch.iter().collect::<Vec<_>>(), requests)?);
-        progress(answers.len());
+        progress(answers.len())?;
     }
     Ok(answers)
 }

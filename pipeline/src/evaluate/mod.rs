@@ -1,8 +1,9 @@
 //! How good a model is on labelled images.
 //!
-//! [`cases`] reads what is judged, [`evaluate()`] asks one model in one mode and measures its scores
-//! ([`Statistics`]) and its words ([`DescriptionReport`]). A [`Suite`] holds that of several models and sets them
-//! against each other: the model × dataset [`Matrix`] and the paired [`Comparison`] of stages.
+//! [`run()`] makes a whole [`Evaluation`]. Its parts: [`cases`] reads what is judged, [`evaluate()`] asks one model
+//! in one mode and measures its scores ([`Statistics`]) and its words ([`DescriptionReport`]). A [`Suite`] holds that
+//! of several models and sets them against each other: the model × dataset [`Matrix`] and the paired [`Comparison`]
+//! of stages.
 //! [`check_determinism`] asks for the same answers twice, [`swap()`] whether the reasoning decides the score,
 //! [`judge_answers`] what a judge thinks of the reasoning, and [`report`] puts it all on one page.
 //!
@@ -19,6 +20,7 @@ mod judged;
 mod matrix;
 mod mode;
 pub mod report;
+mod run;
 mod statistics;
 mod suite;
 mod swap;
@@ -34,10 +36,13 @@ pub use estimate::{Estimate, Interval, RESAMPLES};
 pub use judged::{Graded, JudgeReport, judge_answers};
 pub use matrix::{Cell, Matrix, MatrixRow};
 pub use mode::{ModeReport, Plan, evaluate};
+pub use run::{Evaluated, Evaluation, Progress, Work, run, write_scores};
 pub use statistics::{Fitted, FittedOn, Statistics};
 pub use suite::{ManifestUsed, ModelReport, Provenance, Stages, Suite};
 pub use swap::{Effect, SwapReport, swap};
 
+use crate::assess::LoadError;
+use crate::calls::CallsError;
 use crate::train::TrainError;
 
 /// Why an evaluation cannot be made.
@@ -45,6 +50,8 @@ use crate::train::TrainError;
 pub enum EvaluateError {
     #[error(transparent)]
     Data(#[from] TrainError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
     #[error("{manifest} has no {split} rows; choose another split")]
     NoRows { manifest: PathBuf, split: &'static str },
     #[error("{manifest} is given twice; its images would count twice")]
@@ -53,6 +60,12 @@ pub enum EvaluateError {
     Model { id: String, reason: String },
     #[error("{id}: its picture cannot be drawn: {reason}")]
     Picture { id: String, reason: String },
+    #[error("a judge judges the reasoning, and quick mode writes none: ask for the mode reason too")]
+    NothingToJudge,
+    #[error(transparent)]
+    Judge(#[from] CallsError),
+    #[error("stopped before all images were answered; nothing of it is kept")]
+    Stopped,
     #[error("scores of models cannot be compared: {0}")]
     Compare(#[from] CompareError),
 }

@@ -43,15 +43,15 @@ pub struct ModeReport {
 }
 
 /// Assesses every case and compares with its label; also gives every score, in the order of the cases.
-/// `progress` gets the number done, of [`Plan::images`].
+/// `progress` gets the number done, of [`Plan::images`], and can end it.
 ///
 /// # Errors
-/// When an image cannot be read or the model fails on it.
+/// When an image cannot be read or the model fails on it, and what `progress` gives.
 pub fn evaluate(
     assessor: &Assessor,
     plan: &Plan<'_>,
     mode: Mode,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> Result<(), EvaluateError>,
 ) -> Result<(ModeReport, Vec<Scored>), EvaluateError> {
     let mut ask = |cases: &[Case], before: usize| -> Result<Vec<Scored>, EvaluateError> {
         let answers = answer_all(assessor, cases, mode, &mut |done| progress(before + done))?;

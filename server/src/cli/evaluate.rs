@@ -76,14 +76,6 @@ enum SplitArg {
 }
 
 impl SplitArg {
-    fn of(split: Split) -> Self {
-        match split {
-            Split::Train => SplitArg::Train,
-            Split::Val => SplitArg::Val,
-            Split::Test => SplitArg::Test,
-        }
-    }
-
     fn split(self) -> Split {
         match self {
             SplitArg::Train => Split::Train,
@@ -102,7 +94,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         Some(EvaluateCommand::Run(args)) => recipe::run(args),
         Some(EvaluateCommand::Compare(args)) => compare::run(args),
         Some(EvaluateCommand::Swap(args)) => swap::run(args),
-        None => suite::run(&args.suite),
+        None => suite::measure(&args.suite),
     }
 }
 

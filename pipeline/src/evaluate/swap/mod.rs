@@ -42,15 +42,15 @@ pub struct SwapReport {
 }
 
 /// Swaps reasonings among the cases. Which image is whose donor depends on labels and seed alone, so that models
-/// can be compared. `progress` gets the number done, of twice the cases.
+/// can be compared. `progress` gets the number done, of twice the cases, and can end it.
 ///
 /// # Errors
-/// When an image cannot be read or the model fails on it.
+/// When an image cannot be read or the model fails on it, and what `progress` gives.
 pub fn swap(
     assessor: &Assessor,
     cases: &[Case],
     seed: u64,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> Result<(), EvaluateError>,
 ) -> Result<SwapReport, EvaluateError> {
     let labels: Vec<f64> = cases.iter().map(|case| case.item.row.label.value()).collect();
     let donors = donors(&labels, seed);
@@ -70,7 +70,7 @@ pub fn swap(
             let answers = answer(assessor, &of_batch, requests.collect::<Result<_, _>>()?)?;
             scores.extend(answers.iter().map(|answer| answer.score.map(|score| score.get())));
         }
-        progress(cases.len() + scores[0].len());
+        progress(cases.len() + scores[0].len())?;
     }
     let references =
         pairs.iter().map(|pair| &pair.case).map(|case| (&case.dataset, &case.item.row.reference));

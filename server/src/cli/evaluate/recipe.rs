@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use qponder_pipeline::device::Place;
+use qponder_pipeline::evaluate::{Evaluation, Progress, run as measure};
 use qponder_shared::recipe::EvaluateRecipe;
-use serde_json::json;
 
-use super::suite::{SuiteArgs, create, evaluated, write_page, write_scores};
+use super::progress::Bars;
+use super::suite::stoppable;
 use super::text;
 use crate::cli::training::say_event;
 
@@ -38,44 +39,39 @@ pub(super) fn run(args: &RecipeArgs) -> anyhow::Result<()> {
     let recipe = EvaluateRecipe::parse(&text).with_context(|| shown.to_string())?;
     let out = Path::new(&recipe.out);
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let mut teller = args.events.then(Teller::default);
-    let evaluated = evaluated(&SuiteArgs::of(&recipe, args.device), None, teller.as_mut())?;
-    for (index, scores) in evaluated.scored.iter().enumerate() {
-        write_scores(&mut create(&out.join(format!("scores-{}.jsonl", index + 1)))?, scores)?;
-    }
-    write_page(out, &evaluated)?;
-    let path = out.join("report.json");
-    std::fs::write(&path, serde_json::to_string(&evaluated.suite)?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    let (evaluation, mut teller) = (Evaluation::of(&recipe, args.device), Teller::default());
+    let mut bars = Bars::new(None);
+    let evaluated = stoppable(|stop| {
+        measure(&evaluation, None, stop, &mut |event| if args.events { teller.tell(&event) } else { bars.show(event) })
+    });
+    bars.finish();
+    let evaluated = evaluated?;
+    evaluated.write(out)?;
     text::print(&evaluated.suite);
     Ok(())
 }
 
-/// Tells programs how far an evaluation is.
+/// Tells programs how far an evaluation is, and not too often.
 #[derive(Default)]
-pub(super) struct Teller {
-    /// Answers before those that are asked for now.
-    before: usize,
+struct Teller {
     said: Option<Instant>,
+    /// Answers that there will be.
+    steps: usize,
 }
 
 impl Teller {
-    /// So many answers there will be.
-    pub(super) fn begin(&mut self, answers: usize) {
-        say_event(&json!({ "event": "started", "step": 0, "steps": answers }));
-    }
-
-    /// So many of those that are asked for now are there.
-    pub(super) fn tell(&mut self, done: usize) {
-        if self.said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-            self.said = Some(Instant::now());
-            say_event(&json!({ "event": "progress", "step": self.before + done }));
+    fn tell(&mut self, event: &Progress<'_>) {
+        match event {
+            Progress::Started { steps, .. } => self.steps = *steps,
+            Progress::Advanced { step, .. } => {
+                let is_due = self.said.is_none_or(|said| said.elapsed() >= SAID_EVERY);
+                if !is_due && *step < self.steps {
+                    return;
+                }
+                self.said = Some(Instant::now());
+            }
+            Progress::Began { .. } | Progress::Judging(_) => {}
         }
-    }
-
-    /// All of so many are there.
-    pub(super) fn finish(&mut self, answers: usize) {
-        self.before += answers;
-        say_event(&json!({ "event": "progress", "step": self.before }));
+        say_event(event);
     }
 }

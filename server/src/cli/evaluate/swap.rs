@@ -33,7 +33,10 @@ pub(super) fn run(args: &SwapArgs) -> anyhow::Result<()> {
         let assessor = Assessor::load(dir, args.data.device)?;
         let info = assessor.info();
         let bar = progress::bar(2 * cases.len(), info.name.clone())?;
-        let report = swap(&assessor, &cases, args.seed, &mut |done| bar.set_position(done as u64));
+        let report = swap(&assessor, &cases, args.seed, &mut |done| {
+            bar.set_position(done as u64);
+            Ok(())
+        });
         bar.finish_and_clear();
         let report = report?;
         if args.json {
