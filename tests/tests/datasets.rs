@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use qponder_kernels::pixels::{Limits, decode};
 use qponder_pipeline::dataset::export::{Exported, export};
 use qponder_pipeline::dataset::import::{Import, Reading, Summary, UsedSplit, import};
 use qponder_pipeline::dataset::manifest::Manifest;
@@ -188,7 +189,7 @@ fn images_with_problems_are_listed_and_never_left_out_in_silence() {
     let problems = fs::read_to_string(published.wanted.out.join("problems.jsonl")).expect("problems");
     insta::assert_snapshot!(problems, @r#"
     {"image":"I91_01_03.png","at":"line 3","problem":"missing"}
-    {"image":"I91_01_05.png","at":"line 4","problem":"unreadable","file":"I91_01_05.png","reason":"the file is a BMP image: save it as PNG, JPEG or WebP and choose that"}
+    {"image":"I91_01_05.png","at":"line 4","problem":"unreadable","file":"I91_01_05.png","reason":"the BMP file cannot be read: failed to fill whole buffer"}
     {"image":"I92_25_01.png","at":"line 5","problem":"ambiguous","files":["more/I92_25_01.png","other/I92_25_01.png"]}
     {"image":"I92_10_05.png","at":"line 7","problem":"unreadable","file":"I92_10_05.png","reason":"the PNG file ends before the picture does: it was cut off, so copy or upload it again"}
     "#);
@@ -216,6 +217,102 @@ fn converted_and_nested_images_are_found_and_copied() {
     let rows = published.rows();
     assert_eq!(rows[0].image, "images/Distortion_0/A0901_00_00.PNG");
     assert!(rows.iter().all(|row| published.wanted.out.join(&row.image).is_file()));
+}
+
+#[test]
+fn spreadsheets_and_matlab_files_are_read_as_published() {
+    for (format, published, as_text) in [
+        (Format::Spaq, "spaq/MOS and Image attribute scores.xlsx", "spaq/MOS and Image attribute scores.csv"),
+        (Format::Csiq, "csiq/csiq.DMOS.xlsx", "csiq/csiq_dmos.txt"),
+        (Format::LiveW, "live-w/Data", "live-w/live-w.csv"),
+        (Format::LiveW, "live-w/Data/AllMOS_release.mat", "live-w/live-w.csv"),
+    ] {
+        let text = Published::fixture(format, as_text);
+        text.import().expect("it imports");
+        let mut binary = Published::fixture(format, as_text);
+        binary.wanted.labels = root().join("tests/fixtures/datasets").join(published);
+        let summary = binary.import().unwrap_or_else(|error| panic!("{published}: {error}"));
+        assert_eq!(summary.listed, text.rows().len(), "{published}");
+        assert_eq!(binary.rows(), text.rows(), "{published}");
+    }
+
+    // Rows are called by their numbers in the sheet: two above the header, and the header.
+    let mut csiq = Published::fixture(Format::Csiq, "csiq/csiq_dmos.txt");
+    csiq.wanted.labels = root().join("tests/fixtures/datasets/csiq/csiq.DMOS.xlsx");
+    fs::remove_dir_all(&csiq.wanted.images).expect("removed");
+    fs::create_dir(&csiq.wanted.images).expect("a folder");
+    let problems = csiq.import().expect("it ends").problems;
+    assert_eq!(problems[0].at, "line 4");
+
+    // Files that were cut off anywhere.
+    let mut damaged = Published::text(Format::LiveW, "");
+    damaged.wanted.labels = damaged.dir.path().join("Data");
+    let data = damaged.wanted.labels.clone();
+    fs::create_dir(&data).expect("a folder");
+    let published = root().join("tests/fixtures/datasets/live-w/Data");
+    let files = ["AllImages_release.mat", "AllMOS_release.mat", "AllStdDev_release.mat"];
+    for name in files {
+        fs::copy(published.join(name), data.join(name)).expect("copied");
+    }
+    for name in files {
+        let bytes = fs::read(data.join(name)).expect("a file");
+        for length in (0..bytes.len()).step_by(7) {
+            fs::write(data.join(name), &bytes[..length]).expect("written");
+            let error = damaged.import().expect_err("it is damaged");
+            assert!(error.contains(name), "{length}: {error}");
+        }
+        fs::write(data.join(name), bytes).expect("written");
+    }
+}
+
+/// A BMP of 24 bits a pixel: blue, green, red, the last row first.
+fn bitmap(width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 3]) -> Vec<u8> {
+    let stride = (3 * width).next_multiple_of(4);
+    let word = |number: usize| u32::try_from(number).expect("small").to_le_bytes();
+    let mut bytes = b"BM".to_vec();
+    for number in [54 + stride * height, 0, 54, 40, width, height] {
+        bytes.extend(word(number));
+    }
+    bytes.extend([1, 0, 24, 0]);
+    for number in [0, stride * height, 0, 0, 0, 0] {
+        bytes.extend(word(number));
+    }
+    for y in (0..height).rev() {
+        let row: Vec<u8> = (0..width).flat_map(|x| pixel(x, y).into_iter().rev()).collect();
+        bytes.extend(&row);
+        bytes.extend(vec![0; stride - row.len()]);
+    }
+    bytes
+}
+
+#[test]
+fn bitmaps_become_pngs_of_the_same_pixels() {
+    let mut published = Published::fixture(Format::Pipal, "pipal/Train_Label");
+    let pixel = |seed: usize| move |x: usize, y: usize| [(9 * x + seed) as u8, (11 * y) as u8, (x * y) as u8];
+    let names = published.names();
+    for (seed, image) in names.iter().enumerate() {
+        fs::write(published.wanted.images.join(image), bitmap(15, 17, pixel(seed))).expect("written");
+    }
+    let summary = published.import().expect("it imports");
+    assert_eq!((summary.bitmaps, summary.converted, summary.problems.len()), (names.len(), 0, 0));
+    for (seed, row) in published.rows().iter().enumerate() {
+        assert!(row.image.starts_with("images/") && row.image.ends_with(".png"), "{}", row.image);
+        let png = fs::read(published.wanted.out.join(&row.image)).expect("a PNG");
+        let image = decode(&png, &Limits::default()).expect("it decodes").image;
+        let file = Path::new(&row.image).with_extension("bmp");
+        let seed = names.iter().position(|name| Path::new(name).file_name() == file.file_name()).unwrap_or(seed);
+        let expected: Vec<u8> = (0..17).flat_map(|y| (0..15).flat_map(move |x| pixel(seed)(x, y))).collect();
+        assert_eq!((image.width(), image.height(), image.data()), (15, 17, expected.as_slice()));
+    }
+    let report = verify(&[published.manifest()], false, &|_| ()).expect("it can be verified");
+    assert!(report.faults.is_empty() && report.compared == names.len(), "{:?}", report.faults);
+
+    // One that was cut off is a problem of its own.
+    let whole = fs::read(published.wanted.images.join(&names[0])).expect("a BMP");
+    fs::write(published.wanted.images.join(&names[0]), &whole[..whole.len() / 2]).expect("written");
+    published.wanted.out = published.dir.path().join("again");
+    let problems = published.import().expect("it ends").problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
 }
 
 #[test]
@@ -264,13 +361,13 @@ fn what_does_not_hold_together_is_refused() {
             Format::LiveW,
             "",
             |published| fs::write(&published.wanted.labels, b"MATLAB 5.0 MAT-file").expect("written"),
-            "python3 -c \"from scipy.io import loadmat",
+            "AllImages_release.mat, AllMOS_release.mat and AllStdDev_release.mat together",
         ),
         (
             Format::Spaq,
             "",
             |published| fs::write(&published.wanted.labels, b"PK\x03\x04").expect("written"),
-            "spreadsheet (.xlsx) or an archive, which is not read; save its first sheet as CSV",
+            "the spreadsheet cannot be read: ",
         ),
         (
             Format::Spaq,

@@ -7,14 +7,18 @@
 //!
 //! Parsing lives in `qponder_shared::dataset`.
 
+mod bitmap;
 mod error;
 mod images;
 mod labels;
+mod live_w;
+mod mat;
 mod names;
 mod plan;
 mod problem;
 mod scale;
 mod split;
+mod spreadsheet;
 mod write;
 
 use std::collections::HashMap;
@@ -49,7 +53,8 @@ pub struct Import {
     pub source: Option<String>,
     /// How labels are understood.
     pub reading: Reading,
-    /// Copy the images to `images` beside the manifest instead of pointing to them.
+    /// Copy the images to `images` beside the manifest instead of pointing to them. PNGs of BMP files are
+    /// always written there.
     pub copy: bool,
     /// Write a manifest of the good images although others have problems.
     pub skip_problems: bool,
@@ -66,6 +71,8 @@ pub struct Summary {
     pub split: UsedSplit,
     /// Images found under another extension than the label file's.
     pub converted: usize,
+    /// Images that are BMP files, of which the manifest has PNGs.
+    pub bitmaps: usize,
     pub problems: Vec<Problem>,
     /// What the manifest holds, or would hold.
     pub counts: Counts,
@@ -95,6 +102,7 @@ pub fn import(import: &Import, progress: &(dyn Fn(Progress) + Sync)) -> Result<S
         evidence: plan.evidence,
         split: plan.split,
         converted: 0,
+        bitmaps: 0,
         problems: Vec::new(),
         counts: Counts::default(),
         manifest: None,
@@ -103,6 +111,7 @@ pub fn import(import: &Import, progress: &(dyn Fn(Progress) + Sync)) -> Result<S
         match found {
             Ok(found) => {
                 summary.converted += usize::from(found.converted);
+                summary.bitmaps += usize::from(found.is_bitmap);
                 rows.push((Row { image: found.relative.clone(), ..row }, found));
             }
             Err(kind) => {

@@ -1,5 +1,5 @@
 //! CSIQ (Larson and Chandler, 2010): the columns `image,dst_idx,dst_type,dst_lev,dmos_std,dmos` of the sheet
-//! `all_by_image` of `csiq.DMOS.xlsx`, exported as CSV or text with tabs.
+//! `all_by_image` of `csiq.DMOS.xlsx`, or that sheet as CSV or text with tabs.
 //!
 //! DMOS runs from 0 to 1 and lower is better. The table names no files; they are `1600.AWGN.1.png` for
 //! image 1600, type `noise`, level 1, and so on.

@@ -82,10 +82,10 @@ impl Format {
             Format::Koniq10k => {
                 "koniq10k_distributions_sets.csv (official split) or koniq10k_scores_and_distributions.csv"
             }
-            Format::Spaq => "`MOS and Image attribute scores.xlsx` saved as CSV",
+            Format::Spaq => "`MOS and Image attribute scores.xlsx`, or its first sheet as CSV",
             Format::Kadid10k => "dmos.csv",
-            Format::LiveW => "a CSV image,mos,std made from the .mat files",
-            Format::Csiq => "sheet all_by_image of csiq.DMOS.xlsx, columns image to dmos, saved as CSV",
+            Format::LiveW => "the folder Data with the three .mat files, or a CSV image,mos,std",
+            Format::Csiq => "csiq.DMOS.xlsx, or columns image to dmos of its sheet all_by_image as CSV",
             Format::Agiqa3k => "data.csv",
             Format::Pipal => "a label file, or the folder of all (Train_Label)",
             Format::Pyiqa => "a meta_info_*.csv; needs a direction",
@@ -97,14 +97,10 @@ impl Format {
         }
     }
 
-    /// What to do with a binary file of this dataset, which is not read.
+    /// The sheet that holds the labels, where a spreadsheet is published and it is not its first.
     #[must_use]
-    pub fn conversion(self) -> &'static str {
-        match self {
-            Format::LiveW => live_w::CONVERSION,
-            Format::Csiq => "save columns image to dmos of the sheet all_by_image as CSV, with their header",
-            _ => "save its first sheet as CSV, with the header",
-        }
+    pub fn sheet(self) -> Option<&'static str> {
+        (self == Format::Csiq).then_some("all_by_image")
     }
 
     /// Reads a label file.

@@ -1,4 +1,4 @@
-//! SPAQ (Fang et al., 2020): `MOS and Image attribute scores.xlsx`, exported as CSV or TSV.
+//! SPAQ (Fang et al., 2020): `MOS and Image attribute scores.xlsx`, or its first sheet as CSV or TSV.
 //!
 //! Columns `Image name,MOS,Brightness,Colorfulness,Contrast,Noisiness,Sharpness`; MOS from 0 to 100. No
 //! split and no standard deviation are published.

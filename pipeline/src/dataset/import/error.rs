@@ -12,8 +12,10 @@ use crate::dataset::hashes::HashesError;
 pub enum ImportError {
     #[error("cannot {action} {path}: {source}")]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("{path} is {found}, which is not read; {conversion}")]
-    Binary { path: PathBuf, found: &'static str, conversion: &'static str },
+    #[error("{path}: the spreadsheet cannot be read: {reason}; save the sheet as CSV, with its header")]
+    Spreadsheet { path: PathBuf, reason: String },
+    #[error("{path}: MATLAB file: {reason}")]
+    Matlab { path: PathBuf, reason: String },
     #[error("{path} is no UTF-8 text: save it as UTF-8")]
     Encoding { path: PathBuf },
     #[error("{path} holds no .txt file")]

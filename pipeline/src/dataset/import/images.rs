@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::names::{Names, extension};
-use super::{ImportError, ProblemKind};
+use super::{ImportError, ProblemKind, bitmap};
 use crate::dataset::hashes::is_plain;
 use crate::dataset::inspect::inspect;
 
@@ -23,7 +25,9 @@ pub(super) struct Found {
     pub relative: String,
     /// Whether its extension is another than the label file's.
     pub converted: bool,
-    /// See [`inspect`]; empty until [`Found::inspected`].
+    /// Whether it is a BMP, of which a PNG will be used; known from [`Found::inspected`] on.
+    pub is_bitmap: bool,
+    /// See [`inspect`], of the PNG where it is a BMP; empty until [`Found::inspected`].
     pub hash: String,
 }
 
@@ -41,16 +45,21 @@ impl Images {
     pub fn find(&self, image: &str) -> Result<Found, ProblemKind> {
         let relative = self.names.find(image)?.to_owned();
         let converted = extension(&relative) != extension(image);
-        Ok(Found { path: self.root.join(&relative), relative, converted, hash: String::new() })
+        Ok(Found { path: self.root.join(&relative), relative, converted, is_bitmap: false, hash: String::new() })
     }
 }
 
 impl Found {
     /// The same once its file was decoded.
     pub fn inspected(self) -> Result<Self, ProblemKind> {
-        match inspect(&self.path) {
-            Ok(hash) => Ok(Self { hash, ..self }),
-            Err(error) => Err(ProblemKind::Unreadable { file: self.relative, reason: error.to_string() }),
+        let is_bitmap = bitmap::is_one(&self.path).unwrap_or(false);
+        let hash = match is_bitmap {
+            true => bitmap::png(&self.path).map(|png| format!("{:x}", Sha256::digest(&png))),
+            false => inspect(&self.path).map_err(|error| error.to_string()),
+        };
+        match hash {
+            Ok(hash) => Ok(Self { hash, is_bitmap, ..self }),
+            Err(reason) => Err(ProblemKind::Unreadable { file: self.relative, reason }),
         }
     }
 }

@@ -1,27 +1,22 @@
-//! The label file, or PIPAL's folder of them, as text.
+//! The label file, or PIPAL's or LIVE's folder of them, as text.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use qponder_shared::dataset::{Format, Labels};
 
-use super::ImportError;
-
-/// First bytes of the binary files in which labels are published.
-const BINARY: [(&[u8], &str); 4] = [
-    (b"PK\x03\x04", "a spreadsheet (.xlsx) or an archive"),
-    (b"\xd0\xcf\x11\xe0", "a spreadsheet (.xls)"),
-    (b"MATLAB 5.0", "a MATLAB file (.mat)"),
-    (b"\x89HDF", "a MATLAB file (.mat) of version 7.3"),
-];
+use super::{ImportError, live_w, mat, spreadsheet};
 
 /// Reads and parses labels.
 ///
 /// # Errors
-/// When they cannot be read, are binary, or are not of the format.
+/// When they cannot be read or are not of the format.
 pub(super) fn read(format: Format, path: &Path) -> Result<Labels, ImportError> {
     if !path.is_dir() {
         return file(format, path);
+    }
+    if format == Format::LiveW && live_w::is_folder(path) {
+        return parsed(format, path, &live_w::text(path)?);
     }
     let files = text_files(path)?;
     let (first, others) =
@@ -34,8 +29,11 @@ pub(super) fn read(format: Format, path: &Path) -> Result<Labels, ImportError> {
 }
 
 fn file(format: Format, path: &Path) -> Result<Labels, ImportError> {
-    let text = text(format, path)?;
-    format.parse(&text).map_err(|source| ImportError::Parse { path: path.to_owned(), source })
+    parsed(format, path, &text(format, path)?)
+}
+
+fn parsed(format: Format, path: &Path, text: &str) -> Result<Labels, ImportError> {
+    format.parse(text).map_err(|source| ImportError::Parse { path: path.to_owned(), source })
 }
 
 /// The text files of a folder by name.
@@ -53,9 +51,18 @@ fn text_files(dir: &Path) -> Result<Vec<PathBuf>, ImportError> {
 
 fn text(format: Format, path: &Path) -> Result<String, ImportError> {
     let bytes = fs::read(path).map_err(ImportError::io("read", path))?;
-    if let Some((_, found)) = BINARY.iter().find(|(signature, _)| bytes.starts_with(signature)) {
-        let conversion = format.conversion();
-        return Err(ImportError::Binary { path: path.to_owned(), found, conversion });
+    if spreadsheet::is_one(&bytes) {
+        let path = path.to_owned();
+        return spreadsheet::text(format, bytes).map_err(|reason| ImportError::Spreadsheet { path, reason });
+    }
+    if mat::is_one(&bytes) {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        if format == Format::LiveW && live_w::is_folder(dir) {
+            return live_w::text(dir);
+        }
+        let reason = "of these only LIVE in the Wild's are read, AllImages_release.mat, AllMOS_release.mat and \
+                      AllStdDev_release.mat together; make a CSV image,mos,std of others";
+        return Err(ImportError::Matlab { path: path.to_owned(), reason: reason.to_owned() });
     }
     String::from_utf8(bytes).map_err(|_| ImportError::Encoding { path: path.to_owned() })
 }

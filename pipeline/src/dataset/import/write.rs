@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use qponder_shared::manifest::Row;
 
 use super::images::{Found, Images};
-use super::{Import, ImportError, Problem};
+use super::{Import, ImportError, Problem, bitmap};
 use crate::dataset::hashes::{Hashes, HashesError, is_plain};
 use crate::dataset::write_whole;
 
@@ -45,8 +45,14 @@ pub(super) fn manifest(
     let way = if import.copy { COPIES.to_owned() } else { way(&out, &images.root)? };
     let (mut hashes, mut done) = (Hashes::default(), Vec::with_capacity(rows.len()));
     for (row, found) in rows {
-        let image = if way.is_empty() { found.relative } else { format!("{way}/{}", found.relative) };
-        if import.copy {
+        let image = match (found.is_bitmap, way.is_empty()) {
+            (true, _) => format!("{COPIES}/{}", png_name(&found.relative)),
+            (false, true) => found.relative,
+            (false, false) => format!("{way}/{}", found.relative),
+        };
+        if found.is_bitmap {
+            write_png(&found.path, &out.join(&image))?;
+        } else if import.copy {
             copy(&found.path, &out.join(&image))?;
         }
         hashes.0.insert(image.clone(), found.hash);
@@ -56,6 +62,20 @@ pub(super) fn manifest(
     let path = import.out.join(MANIFEST);
     lines(&path, &done)?;
     Ok(path)
+}
+
+/// The name of a BMP's PNG.
+fn png_name(bitmap: &str) -> String {
+    Path::new(bitmap).with_extension("png").to_string_lossy().into_owned()
+}
+
+/// Writes a BMP's pixels as PNG.
+fn write_png(from: &Path, to: &Path) -> Result<(), ImportError> {
+    let png = bitmap::png(from).map_err(io::Error::other).map_err(ImportError::io("convert", from))?;
+    if let Some(dir) = to.parent() {
+        fs::create_dir_all(dir).map_err(ImportError::io("create", dir))?;
+    }
+    fs::write(to, png).map_err(ImportError::io("write", to))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), ImportError> {

@@ -23,14 +23,14 @@ const SHOWN: usize = 5;
   qponder dataset import --format deqa --split 0,0,1 --source spaq --labels test_spaq.json --images SPAQ --out spaq-test
 
 Writes OUT/manifest.jsonl, OUT/hashes.sha256 and, where images are missing or cannot be read, OUT/problems.jsonl;
-then there is no manifest and the exit code is 1, unless --skip-problems is given. Only PNG, JPEG and WebP are
-decoded. Convert BMP files first, such as with `mogrify -format png *.bmp`; they are found under the new extension.
-Of label files that are .xlsx or .mat, it says how to convert them.")]
+then there is no manifest and the exit code is 1, unless --skip-problems is given. PNG, JPEG and WebP are taken as
+they are; of BMP files, PNGs of the same pixels are written to OUT/images. Label files may be the spreadsheets and
+MATLAB files that SPAQ, CSIQ and LIVE in the Wild publish.")]
 pub struct ImportArgs {
     /// Layout of the label file.
     #[arg(long, value_parser = format())]
     format: Format,
-    /// Label file; for pipal perhaps the folder of all label files.
+    /// Label file; for pipal and live-w perhaps the folder of all label files.
     #[arg(long, value_name = "FILE")]
     labels: PathBuf,
     /// Folder of the images, at any depth.
@@ -140,6 +140,9 @@ fn print(summary: &Summary) {
     println!(
         "  good        {images} images ({train} train, {val} val, {test} test) of {references} references"
     );
+    if summary.bitmaps > 0 {
+        println!("  bitmaps     {} of them are BMP files; the manifest has PNGs of the same pixels", summary.bitmaps);
+    }
     if summary.converted > 0 {
         println!("  converted   {} of them have another extension than in the label file", summary.converted);
     }
