@@ -78,17 +78,22 @@ pub fn vision_angles(order: &WindowOrder, grids: &[[usize; 3]], merge: usize, qu
 /// first follow time, the next height, the last width, as many each as `sections` says.
 #[must_use]
 pub fn text_angles(positions: &[Position], sections: [usize; 3], half: usize, theta: f32) -> Vec<f32> {
-    let [t, h, _] = sections;
-    let frequencies: Vec<(usize, f32)> = (0..half)
-        .map(|i| {
-            let axis = if i < t { 0 } else { 1 + usize::from(i >= t + h) };
-            (axis, 1.0 / theta.powf((2 * i) as f32 / (2 * half) as f32))
-        })
-        .collect();
-    let angle = |position: &Position| {
-        frequencies.iter().map(|&(axis, f)| position[axis] as f32 * f).collect::<Vec<_>>()
+    angles(positions, &text_frequencies(sections, half, theta)).collect()
+}
+
+/// The axis that each frequency of a head follows, and the frequency, `(half)`.
+#[must_use]
+pub fn text_frequencies([t, h, _]: [usize; 3], half: usize, theta: f32) -> Vec<(usize, f32)> {
+    let frequency = |i: usize| {
+        let axis = if i < t { 0 } else { 1 + usize::from(i >= t + h) };
+        (axis, 1.0 / theta.powf((2 * i) as f32 / (2 * half) as f32))
     };
-    positions.iter().flat_map(angle).collect()
+    (0..half).map(frequency).collect()
+}
+
+/// The angles of [`text_angles`], of frequencies that are there already.
+pub fn angles<'a>(positions: &'a [Position], frequencies: &'a [(usize, f32)]) -> impl Iterator<Item = f32> + 'a {
+    positions.iter().flat_map(|position| frequencies.iter().map(|&(axis, f)| position[axis] as f32 * f))
 }
 
 /// M-RoPE positions of one prompt, as `get_rope_index` of transformers gives them for images: text

@@ -1,6 +1,6 @@
 //! Attention of a run of queries to a run of keys, a head at a time.
 
-use super::math::softmax;
+use super::math::{dot, exp, softmax};
 use super::product::{PANEL, TILE, tile};
 
 /// Rows `first..first + count` of a `(tokens, heads, width)` tensor.
@@ -21,10 +21,17 @@ impl<'a> Heads<'a> {
     }
 }
 
+/// Keys that a single query meets at a time.
+const RUN: usize = 64;
+
 /// Softmax of `q·k / √width` times `v`, where several query heads may share a key head. If `causal`, the
 /// last query sees all keys and each earlier one a key less. `out` is shaped as `q`.
 pub fn attention(q: Heads, k: Heads, v: Heads, causal: bool, out: &mut [f32]) {
     let (width, queries, keys) = (q.width, q.tokens(), k.tokens());
+    // Panels for a query or two are more work than they save.
+    if queries < TILE {
+        return few(q, k, v, causal, out);
+    }
     let group = q.heads / k.heads;
     let scale = 1.0 / (width as f32).sqrt();
     let panels = keys.div_ceil(PANEL);
@@ -73,6 +80,40 @@ pub fn attention(q: Heads, k: Heads, v: Heads, causal: bool, out: &mut [f32]) {
     }
 }
 
+/// The same for few queries: each goes along the keys once (online softmax, Milakov and Gimelshein 2018), and
+/// nothing is allocated.
+fn few(q: Heads, k: Heads, v: Heads, causal: bool, out: &mut [f32]) {
+    let (width, queries, keys) = (q.width, q.tokens(), k.tokens());
+    let group = q.heads / k.heads;
+    let scale = 1.0 / (width as f32).sqrt();
+    for (at, out) in out.chunks_exact_mut(width).enumerate() {
+        let (query, head) = (at / q.heads, at % q.heads);
+        let seen = if causal { keys - (queries - 1 - query) } else { keys };
+        let row = q.row(query, head);
+        let (mut largest, mut total) = (f32::NEG_INFINITY, 0.0);
+        out.fill(0.0);
+        for first in (0..seen).step_by(RUN) {
+            let mut shares = [f32::NEG_INFINITY; RUN];
+            let shares = &mut shares[..RUN.min(seen - first)];
+            for (key, share) in shares.iter_mut().enumerate() {
+                *share = dot(row, k.row(first + key, head / group)) * scale;
+            }
+            let before = largest;
+            largest = shares.iter().fold(largest, |a, &b| a.max(b));
+            let shrink = exp(before - largest);
+            shares.iter_mut().for_each(|share| *share = exp(*share - largest));
+            total = total * shrink + shares.iter().sum::<f32>();
+            out.iter_mut().for_each(|out| *out *= shrink);
+            for (key, &share) in shares.iter().enumerate() {
+                for (out, value) in out.iter_mut().zip(v.row(first + key, head / group)) {
+                    *out += share * value;
+                }
+            }
+        }
+        out.iter_mut().for_each(|out| *out /= total);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,9 +122,15 @@ mod tests {
     #[test]
     fn heads_share_keys_and_causal_queries_see_no_later_ones() {
         let mut random = Random::new(2);
-        for (queries, keys, heads, kv_heads, width, causal) in
-            [(1, 9, 2, 1, 8, true), (7, 7, 4, 2, 12, true), (5, 21, 3, 3, 20, false), (6, 30, 5, 1, 32, true)]
-        {
+        for (queries, keys, heads, kv_heads, width, causal) in [
+            (1, 9, 2, 1, 8, true),
+            (1, 397, 5, 1, 32, true),
+            (3, 130, 4, 2, 12, true),
+            (2, 64, 3, 3, 20, false),
+            (7, 7, 4, 2, 12, true),
+            (5, 21, 3, 3, 20, false),
+            (6, 30, 5, 1, 32, true),
+        ] {
             let q = random.numbers(queries * heads * width);
             let k = random.numbers(keys * kv_heads * width);
             let v = random.numbers(keys * kv_heads * width);

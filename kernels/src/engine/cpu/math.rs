@@ -129,8 +129,19 @@ impl Rotation {
     /// Of angles `(tokens, half)` in radians.
     #[must_use]
     pub fn new(angles: &[f32], half: usize) -> Self {
-        let cos = angles.iter().map(|angle| angle.cos()).collect();
-        Self { cos, sin: angles.iter().map(|angle| angle.sin()).collect(), half }
+        let mut rotation = Self { cos: Vec::new(), sin: Vec::new(), half };
+        rotation.set(angles.iter().copied());
+        rotation
+    }
+
+    /// By other angles from now on.
+    pub fn set(&mut self, angles: impl Iterator<Item = f32>) {
+        self.cos.clear();
+        self.sin.clear();
+        for angle in angles {
+            self.cos.push(angle.cos());
+            self.sin.push(angle.sin());
+        }
     }
 }
 

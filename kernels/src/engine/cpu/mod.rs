@@ -29,7 +29,31 @@ pub struct Cpu {
     tokens: u32,
     /// Of the token after them, `(vocabulary)`.
     logits: Vec<f32>,
+    /// The new tokens, `(tokens, hidden)`.
+    x: Vec<f32>,
+    /// Of each frequency, see [`layout::text_frequencies`].
+    frequencies: Vec<(usize, f32)>,
+    rotation: Rotation,
+    scratch: Scratch,
 }
+
+/// Numbers between the parts of a layer. They stay where they are, so that a token allocates nothing.
+#[derive(Debug, Default)]
+struct Scratch {
+    normed: Vec<f32>,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    mixed: Vec<f32>,
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    out: Vec<f32>,
+    /// A row of weights.
+    row: Vec<f32>,
+}
+
+/// Tokens of an answer for which a prompt's cache has room; longer ones make it grow.
+const ANSWER: usize = 512;
 
 /// How products with quantised weights are formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,20 +65,27 @@ enum Arithmetic {
 }
 
 impl Arithmetic {
-    fn of(self, x: &[f32], linear: &Linear) -> Vec<f32> {
-        self.apply(x, &linear.weight, linear.bias.as_deref())
+    fn of(self, x: &[f32], linear: &Linear, row: &mut Vec<f32>, out: &mut Vec<f32>) {
+        self.apply(x, &linear.weight, linear.bias.as_deref(), row, out);
     }
 
-    fn apply(self, x: &[f32], weight: &Matrix, bias: Option<&[f32]>) -> Vec<f32> {
+    /// Into `out`, which becomes `(tokens, outputs)`; `row` has room for a row of weights.
+    fn apply(
+        self,
+        x: &[f32],
+        weight: &Matrix,
+        bias: Option<&[f32]>,
+        row: &mut Vec<f32>,
+        out: &mut Vec<f32>,
+    ) {
         let tokens = x.len() / weight.inputs;
-        let mut out = vec![0.0; tokens * weight.outputs];
+        out.resize(tokens * weight.outputs, 0.0);
         // A panel for a token or two is more work than it saves.
         if self == Self::Rounded && tokens >= product::TILE && rounded::takes(weight) {
-            rounded::linear(x, weight, bias, &mut out);
+            rounded::linear(x, weight, bias, out);
         } else {
-            linear(x, weight, bias, &mut out);
+            product::linear_by(x, weight, bias, row, out);
         }
-        out
     }
 }
 
@@ -70,8 +101,20 @@ impl Cpu {
     pub fn new(model: Arc<Model>) -> Self {
         let cache = vec![(Vec::new(), Vec::new()); model.layers.len()];
         let logits = vec![0.0; model.text.vocabulary];
-        let (arithmetic, sampler) = (Arithmetic::Rounded, Sampler::greedy());
-        Self { model, cache, arithmetic, sampler, tokens: 0, logits }
+        let text = &model.text;
+        let half = text.head_dim() / 2;
+        Self {
+            cache,
+            arithmetic: Arithmetic::Rounded,
+            sampler: Sampler::greedy(),
+            tokens: 0,
+            logits,
+            x: Vec::new(),
+            frequencies: layout::text_frequencies(text.sections, half, text.theta),
+            rotation: Rotation::new(&[], half),
+            scratch: Scratch::default(),
+            model,
+        }
     }
 
     /// The logits of the next token, `(vocabulary)`.
@@ -89,57 +132,58 @@ impl Cpu {
     /// Forgets what was read before and reads a prompt; `sampler` chooses what comes after it.
     pub fn prefill(&mut self, prompt: &Prompt, sampler: Sampler) {
         (self.sampler, self.tokens) = (sampler, 0);
-        for (keys, values) in &mut self.cache {
-            keys.clear();
-            values.clear();
+        let text = &self.model.text;
+        let (hidden, width) = (text.hidden, text.kv_heads * text.head_dim());
+        for cached in self.cache.iter_mut().flat_map(|(keys, values)| [keys, values]) {
+            cached.clear();
+            cached.reserve((prompt.ids.len() + ANSWER) * width);
         }
-        let hidden = self.model.text.hidden;
-        let images = images(&self.model, self.arithmetic, prompt);
+        let images = images(&self.model, self.arithmetic, prompt, &mut self.scratch);
         let mut images = images.chunks_exact(hidden);
-        let mut x = vec![0.0; prompt.ids.len() * hidden];
-        for (row, &id) in x.chunks_exact_mut(hidden).zip(&prompt.ids) {
+        self.x.resize(prompt.ids.len() * hidden, 0.0);
+        for (row, &id) in self.x.chunks_exact_mut(hidden).zip(&prompt.ids) {
             match if id == prompt.image_token { images.next() } else { None } {
                 Some(image) => row.copy_from_slice(image),
                 None => self.model.embedding.row(id as usize, row),
             }
         }
-        self.run(x, &prompt.positions);
+        self.run(&prompt.positions);
     }
 
     /// Reads one more token.
     pub fn decode(&mut self, token: u32, position: layout::Position) {
-        let mut x = vec![0.0; self.model.text.hidden];
-        self.model.embedding.row(token as usize, &mut x);
-        self.run(x, &[position]);
+        self.x.resize(self.model.text.hidden, 0.0);
+        self.model.embedding.row(token as usize, &mut self.x);
+        self.run(&[position]);
     }
 
-    /// The language model over new tokens `(tokens, hidden)`.
-    fn run(&mut self, mut x: Vec<f32>, positions: &[layout::Position]) {
-        let model = &*self.model;
+    /// The language model over the new tokens.
+    fn run(&mut self, positions: &[layout::Position]) {
+        let Self { model, x, rotation, scratch, .. } = self;
         let text = &model.text;
-        let half = text.head_dim() / 2;
-        let rotation = Rotation::new(&layout::text_angles(positions, text.sections, half, text.theta), half);
+        let width = text.head_dim();
+        rotation.set(layout::angles(positions, &self.frequencies));
         let heads = [text.heads, text.kv_heads];
         let settings = Settings { eps: text.eps, heads, arithmetic: self.arithmetic };
         for (layer, (keys, values)) in model.layers.iter().zip(&mut self.cache) {
-            forward(&mut x, layer, settings, &rotation, |q, k, v, out| {
+            forward(x, layer, settings, rotation, scratch, |q, k, v, out| {
                 keys.extend(k);
                 values.extend(v);
-                let of_keys = |values| Heads { values, heads: text.kv_heads, width: 2 * half };
-                let q = Heads { values: q, heads: text.heads, width: 2 * half };
+                let of_keys = |values| Heads { values, heads: text.kv_heads, width };
+                let q = Heads { values: q, heads: text.heads, width };
                 attention(q, of_keys(keys), of_keys(values), true, out);
             });
         }
         let last = &x[x.len() - text.hidden..];
-        let mut normed = vec![0.0; text.hidden];
-        rms_norm(last, &model.norm, text.eps, &mut normed);
-        linear(&normed, model.head(), None, &mut self.logits);
+        scratch.normed.resize(text.hidden, 0.0);
+        rms_norm(last, &model.norm, text.eps, &mut scratch.normed);
+        product::linear_by(&scratch.normed, model.head(), None, &mut scratch.row, &mut self.logits);
         self.tokens += positions.len() as u32;
     }
 }
 
 /// Embeddings of the prompt's image, `(merged patches, hidden)`.
-fn images(model: &Model, arithmetic: Arithmetic, prompt: &Prompt) -> Vec<f32> {
+fn images(model: &Model, arithmetic: Arithmetic, prompt: &Prompt, scratch: &mut Scratch) -> Vec<f32> {
     let vision = &model.vision;
     let grids = &[prompt.grid];
     let order = layout::window_order(vision.window, vision.merge, grids);
@@ -147,7 +191,8 @@ fn images(model: &Model, arithmetic: Arithmetic, prompt: &Prompt) -> Vec<f32> {
     let angles = layout::vision_angles(&order, grids, vision.merge, quarter);
     let rotation = Rotation::new(&angles, 2 * quarter);
 
-    let embedded = arithmetic.apply(&prompt.patches, &model.patch, None);
+    let mut embedded = Vec::new();
+    arithmetic.apply(&prompt.patches, &model.patch, None, &mut scratch.row, &mut embedded);
     let group = vision.merge.pow(2) * vision.hidden;
     let mut x = Vec::with_capacity(embedded.len());
     for &merged in &order.merged {
@@ -158,7 +203,7 @@ fn images(model: &Model, arithmetic: Arithmetic, prompt: &Prompt) -> Vec<f32> {
         let is_full = (index + 1) % vision.full_every == 0;
         let windows = if is_full { whole.as_slice() } else { &order.windows };
         let settings = Settings { eps: VISION_EPS, heads: [vision.heads; 2], arithmetic };
-        forward(&mut x, block, settings, &rotation, |q, k, v, out| {
+        forward(&mut x, block, settings, &rotation, scratch, |q, k, v, out| {
             let mut start = 0;
             for &window in windows {
                 let range = start * vision.hidden..(start + window) * vision.hidden;
@@ -171,9 +216,10 @@ fn images(model: &Model, arithmetic: Arithmetic, prompt: &Prompt) -> Vec<f32> {
     }
     let mut normed = vec![0.0; x.len()];
     rms_norm(&x, &model.merger_norm, VISION_EPS, &mut normed);
-    let mut up = arithmetic.of(&normed, &model.merger_up);
-    gelu(&mut up);
-    let merged = arithmetic.of(&up, &model.merger_down);
+    let Scratch { up, out: merged, row, .. } = scratch;
+    arithmetic.of(&normed, &model.merger_up, row, up);
+    gelu(up);
+    arithmetic.of(up, &model.merger_down, row, merged);
     let width = model.text.hidden;
     let mut images = vec![0.0; merged.len()];
     for (row, &place) in merged.chunks_exact(width).zip(&order.merged) {
@@ -198,22 +244,24 @@ fn forward(
     layer: &Layer,
     Settings { eps, heads: [heads, kv_heads], arithmetic }: Settings,
     rotation: &Rotation,
+    Scratch { normed, q, k, v, mixed, gate, up, out, row }: &mut Scratch,
     mix: impl FnOnce(&[f32], &[f32], &[f32], &mut [f32]),
 ) {
-    let mut normed = vec![0.0; x.len()];
-    rms_norm(x, &layer.attention_norm, eps, &mut normed);
-    let (mut q, mut k, v) = (
-        arithmetic.of(&normed, &layer.q),
-        arithmetic.of(&normed, &layer.k),
-        arithmetic.of(&normed, &layer.v),
-    );
-    rope(&mut q, heads, rotation);
-    rope(&mut k, kv_heads, rotation);
-    let mut mixed = vec![0.0; q.len()];
-    mix(&q, &k, &v, &mut mixed);
-    add(x, &arithmetic.of(&mixed, &layer.out));
-    rms_norm(x, &layer.feed_norm, eps, &mut normed);
-    let mut gate = arithmetic.of(&normed, &layer.gate);
-    swiglu(&mut gate, &arithmetic.of(&normed, &layer.up));
-    add(x, &arithmetic.of(&gate, &layer.down));
+    normed.resize(x.len(), 0.0);
+    rms_norm(x, &layer.attention_norm, eps, normed);
+    arithmetic.of(normed, &layer.q, row, q);
+    arithmetic.of(normed, &layer.k, row, k);
+    arithmetic.of(normed, &layer.v, row, v);
+    rope(q, heads, rotation);
+    rope(k, kv_heads, rotation);
+    mixed.resize(q.len(), 0.0);
+    mix(q, k, v, mixed);
+    arithmetic.of(mixed, &layer.out, row, out);
+    add(x, out);
+    rms_norm(x, &layer.feed_norm, eps, normed);
+    arithmetic.of(normed, &layer.gate, row, gate);
+    arithmetic.of(normed, &layer.up, row, up);
+    swiglu(gate, up);
+    arithmetic.of(gate, &layer.down, row, out);
+    add(x, out);
 }

@@ -56,15 +56,26 @@ impl Matrix {
 
 /// `out[t, o] = Σ x[t, i] · weight[o, i] + bias[o]`; `x` is `(tokens, inputs)`.
 pub fn linear(x: &[f32], weight: &Matrix, bias: Option<&[f32]>, out: &mut [f32]) {
+    linear_by(x, weight, bias, &mut Vec::new(), out);
+}
+
+/// The same with a place for a row of the weights, so that a token or two allocate nothing.
+pub(super) fn linear_by(
+    x: &[f32],
+    weight: &Matrix,
+    bias: Option<&[f32]>,
+    row: &mut Vec<f32>,
+    out: &mut [f32],
+) {
     let (k, n) = (weight.inputs, weight.outputs);
     let tokens = x.len() / k;
-    let mut row = vec![0.0; k];
+    row.resize(k, 0.0);
     if tokens < TILE {
         for output in 0..n {
-            weight.row(output, &mut row);
+            weight.row(output, row);
             let bias = bias.map_or(0.0, |bias| bias[output]);
             for token in 0..tokens {
-                out[token * n + output] = dot(&x[token * k..][..k], &row) + bias;
+                out[token * n + output] = dot(&x[token * k..][..k], row) + bias;
             }
         }
         return;
@@ -76,8 +87,8 @@ pub fn linear(x: &[f32], weight: &Matrix, bias: Option<&[f32]>, out: &mut [f32])
         for first in (0..n).step_by(PANEL) {
             let width = PANEL.min(n - first);
             for lane in 0..width {
-                weight.row(first + lane, &mut row);
-                for (panel, value) in panel.iter_mut().zip(&row) {
+                weight.row(first + lane, row);
+                for (panel, value) in panel.iter_mut().zip(&*row) {
                     panel[lane] = *value;
                 }
             }
