@@ -92,7 +92,10 @@ pub fn text_frequencies([t, h, _]: [usize; 3], half: usize, theta: f32) -> Vec<(
 }
 
 /// The angles of [`text_angles`], of frequencies that are there already.
-pub fn angles<'a>(positions: &'a [Position], frequencies: &'a [(usize, f32)]) -> impl Iterator<Item = f32> + 'a {
+pub fn angles<'a>(
+    positions: &'a [Position],
+    frequencies: &'a [(usize, f32)],
+) -> impl Iterator<Item = f32> + 'a {
     positions.iter().flat_map(|position| frequencies.iter().map(|&(axis, f)| position[axis] as f32 * f))
 }
 

@@ -33,7 +33,8 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn a_token_allocates_nothing() {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/nano-rl/q8_0");
-    let [text, vision] = ["model-q8_0.gguf", "mmproj-q8_0.gguf"].map(|name| std::fs::read(models.join(name)).expect(name));
+    let [text, vision] =
+        ["model-q8_0.gguf", "mmproj-q8_0.gguf"].map(|name| std::fs::read(models.join(name)).expect(name));
     let engine = Engine::read(&text, &vision).expect("nano");
     let image = RgbImage::new(112, 112, vec![90; 3 * 112 * 112]).expect("an image");
     let prompt = engine.instructions().prompt(Task::Reason, &image, engine.model()).expect("a prompt");

@@ -70,7 +70,8 @@ fn suite(manifests: &[PathBuf], cases: &[Case], models: usize) -> (Suite, Vec<Ve
         let (report, rows) = evaluate(&assessor, &plan, mode, &mut |count| {
             done = count;
             Ok(())
-        }).expect("evaluates");
+        })
+        .expect("evaluates");
         assert_eq!(done, plan.images());
         modes.push(report);
         scored.extend(rows);
@@ -164,7 +165,10 @@ fn a_whole_evaluation_tells_how_far_it_is_is_written_and_can_be_stopped() {
     assert_eq!(begun, of_a_model.repeat(2));
     assert_eq!((steps, last), (20, 20), "both models' answers, the validation split's included");
     let suite = &evaluated.suite;
-    assert_eq!(suite.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>(), ["nano-ci", "nano-rl"]);
+    assert_eq!(
+        suite.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>(),
+        ["nano-ci", "nano-rl"]
+    );
     assert!(suite.models.iter().all(|model| model.swap.is_some() && model.determinism.is_some()));
     assert_eq!((suite.stages.len(), suite.models[0].modes[0].overall.images), (1, 5));
 

@@ -1,11 +1,12 @@
 //! How long photos take in the browser and natively, and what a visit costs: the tables of `cargo xtask bench web`.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use qponder_tests::browser::Browser;
+use qponder_tests::proxy::Proxy;
 use qponder_tests::server::{Server, data_dir, root};
 use serde_json::{Value, json};
 
@@ -21,6 +22,16 @@ const TIMES_IN_SOFTWARE: usize = 1;
 /// Where the page *Quick score* computes, by the place in its list.
 const ON_CARD: usize = 1;
 const ON_PROCESSOR: usize = 2;
+
+/// Photos that are scored while frames are counted.
+const PHOTOS: usize = 60;
+
+/// Milliseconds between two frames at 60 a second, and what a clock may be off.
+const IN_TIME: f64 = 17.5;
+
+/// Asks for the reasons of the photo of an index.
+const EXPLAIN: &str = "const buttons = [...document.querySelectorAll('button')];\
+                       buttons.filter((button) => button.textContent === 'Explain')[arguments[0]].click()";
 
 /// What one way of computing costs.
 #[derive(Clone, Copy, Default)]
@@ -43,10 +54,20 @@ fn main() {
     println!("A visit, until the first score.\n");
     println!("| visit | seconds | MB over the wire |\n|---|---:|---:|");
     let browser = Browser::open("bench-web");
-    let bytes = sizes(&page.join("assets"));
-    println!("| first, both backends measured | {:.1} | {bytes:.2} |", visit(&browser, &url, &photo));
-    println!("| second | {:.1} | 0 |", visit(&browser, &url, &photo));
+    let wire = Proxy::start(&server.client.url);
+    let through = format!("{}/quick-score", wire.url);
+    for name in ["first, both backends measured", "second"] {
+        let before = wire.carried();
+        let seconds = visit(&browser, &through, &photo);
+        // The service worker fetches what it keeps once the page is there.
+        browser.shows("This page works without a network.");
+        println!("| {name} | {seconds:.1} | {:.3} |", (wire.carried() - before) as f64 / 1e6);
+    }
     drop(browser);
+    println!("\n{}", frames(&url, &photo));
+    if std::env::args().any(|argument| argument == "page") {
+        return;
+    }
 
     println!("\nA photo of 448 × 298 pixels, q8_0 but for candle.\n");
     println!(
@@ -173,12 +194,41 @@ fn row(name: &str, cost: Cost, ours: Cost) {
     );
 }
 
-/// Megabytes of what the page loads, compressed as it travels.
-fn sizes(assets: &Path) -> f64 {
-    let files = std::fs::read_dir(assets).expect("the page").flatten();
-    let travels = |path: &PathBuf| path.extension().is_some_and(|e| e == "br" || e == "bin");
-    let bytes = |path: PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
-    files.map(|file| file.path()).filter(travels).map(bytes).sum::<u64>() as f64 / 1e6
+/// How smoothly the page draws while photos are scored and reasons are written, as a sentence.
+fn frames(url: &str, photo: &Path) -> String {
+    let browser = Browser::open("bench-web");
+    visit(&browser, url, photo);
+    choose(&browser, ON_PROCESSOR);
+    browser.click("Clear");
+    let record = "window.frames = []; let last; const draw = (now) => { if (last) window.frames.push(now - last);\
+                  last = now; requestAnimationFrame(draw) }; requestAnimationFrame(draw)";
+    let _ = browser.script(record, &[]);
+    let photos = vec![photo.to_string_lossy().into_owned(); PHOTOS].join("\n");
+    browser.pick_in("quick-files", Path::new(&photos));
+    let heading = "return document.getElementById('quick-photos')?.textContent ?? ''";
+    browser.wait_until("all scores", || browser.script(heading, &[]) == format!("{PHOTOS} photos"));
+    let _ = browser.script(EXPLAIN, &[json!(0)]);
+    browser.shows("tokens in");
+    let times = browser.script("return window.frames", &[]);
+    let mut times: Vec<f64> = times.as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+    times.sort_by(f64::total_cmp);
+    let at = |share: f64| times.get((share * (times.len() - 1) as f64) as usize).copied().unwrap_or(f64::NAN);
+    let (in_time, longest) = (times.partition_point(|&ms| ms < IN_TIME), at(1.0));
+    format!(
+        "While {PHOTOS} photos are scored on the processor and one answer is written the page draws {} frames, {:.1} % \
+         of them within {IN_TIME} ms of the one before, 99 % within {:.1} ms, all within {longest:.1} ms.",
+        times.len(),
+        100.0 * in_time as f64 / times.len() as f64,
+        at(0.99)
+    )
+}
+
+/// Chooses where the page computes.
+fn choose(browser: &Browser, place: usize) {
+    let choose = "const list = document.getElementById('quick-place'); list.selectedIndex = arguments[0];\
+                  list.dispatchEvent(new Event('change'))";
+    let _ = browser.script(choose, &[json!(place)]);
+    browser.shows("as you chose");
 }
 
 /// Seconds from the address to the first score.
@@ -209,10 +259,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn in_browser(url: &str, place: usize, photo: &Path) -> Cost {
     let browser = Browser::open("bench-web");
     visit(&browser, url, photo);
-    let choose = "const list = document.getElementById('quick-place'); list.selectedIndex = arguments[0];\
-                  list.dispatchEvent(new Event('change'))";
-    let _ = browser.script(choose, &[json!(place)]);
-    browser.shows("as you chose");
+    choose(&browser, place);
     browser.click("Clear");
     let times = if place == ON_CARD { TIMES_IN_SOFTWARE } else { TIMES };
     let again = vec![photo.to_string_lossy().into_owned(); times].join("\n");
@@ -228,10 +275,8 @@ fn in_browser(url: &str, place: usize, photo: &Path) -> Cost {
         });
         numbers.collect()
     };
-    let explain = "const buttons = [...document.querySelectorAll('button')];\
-                   buttons.filter((button) => button.textContent === 'Explain')[arguments[0]].click()";
     for index in 0..times.div_ceil(3) {
-        let _ = browser.script(explain, &[json!(index)]);
+        let _ = browser.script(EXPLAIN, &[json!(index)]);
         browser.wait_until("an answer", || explained(&browser).len() == index + 1);
     }
     let answers = explained(&browser);

@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The proxy. Its threads end with the test's process.
@@ -13,6 +14,8 @@ pub struct Proxy {
     pub url: String,
     /// Requests whose next answer gets lost.
     losing: Arc<Mutex<Vec<String>>>,
+    /// Bytes of all answers so far.
+    carried: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -22,15 +25,26 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
         let losing = Arc::new(Mutex::new(Vec::new()));
+        let carried = Arc::new(AtomicU64::new(0));
         let (shared, upstream) = (Arc::clone(&losing), server.trim_start_matches("http://").to_owned());
+        let count = Arc::clone(&carried);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (losing, upstream) = (Arc::clone(&shared), upstream.clone());
+                let (losing, upstream, count) = (Arc::clone(&shared), upstream.clone(), Arc::clone(&count));
                 // A browser or a server that goes away is no concern of the proxy's.
-                std::thread::spawn(move || drop(pass(stream, &upstream, &losing)));
+                std::thread::spawn(move || {
+                    let carried = pass(stream, &upstream, &losing).unwrap_or_default();
+                    count.fetch_add(carried, Ordering::Relaxed);
+                });
             }
         });
-        Self { url, losing }
+        Self { url, losing, carried }
+    }
+
+    /// Bytes of all answers that have arrived, their heads included.
+    #[must_use]
+    pub fn carried(&self) -> u64 {
+        self.carried.load(Ordering::Relaxed)
     }
 
     /// Loses the answer to the next such request: a method and a path, in which a star stands for anything.
@@ -45,7 +59,8 @@ impl Proxy {
     }
 }
 
-fn pass(mut browser: TcpStream, upstream: &str, losing: &Mutex<Vec<String>>) -> std::io::Result<()> {
+/// Passes one request on; the bytes of the answer.
+fn pass(mut browser: TcpStream, upstream: &str, losing: &Mutex<Vec<String>>) -> std::io::Result<u64> {
     let mut reader = BufReader::new(browser.try_clone()?);
     let mut first = String::new();
     reader.read_line(&mut first)?;
@@ -53,7 +68,7 @@ fn pass(mut browser: TcpStream, upstream: &str, losing: &Mutex<Vec<String>>) -> 
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
-            return Ok(());
+            return Ok(0);
         }
         let (name, value) = line.split_once(':').unwrap_or((&line, ""));
         match name.to_ascii_lowercase().as_str() {
@@ -71,9 +86,9 @@ fn pass(mut browser: TcpStream, upstream: &str, losing: &Mutex<Vec<String>>) -> 
     std::io::copy(&mut reader.by_ref().take(length), &mut server)?;
     if is_lost(&first, losing) {
         // The whole answer: then the server is through with it.
-        return server.read_to_end(&mut Vec::new()).map(drop);
+        return server.read_to_end(&mut Vec::new()).map(|_| 0);
     }
-    std::io::copy(&mut server, &mut browser).map(drop)
+    std::io::copy(&mut server, &mut browser)
 }
 
 /// Whether an answer gets lost; it is struck off the list.

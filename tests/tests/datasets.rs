@@ -300,7 +300,8 @@ fn bitmaps_become_pngs_of_the_same_pixels() {
         let png = fs::read(published.wanted.out.join(&row.image)).expect("a PNG");
         let image = decode(&png, &Limits::default()).expect("it decodes").image;
         let file = Path::new(&row.image).with_extension("bmp");
-        let seed = names.iter().position(|name| Path::new(name).file_name() == file.file_name()).unwrap_or(seed);
+        let seed =
+            names.iter().position(|name| Path::new(name).file_name() == file.file_name()).unwrap_or(seed);
         let expected: Vec<u8> = (0..17).flat_map(|y| (0..15).flat_map(move |x| pixel(seed)(x, y))).collect();
         assert_eq!((image.width(), image.height(), image.data()), (15, 17, expected.as_slice()));
     }

@@ -62,7 +62,11 @@ impl Order {
     pub fn aria(self, column: Column) -> &'static str {
         match self {
             Order { by: Some(by), is_descending } if by == column => {
-                if is_descending { "descending" } else { "ascending" }
+                if is_descending {
+                    "descending"
+                } else {
+                    "ascending"
+                }
             }
             _ => "none",
         }

@@ -235,14 +235,8 @@ fn one_model(
         teller.begin(&model.name, Work::Swap, 2 * cases.len());
         swap(&assessor, &cases, SWAP_SEED, &mut |done| teller.advance(done, 0))
     });
-    let report = ModelReport {
-        name: model.name.clone(),
-        model,
-        modes,
-        judge,
-        swap: swap.transpose()?,
-        determinism,
-    };
+    let report =
+        ModelReport { name: model.name.clone(), model, modes, judge, swap: swap.transpose()?, determinism };
     Ok((report, scored))
 }
 

@@ -70,14 +70,7 @@ impl Arithmetic {
     }
 
     /// Into `out`, which becomes `(tokens, outputs)`; `row` has room for a row of weights.
-    fn apply(
-        self,
-        x: &[f32],
-        weight: &Matrix,
-        bias: Option<&[f32]>,
-        row: &mut Vec<f32>,
-        out: &mut Vec<f32>,
-    ) {
+    fn apply(self, x: &[f32], weight: &Matrix, bias: Option<&[f32]>, row: &mut Vec<f32>, out: &mut Vec<f32>) {
         let tokens = x.len() / weight.inputs;
         out.resize(tokens * weight.outputs, 0.0);
         // A panel for a token or two is more work than it saves.

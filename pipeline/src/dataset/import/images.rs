@@ -45,7 +45,13 @@ impl Images {
     pub fn find(&self, image: &str) -> Result<Found, ProblemKind> {
         let relative = self.names.find(image)?.to_owned();
         let converted = extension(&relative) != extension(image);
-        Ok(Found { path: self.root.join(&relative), relative, converted, is_bitmap: false, hash: String::new() })
+        Ok(Found {
+            path: self.root.join(&relative),
+            relative,
+            converted,
+            is_bitmap: false,
+            hash: String::new(),
+        })
     }
 }
 

@@ -120,7 +120,8 @@ fn matrix(mut body: &[u8], depth: usize) -> Result<(String, Value), String> {
     let value = match (class, kind) {
         (CHAR_CLASS, UTF8 | INT8 | UINT8) => Value::Text(String::from_utf8_lossy(data).into_owned()),
         (CHAR_CLASS, UINT16) => {
-            let units: Vec<u16> = data.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+            let units: Vec<u16> =
+                data.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
             Value::Text(String::from_utf16_lossy(&units))
         }
         _ => Value::Numbers(numbers(kind, data)?),

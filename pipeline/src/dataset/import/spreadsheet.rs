@@ -38,10 +38,8 @@ fn table(cells: &Range<Data>) -> Option<String> {
         let text = cell.to_string();
         IMAGE.iter().any(|name| text.trim().eq_ignore_ascii_case(name))
     };
-    let (header, left) = cells
-        .rows()
-        .enumerate()
-        .find_map(|(at, row)| Some((at, row.iter().position(is_image)?)))?;
+    let (header, left) =
+        cells.rows().enumerate().find_map(|(at, row)| Some((at, row.iter().position(is_image)?)))?;
     let named = cells.rows().nth(header)?[left..].iter().take_while(|cell| !matches!(cell, Data::Empty));
     let columns = left..left + named.count();
     let above = usize::try_from(cells.start()?.0).ok()? + header;

@@ -141,7 +141,10 @@ fn print(summary: &Summary) {
         "  good        {images} images ({train} train, {val} val, {test} test) of {references} references"
     );
     if summary.bitmaps > 0 {
-        println!("  bitmaps     {} of them are BMP files; the manifest has PNGs of the same pixels", summary.bitmaps);
+        println!(
+            "  bitmaps     {} of them are BMP files; the manifest has PNGs of the same pixels",
+            summary.bitmaps
+        );
     }
     if summary.converted > 0 {
         println!("  converted   {} of them have another extension than in the label file", summary.converted);

@@ -15,7 +15,9 @@ pub(super) fn open(recipe: &Path, journal: Option<&Path>) -> anyhow::Result<Judg
     match journal {
         Some(path) => Ok(judge.with_journal(path)?),
         None => {
-            eprintln!("the verdicts are not kept; --html or --scores keeps them, and none is asked for twice");
+            eprintln!(
+                "the verdicts are not kept; --html or --scores keeps them, and none is asked for twice"
+            );
             Ok(judge)
         }
     }

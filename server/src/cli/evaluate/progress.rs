@@ -54,7 +54,9 @@ impl<'a> Bars<'a> {
         let bar = &self.bar;
         let say = |line: String| if bar.is_hidden() { eprintln!("{line}") } else { bar.println(line) };
         match event {
-            Event::Known { answered } | Event::Answered { answered, .. } => bar.set_position(*answered as u64),
+            Event::Known { answered } | Event::Answered { answered, .. } => {
+                bar.set_position(*answered as u64)
+            }
             Event::Retrying { id, cause, message, wait_ms } => {
                 let seconds = *wait_ms as f64 / 1000.0;
                 say(format!("{id}: {} ({message}), again in {seconds:.1} s", cause.name()));

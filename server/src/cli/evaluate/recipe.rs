@@ -42,7 +42,9 @@ pub(super) fn run(args: &RecipeArgs) -> anyhow::Result<()> {
     let (evaluation, mut teller) = (Evaluation::of(&recipe, args.device), Teller::default());
     let mut bars = Bars::new(None);
     let evaluated = stoppable(|stop| {
-        measure(&evaluation, None, stop, &mut |event| if args.events { teller.tell(&event) } else { bars.show(event) })
+        measure(&evaluation, None, stop, &mut |event| {
+            if args.events { teller.tell(&event) } else { bars.show(event) }
+        })
     });
     bars.finish();
     let evaluated = evaluated?;

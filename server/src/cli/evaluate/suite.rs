@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use qponder_pipeline::evaluate::{Evaluated, EvaluateError, Evaluation, run, write_scores};
+use qponder_pipeline::evaluate::{EvaluateError, Evaluated, Evaluation, run, write_scores};
 use qponder_shared::api::Mode;
 use qponder_shared::recipe::FitOn;
 
@@ -109,10 +109,12 @@ pub(super) fn measure(args: &SuiteArgs) -> anyhow::Result<()> {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     }
     let journal = judge::journal(args.html.as_deref(), args.scores.as_deref());
-    let mut judge = args.judge.as_deref().map(|recipe| judge::open(recipe, journal.as_deref())).transpose()?;
+    let mut judge =
+        args.judge.as_deref().map(|recipe| judge::open(recipe, journal.as_deref())).transpose()?;
     let judge_name = judge.as_ref().map(|judge| judge.model().to_owned());
     let mut bars = Bars::new(judge_name.as_deref());
-    let evaluated = stoppable(|stop| run(&args.evaluation(), judge.as_mut(), stop, &mut |event| bars.show(event)));
+    let evaluated =
+        stoppable(|stop| run(&args.evaluation(), judge.as_mut(), stop, &mut |event| bars.show(event)));
     bars.finish();
     let evaluated = evaluated?;
     if let (Some(mut file), Some(scores)) = (scores_file, evaluated.scored.first()) {
