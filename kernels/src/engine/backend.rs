@@ -10,7 +10,7 @@ use crate::layout::Position;
 /// after it.
 #[derive(Debug)]
 pub enum Backend {
-    Cpu(Cpu),
+    Cpu(Box<Cpu>),
     #[cfg(feature = "gpu")]
     Gpu(Box<Gpu>),
 }

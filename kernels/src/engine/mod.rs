@@ -85,7 +85,7 @@ impl Engine {
         let model = Arc::new(Model::read(&text, &vision)?);
         let instructions = Instructions::read(&text, &model)?;
         let vocabulary = Vocabulary::read(&text)?;
-        let backend = Backend::Cpu(Cpu::new(model.clone()));
+        let backend = Backend::Cpu(Box::new(Cpu::new(model.clone())));
         Ok(Self { backend, model, instructions, vocabulary })
     }
 
@@ -103,7 +103,7 @@ impl Engine {
 
     /// Computes on the processor from now on.
     pub fn use_cpu(&mut self) {
-        self.backend = Backend::Cpu(Cpu::new(self.model.clone()));
+        self.backend = Backend::Cpu(Box::new(Cpu::new(self.model.clone())));
     }
 
     /// Gives the graphics card up as if it were lost, if that is what computes.
