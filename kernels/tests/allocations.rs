@@ -39,7 +39,7 @@ fn a_token_allocates_nothing() {
     let image = RgbImage::new(112, 112, vec![90; 3 * 112 * 112]).expect("an image");
     let prompt = engine.instructions().prompt(Task::Reason, &image, engine.model()).expect("a prompt");
     let mut cpu = Cpu::new(engine.model().clone());
-    cpu.prefill(&prompt, Sampler::greedy());
+    cpu.prefill(&prompt, 200, Sampler::greedy());
     let last = prompt.positions.last().expect("tokens")[0];
     // The first token makes room for the longest row of weights.
     let mut counts = [0; 2];

@@ -161,7 +161,7 @@ fn a_whole_evaluation_tells_how_far_it_is_is_written_and_can_be_stopped() {
         Progress::Judging(_) => {}
     })
     .expect("evaluates");
-    let of_a_model = [(Work::Answers(Mode::Reason), 5 + 5), (Work::Determinism, 1), (Work::Swap, 2 * 3)];
+    let of_a_model = [(Work::Answers(Mode::Reason), 5 + 5), (Work::Determinism, 6 * 2), (Work::Swap, 2 * 3)];
     assert_eq!(begun, of_a_model.repeat(2));
     assert_eq!((steps, last), (20, 20), "both models' answers, the validation split's included");
     let suite = &evaluated.suite;
@@ -193,7 +193,7 @@ fn equal_seeds_give_equal_answers_and_own_reasoning_its_own_score() {
     let dir = tempfile::tempdir().expect("a directory");
     let cases = cases(&[dataset(dir.path(), "set")], Split::Val, None).expect("rows");
     let assessor = nano();
-    let checked = check_determinism(&assessor, &cases, 4).expect("answers");
+    let checked = check_determinism(&assessor, &cases, 4, &mut |_| Ok(())).expect("answers");
     assert_eq!((checked.images, checked.differences), (4, vec![]));
 
     let swapped = swap(&assessor, &cases, 1, &mut |_| Ok(())).expect("answers");

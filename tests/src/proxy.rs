@@ -32,10 +32,7 @@ impl Proxy {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (losing, upstream, count) = (Arc::clone(&shared), upstream.clone(), Arc::clone(&count));
                 // A browser or a server that goes away is no concern of the proxy's.
-                std::thread::spawn(move || {
-                    let carried = pass(stream, &upstream, &losing).unwrap_or_default();
-                    count.fetch_add(carried, Ordering::Relaxed);
-                });
+                std::thread::spawn(move || drop(pass(stream, &upstream, &losing, &count)));
             }
         });
         Self { url, losing, carried }
@@ -59,8 +56,12 @@ impl Proxy {
     }
 }
 
-/// Passes one request on; the bytes of the answer.
-fn pass(mut browser: TcpStream, upstream: &str, losing: &Mutex<Vec<String>>) -> std::io::Result<u64> {
+fn pass(
+    mut browser: TcpStream,
+    upstream: &str,
+    losing: &Mutex<Vec<String>>,
+    carried: &AtomicU64,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(browser.try_clone()?);
     let mut first = String::new();
     reader.read_line(&mut first)?;
@@ -68,7 +69,7 @@ fn pass(mut browser: TcpStream, upstream: &str, losing: &Mutex<Vec<String>>) -> 
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
-            return Ok(0);
+            return Ok(());
         }
         let (name, value) = line.split_once(':').unwrap_or((&line, ""));
         match name.to_ascii_lowercase().as_str() {
@@ -86,9 +87,17 @@ fn pass(mut browser: TcpStream, upstream: &str, losing: &Mutex<Vec<String>>) -> 
     std::io::copy(&mut reader.by_ref().take(length), &mut server)?;
     if is_lost(&first, losing) {
         // The whole answer: then the server is through with it.
-        return server.read_to_end(&mut Vec::new()).map(|_| 0);
+        return server.read_to_end(&mut Vec::new()).map(drop);
     }
-    std::io::copy(&mut server, &mut browser)
+    let mut part = vec![0; 1 << 16];
+    loop {
+        let count = server.read(&mut part)?;
+        if count == 0 {
+            return Ok(());
+        }
+        browser.write_all(&part[..count])?;
+        carried.fetch_add(count as u64, Ordering::Relaxed);
+    }
 }
 
 /// Whether an answer gets lost; it is struck off the list.

@@ -195,11 +195,9 @@ fn Photos() -> impl IntoView {
                         <div role="columnheader"><span class="sr">"Actions"</span></div>
                     </div>
                 </div>
-                <div role="rowgroup">
-                    <For each=move || quick.photos() key=|photo| photo.key let:photo>
-                        <QuickRow photo/>
-                    </For>
-                </div>
+                <For each=move || quick.photos() key=|photo| photo.key let:photo>
+                    <QuickRow photo/>
+                </For>
             </div>
         </section>
     }

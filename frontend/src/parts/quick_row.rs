@@ -19,6 +19,10 @@ pub fn QuickRow(photo: Photo) -> impl IntoView {
     let is_explained = Memo::new(move |_| *explaining.read() != Explaining::No);
     let (name, url) = (photo.name.clone(), photo.url.clone());
     let explained = photo.clone();
+    let is_failed = {
+        let state = photo.state.clone();
+        Memo::new(move |_| matches!(*state.read(), PhotoState::Failed(_)))
+    };
     let found = {
         let state = photo.state.clone();
         Memo::new(move |_| match &*state.read() {
@@ -29,12 +33,13 @@ pub fn QuickRow(photo: Photo) -> impl IntoView {
     let pixels = move || found.get().map(|(width, height, _)| format!("{width} × {height}"));
     let time = move || found.get().map(|(.., ms)| format::duration(ms.round() as u64));
     view! {
-        <div class="quick-row" role="row">
+        <div class="quick-row" role="rowgroup">
+        <div class="quick-cells" role="row">
             <div class="quick-photo" role="rowheader">
                 <img src=url alt="" loading="lazy" decoding="async"/>
                 <h3 title=name.clone()>{name.clone()}</h3>
             </div>
-            <div class="quick-main" role="cell">
+            <div class="quick-main" role="cell" aria-colspan=move || is_failed.get().then_some("3")>
                 {move || match state.get() {
                     PhotoState::Waiting => view! { <p class="status">"Waiting…"</p> }.into_any(),
                     PhotoState::Working => view! { <p class="status is-live">"Looking…"</p> }.into_any(),
@@ -47,7 +52,12 @@ pub fn QuickRow(photo: Photo) -> impl IntoView {
             <div class="quick-pixels muted tabular" role="cell">{pixels}</div>
             <div class="quick-time muted tabular" role="cell">{time}</div>
             <Actions photo=photo.clone()/>
-            <Show when=move || is_explained.get()><Explanation photo=explained.clone()/></Show>
+        </div>
+        <Show when=move || is_explained.get()>
+            <div role="row">
+                <div role="cell" aria-colspan="5"><Explanation photo=explained.clone()/></div>
+            </div>
+        </Show>
         </div>
     }
 }
@@ -171,11 +181,10 @@ fn Explanation(photo: Photo) -> impl IntoView {
         Explaining::Failed(reason) => reason,
     };
     view! {
-        <div class="quick-explanation" role="cell" aria-colspan="5" aria-label="Reasons"
-            aria-busy=move || is_live.get().to_string()>
+        <section class="quick-explanation" aria-label="Reasons" aria-busy=move || is_live.get().to_string()>
             <ul class="attributes">{attributes}</ul>
             {conclusion}
             <p class="muted tabular" class:is-live=move || is_live.get()>{outcome}</p>
-        </div>
+        </section>
     }
 }

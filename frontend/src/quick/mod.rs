@@ -244,8 +244,12 @@ impl Quick {
     pub fn forget(self) {
         worker::ask(&Ask::Forget, None);
         spawn_local(async move {
-            if offline::forget().await.is_ok() {
-                self.is_offline_ready.set(false);
+            match offline::forget().await {
+                Ok(()) => self.is_offline_ready.set(false),
+                Err(error) => {
+                    let reason = message_of(&error);
+                    self.notice.set(Some(format!("This browser still keeps the page ({reason}).")));
+                }
             }
         });
     }

@@ -20,21 +20,20 @@ pub(super) async fn keep() -> Result<(), JsValue> {
     JsFuture::from(container.ready()?).await.map(drop)
 }
 
-/// Unregisters it and removes its files.
+/// Removes its files and unregisters it.
 ///
 /// # Errors
 /// What the browser says.
 pub(super) async fn forget() -> Result<(), JsValue> {
-    if let Some(container) = container() {
-        let registrations: Array = JsFuture::from(container.get_registrations()).await?.unchecked_into();
-        for registration in registrations.iter() {
-            JsFuture::from(registration.unchecked_into::<ServiceWorkerRegistration>().unregister()?).await?;
-        }
-    }
     let caches = window().caches()?;
     let names: Array = JsFuture::from(caches.keys()).await?.unchecked_into();
     for name in names.iter().filter_map(|name| name.as_string()).filter(|name| name.starts_with(PREFIX)) {
         JsFuture::from(caches.delete(&name)).await?;
+    }
+    let Some(container) = container() else { return Ok(()) };
+    let registrations: Array = JsFuture::from(container.get_registrations()).await?.unchecked_into();
+    for registration in registrations.iter() {
+        JsFuture::from(registration.unchecked_into::<ServiceWorkerRegistration>().unregister()?).await?;
     }
     Ok(())
 }

@@ -18,7 +18,6 @@ pub enum Backend {
 impl Backend {
     /// Forgets what was read before and reads a prompt, after which at most `room` tokens come, chosen by
     /// `sampler`.
-    #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "the processor needs no room"))]
     pub async fn prefill(
         &mut self,
         prompt: &Prompt,
@@ -27,7 +26,7 @@ impl Backend {
     ) -> Result<(), EngineError> {
         match self {
             Self::Cpu(cpu) => {
-                cpu.prefill(prompt, sampler);
+                cpu.prefill(prompt, room, sampler);
                 Ok(())
             }
             #[cfg(feature = "gpu")]

@@ -39,29 +39,37 @@ const TEMPERATURE: f64 = 1.0;
 /// Images together in the other company: no divisor of a usual number of images.
 const OTHER_BATCH: usize = 3;
 
+/// Answers to each image that is checked.
+pub(super) const ANSWERS_TO_CHECK: usize = 6;
+
 /// Asks about up to `count` cases in one batch, then in the same batch again, then backwards and a few at a
 /// time, in both modes; sampled where a mode samples. The same batch has to give the same text, score and
-/// probabilities to the bit, another one the same text and a score within [`TOLERANCE`].
+/// probabilities to the bit, another one the same text and a score within [`TOLERANCE`]. `progress` gets the number
+/// of answers, six to an image, and can end it.
 ///
 /// # Errors
-/// When an image cannot be read or the model fails on it.
+/// When an image cannot be read or the model fails on it, and what `progress` gives.
 pub fn check_determinism(
     assessor: &Assessor,
     cases: &[Case],
     count: usize,
+    progress: &mut dyn FnMut(usize) -> Result<(), EvaluateError>,
 ) -> Result<Determinism, EvaluateError> {
     let count = count.min(cases.len());
     let spread: Vec<(usize, &Case)> =
         (0..count).map(|i| &cases[i * cases.len() / count]).enumerate().collect();
     let mut backwards = spread.clone();
     backwards.reverse();
-    let (mut largest_change, mut differences) = (0.0_f64, Vec::new());
+    let (mut largest_change, mut differences, mut done) = (0.0_f64, Vec::new(), 0);
     for mode in [Mode::Reason, Mode::Quick] {
-        let answers = |batch: &[(usize, &Case)]| {
+        let mut answers = |batch: &[(usize, &Case)]| {
             let sampling = |seed: usize| Sampling { temperature: TEMPERATURE, seed: seed as u64, ..greedy() };
             let requests = batch.iter().map(|&(seed, case)| ask(case, mode, sampling(seed), ""));
             let cases: Vec<&Case> = batch.iter().map(|&(_, case)| case).collect();
-            answer(assessor, &cases, requests.collect::<Result<_, _>>()?)
+            let answers = answer(assessor, &cases, requests.collect::<Result<_, _>>()?)?;
+            done += answers.len();
+            progress(done)?;
+            Ok::<_, EvaluateError>(answers)
         };
         let first = answers(&spread)?;
         let again = answers(&spread)?;

@@ -64,7 +64,7 @@ pub enum EvaluateError {
     NothingToJudge,
     #[error(transparent)]
     Judge(#[from] CallsError),
-    #[error("stopped before all images were answered; nothing of it is kept")]
+    #[error("stopped before its end; no report is written")]
     Stopped,
     #[error("scores of models cannot be compared: {0}")]
     Compare(#[from] CompareError),

@@ -11,6 +11,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::determinism::ANSWERS_TO_CHECK;
 use super::report::page;
 use super::{
     Case, EvaluateError, ModelReport, Plan, Provenance, Scored, Suite, cases, check_determinism, consistency,
@@ -195,6 +196,10 @@ impl Teller<'_> {
     /// So much of what began is done, and so many answers of the mode.
     fn advance(&mut self, done: usize, answers: usize) -> Result<(), EvaluateError> {
         (self.progress)(Progress::Advanced { step: self.step + answers, done });
+        self.go_on()
+    }
+
+    fn go_on(&self) -> Result<(), EvaluateError> {
         if self.stop.load(Ordering::Relaxed) { Err(EvaluateError::Stopped) } else { Ok(()) }
     }
 }
@@ -207,6 +212,7 @@ fn one_model(
     teller: &mut Teller<'_>,
 ) -> Result<(ModelReport, Vec<Scored>), EvaluateError> {
     let assessor = Assessor::load(dir, evaluation.device)?;
+    teller.go_on()?;
     let model = assessor.info().clone();
     let (mut modes, mut scored) = (Vec::new(), Vec::new());
     for &mode in &evaluation.modes {
@@ -218,10 +224,12 @@ fn one_model(
     }
     let cases: &[Case] = plan.cases;
     let Evaluation { determinism, swap: swapped, .. } = *evaluation;
-    let determinism = (determinism > 0).then(|| {
-        teller.begin(&model.name, Work::Determinism, 1);
-        check_determinism(&assessor, cases, determinism)
+    let checked = determinism.min(cases.len());
+    let determinism = (checked > 0).then(|| {
+        teller.begin(&model.name, Work::Determinism, ANSWERS_TO_CHECK * checked);
+        check_determinism(&assessor, cases, checked, &mut |done| teller.advance(done, 0))
     });
+    let determinism = determinism.transpose()?;
     let judge = judge.map(|judge| {
         teller.begin(&model.name, Work::Judge, cases.len());
         let reasoned: Vec<&Scored> = scored.iter().filter(|row| row.mode == Mode::Reason).collect();
@@ -229,7 +237,7 @@ fn one_model(
             (teller.progress)(Progress::Judging(event.clone()));
         })
     });
-    let (determinism, judge) = (determinism.transpose()?, judge.transpose()?);
+    let judge = judge.transpose()?;
     let swap = (swapped > 0).then(|| {
         let cases = spread(cases, swapped);
         teller.begin(&model.name, Work::Swap, 2 * cases.len());

@@ -52,9 +52,6 @@ struct Scratch {
     row: Vec<f32>,
 }
 
-/// Tokens of an answer for which a prompt's cache has room; longer ones make it grow.
-const ANSWER: usize = 512;
-
 /// How products with quantised weights are formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Arithmetic {
@@ -122,14 +119,15 @@ impl Cpu {
         self.sampler.choose(self.tokens, &self.logits)
     }
 
-    /// Forgets what was read before and reads a prompt; `sampler` chooses what comes after it.
-    pub fn prefill(&mut self, prompt: &Prompt, sampler: Sampler) {
+    /// Forgets what was read before and reads a prompt, after which about `room` tokens come, chosen by `sampler`;
+    /// more make the cache grow.
+    pub fn prefill(&mut self, prompt: &Prompt, room: usize, sampler: Sampler) {
         (self.sampler, self.tokens) = (sampler, 0);
         let text = &self.model.text;
         let (hidden, width) = (text.hidden, text.kv_heads * text.head_dim());
         for cached in self.cache.iter_mut().flat_map(|(keys, values)| [keys, values]) {
             cached.clear();
-            cached.reserve((prompt.ids.len() + ANSWER) * width);
+            cached.reserve((prompt.ids.len() + room) * width);
         }
         let images = images(&self.model, self.arithmetic, prompt, &mut self.scratch);
         let mut images = images.chunks_exact(hidden);

@@ -181,7 +181,8 @@ pub async fn small_kernels(wanted: Extras) -> Result<(), EngineError> {
         let (x, angles) = (random.numbers(tokens * heads * half * 2), random.numbers(tokens * half));
         let mut expected = x.clone();
         cpu::rope(&mut expected, heads, &Rotation::new(&angles, half));
-        let (x, turns) = (bench.upload(&x)?, bench.upload(&turns(&angles))?);
+        let (x, turns) =
+            (bench.upload(&x)?, bench.upload(&turns(angles.iter().copied()).collect::<Vec<_>>())?);
         let ours = bench
             .run(&x, expected.len(), |builder| {
                 builder.rope([tokens, heads, half], &turns, &x, 0);
@@ -392,7 +393,7 @@ pub async fn whole_model(wanted: Extras) -> Result<(), EngineError> {
     for grid in [[1, 6, 10], [1, 2, 2], [1, 14, 12], [1, 6, 10]] {
         let prompt = prompt(&mut random, grid);
         let sampler = Sampler::new(0.7, random.bits());
-        cpu.prefill(&prompt, sampler);
+        cpu.prefill(&prompt, 4, sampler);
         gpu.prefill(&prompt, 4, sampler).await?;
         for step in 0..5_u32 {
             let what = format!("{grid:?} {step}");

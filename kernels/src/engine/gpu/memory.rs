@@ -118,6 +118,6 @@ impl Memory {
 }
 
 /// Cosine and sine of each angle.
-pub fn turns(angles: &[f32]) -> Vec<f32> {
-    angles.iter().flat_map(|angle| [angle.cos(), angle.sin()]).collect()
+pub fn turns(angles: impl IntoIterator<Item = f32>) -> impl Iterator<Item = f32> {
+    angles.into_iter().flat_map(|angle| [angle.cos(), angle.sin()])
 }

@@ -42,6 +42,11 @@ pub struct Gpu {
     sampler: Sampler,
     /// Tokens in the cache.
     tokens: usize,
+    /// Of each frequency, see [`layout::text_frequencies`].
+    frequencies: Vec<(usize, f32)>,
+    /// What is uploaded for a token: its embedding, and how its heads turn.
+    embedded: Vec<f32>,
+    turns: Vec<f32>,
 }
 
 impl Gpu {
@@ -65,8 +70,21 @@ impl Gpu {
             return Err(EngineError::Gpu(format!("its memory does not hold the model ({error})")));
         }
         card.check()?;
-        let sampler = Sampler::greedy();
-        Ok(Self { model, card, kernels, weights, memory, prefill: None, decode, sampler, tokens: 0 })
+        let text = &model.text;
+        Ok(Self {
+            frequencies: layout::text_frequencies(text.sections, text.head_dim() / 2, text.theta),
+            embedded: vec![0.0; text.hidden],
+            turns: Vec::new(),
+            card,
+            kernels,
+            weights,
+            memory,
+            prefill: None,
+            decode,
+            sampler: Sampler::greedy(),
+            tokens: 0,
+            model,
+        })
     }
 
     /// The card's name and how it is reached.
@@ -144,13 +162,11 @@ impl Gpu {
         if self.tokens >= self.memory.tokens {
             return Err(EngineError::Gpu(format!("there is room for {} tokens only", self.memory.tokens)));
         }
-        let text = &self.model.text;
-        let mut embedded = vec![0.0; text.hidden];
-        self.model.embedding.row(token as usize, &mut embedded);
-        let half = text.head_dim() / 2;
-        let angles = layout::text_angles(&[position], text.sections, half, text.theta);
-        self.card.write(&self.memory.x, &embedded);
-        self.card.write(&self.memory.turns, &memory::turns(&angles));
+        self.model.embedding.row(token as usize, &mut self.embedded);
+        self.turns.clear();
+        self.turns.extend(memory::turns(layout::angles(&[position], &self.frequencies)));
+        self.card.write(&self.memory.x, &self.embedded);
+        self.card.write(&self.memory.turns, &self.turns);
         let [seed, temperature] = self.sampler.words();
         self.card
             .write(&self.memory.progress, &[self.tokens as u32, self.tokens as u32 + 1, seed, temperature]);

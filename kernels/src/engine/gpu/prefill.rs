@@ -74,7 +74,7 @@ pub fn upload(card: &Card, memory: &Memory, model: &Model, prompt: &Prompt, samp
     let angles = layout::vision_angles(&order, grids, vision.merge, quarter);
     let patches = prompt.grid.iter().product::<usize>();
     card.write(&memory.vision.pixels, &pixels);
-    card.write(&memory.vision.turns, &turns(&angles));
+    card.write(&memory.vision.turns, &turns(angles).collect::<Vec<_>>());
     card.write(&memory.vision.windows, &windows(&order));
     card.write(&memory.vision.whole, &vec![[0, patches as u32]; patches]);
     card.write(&memory.vision.places, &places(&order, prompt));
@@ -90,7 +90,7 @@ pub fn upload(card: &Card, memory: &Memory, model: &Model, prompt: &Prompt, samp
     let angles = layout::text_angles(&prompt.positions, text.sections, half, text.theta);
     let ranges: Vec<[u32; 2]> = (1..=prompt.ids.len() as u32).map(|end| [0, end]).collect();
     card.write(&memory.x, &x);
-    card.write(&memory.turns, &turns(&angles));
+    card.write(&memory.turns, &turns(angles).collect::<Vec<_>>());
     card.write(&memory.ranges, &ranges);
     let [seed, temperature] = sampler.words();
     card.write(&memory.progress, &[0, prompt.ids.len() as u32, seed, temperature]);

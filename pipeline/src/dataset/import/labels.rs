@@ -15,7 +15,7 @@ pub(super) fn read(format: Format, path: &Path) -> Result<Labels, ImportError> {
     if !path.is_dir() {
         return file(format, path);
     }
-    if format == Format::LiveW && live_w::is_folder(path) {
+    if format == Format::LiveW {
         return parsed(format, path, &live_w::text(path)?);
     }
     let files = text_files(path)?;

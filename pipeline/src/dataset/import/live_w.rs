@@ -15,7 +15,8 @@ pub(super) fn is_folder(dir: &Path) -> bool {
     FILES.iter().all(|name| dir.join(name).with_extension("mat").is_file())
 }
 
-/// The CSV `image,mos,std` of a folder, without the images of the subjects' training.
+/// The CSV `image,mos,std` of a folder, without the images of the subjects' training; the line of an image is its
+/// number in the files.
 ///
 /// # Errors
 /// When a file cannot be read or the three do not go together.
@@ -32,7 +33,8 @@ pub(super) fn text(dir: &Path) -> Result<String, ImportError> {
     }
     let rows = images.iter().zip(&mos).zip(&std).skip(TRAINING);
     let lines = rows.map(|((image, mos), std)| format!("\"{image}\",{mos},{std}\n"));
-    Ok(format!("image,mos,std\n{}", lines.collect::<String>()))
+    let above = "\n".repeat(TRAINING - 1);
+    Ok(format!("{above}image,mos,std\n{}", lines.collect::<String>()))
 }
 
 /// The texts in cells; what is none is empty, which the CSV's reader refuses by its line.

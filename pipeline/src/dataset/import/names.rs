@@ -1,7 +1,8 @@
 //! Finding the images that a label file names.
 //!
 //! Label files name images with folders or without, in another case (CSIQ), or with the extension that
-//! they had before somebody converted them (PIPAL's and LIVE's are BMP). So images are looked up by name, in a folder or an archive, at any depth.
+//! they had before somebody converted them (PIPAL's and LIVE's are BMP). So images are looked up by name, in a
+//! folder or an archive, at any depth.
 
 use std::collections::HashMap;
 

@@ -45,9 +45,9 @@ fn table(cells: &Range<Data>) -> Option<String> {
     let above = usize::try_from(cells.start()?.0).ok()? + header;
     let mut text = "\n".repeat(above);
     for row in cells.rows().skip(header) {
-        if !matches!(row[left], Data::Empty) {
-            let row: Vec<String> = row[columns.clone()].iter().map(quoted).collect();
-            text.push_str(&row.join(","));
+        let row = &row[columns.clone()];
+        if row.iter().any(|cell| !matches!(cell, Data::Empty)) {
+            text.push_str(&row.iter().map(quoted).collect::<Vec<_>>().join(","));
         }
         text.push('\n');
     }

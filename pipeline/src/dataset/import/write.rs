@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use qponder_shared::manifest::Row;
+use rayon::prelude::*;
 
 use super::images::{Found, Images};
 use super::{Import, ImportError, Problem, bitmap};
@@ -44,15 +45,17 @@ pub(super) fn manifest(
     let out = import.out.canonicalize().map_err(ImportError::io("find", &import.out))?;
     let way = if import.copy { COPIES.to_owned() } else { way(&out, &images.root)? };
     let (mut hashes, mut done) = (Hashes::default(), Vec::with_capacity(rows.len()));
+    rows.par_iter().try_for_each(|(_, found)| match found.is_bitmap {
+        true => write_png(&found.path, &out.join(png_name(&found.relative))),
+        false => Ok(()),
+    })?;
     for (row, found) in rows {
         let image = match (found.is_bitmap, way.is_empty()) {
-            (true, _) => format!("{COPIES}/{}", png_name(&found.relative)),
+            (true, _) => png_name(&found.relative),
             (false, true) => found.relative,
             (false, false) => format!("{way}/{}", found.relative),
         };
-        if found.is_bitmap {
-            write_png(&found.path, &out.join(&image))?;
-        } else if import.copy {
+        if import.copy && !found.is_bitmap {
             copy(&found.path, &out.join(&image))?;
         }
         hashes.0.insert(image.clone(), found.hash);
@@ -64,9 +67,9 @@ pub(super) fn manifest(
     Ok(path)
 }
 
-/// The name of a BMP's PNG.
+/// Where a BMP's PNG goes. It keeps the whole name, so that no other image has it.
 fn png_name(bitmap: &str) -> String {
-    Path::new(bitmap).with_extension("png").to_string_lossy().into_owned()
+    format!("{COPIES}/{bitmap}.png")
 }
 
 /// Writes a BMP's pixels as PNG.

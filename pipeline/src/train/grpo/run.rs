@@ -179,10 +179,12 @@ impl Training for Trainer<'_> {
         let started = Instant::now();
         let train = &self.recipe.train;
         let draws = self.order.step(step, train.images);
-        // Parts of at least this length keep to the threads that the recipe allows.
-        let part = if train.threads == 0 { 1 } else { draws.len().div_ceil(train.threads) };
-        let asked = draws.par_iter().with_min_len(part).map(|&(draw, item)| self.ask(draw, item));
-        let asked = asked.collect::<Result<Vec<_>, _>>()?;
+        // As many parts as the recipe allows threads.
+        let part = if train.threads == 0 { 1 } else { draws.len().div_ceil(train.threads).max(1) };
+        let ask =
+            |part: &[_]| part.iter().map(|&(draw, item)| self.ask(draw, item)).collect::<Result<Vec<_>, _>>();
+        let asked: Vec<Vec<Asked>> = draws.par_chunks(part).map(ask).collect::<Result<_, _>>()?;
+        let asked = asked.into_iter().flatten().collect();
         let rolled = self.roll(asked, stop, step)?;
         let groups: Vec<Group<'_>> = rolled.iter().map(|rolled| self.group(rolled)).collect();
         let terms = self.rewarder.terms(&groups);

@@ -42,12 +42,13 @@ pub(super) fn run(args: &RecipeArgs) -> anyhow::Result<()> {
     let (evaluation, mut teller) = (Evaluation::of(&recipe, args.device), Teller::default());
     let mut bars = Bars::new(None);
     let evaluated = stoppable(|stop| {
-        measure(&evaluation, None, stop, &mut |event| {
-            if args.events { teller.tell(&event) } else { bars.show(event) }
-        })
-    });
-    bars.finish();
-    let evaluated = evaluated?;
+        let found = measure(&evaluation, None, stop, &mut |event| match args.events {
+            true => teller.tell(&event),
+            false => bars.show(event),
+        });
+        bars.finish();
+        found
+    })?;
     evaluated.write(out)?;
     text::print(&evaluated.suite);
     Ok(())

@@ -113,10 +113,11 @@ pub(super) fn measure(args: &SuiteArgs) -> anyhow::Result<()> {
         args.judge.as_deref().map(|recipe| judge::open(recipe, journal.as_deref())).transpose()?;
     let judge_name = judge.as_ref().map(|judge| judge.model().to_owned());
     let mut bars = Bars::new(judge_name.as_deref());
-    let evaluated =
-        stoppable(|stop| run(&args.evaluation(), judge.as_mut(), stop, &mut |event| bars.show(event)));
-    bars.finish();
-    let evaluated = evaluated?;
+    let evaluated = stoppable(|stop| {
+        let found = run(&args.evaluation(), judge.as_mut(), stop, &mut |event| bars.show(event));
+        bars.finish();
+        found
+    })?;
     if let (Some(mut file), Some(scores)) = (scores_file, evaluated.scored.first()) {
         write_scores(&mut file, scores)?;
     }
@@ -143,7 +144,7 @@ pub(super) fn stoppable(
     let stop = stop_on_signal()?;
     match work(&stop) {
         Err(error @ EvaluateError::Stopped) => {
-            eprintln!("{error}");
+            eprintln!("qponder: {error}");
             std::process::exit(INTERRUPTED);
         }
         other => Ok(other?),
