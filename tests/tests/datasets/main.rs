@@ -1,116 +1,19 @@
 //! `qponder dataset`: published layouts become manifests, and manifests are verified, counted and exported.
 
+mod binary;
+mod published;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use qponder_kernels::pixels::{Limits, decode};
 use qponder_pipeline::dataset::export::{Exported, export};
-use qponder_pipeline::dataset::import::{Import, Reading, Summary, UsedSplit, import};
-use qponder_pipeline::dataset::manifest::Manifest;
+use qponder_pipeline::dataset::import::UsedSplit;
 use qponder_pipeline::dataset::verify::verify;
 use qponder_shared::Distortion;
 use qponder_shared::dataset::{ConversationFormat, Direction, Format};
 use qponder_shared::manifest::{Row, Split};
-use qponder_tests::pictures::png;
-use qponder_tests::server::{binary, root};
-use tempfile::TempDir;
 
-/// A label file with a drawn image for every row.
-struct Published {
-    dir: TempDir,
-    wanted: Import,
-}
-
-impl Published {
-    /// Copies label files of the fixtures and draws what they name.
-    fn fixture(format: Format, labels: &str) -> Self {
-        let from = root().join("tests/fixtures/datasets").join(labels);
-        let published = Self::empty(format, Path::new(labels).file_name().expect("a name"));
-        let to = &published.wanted.labels;
-        if from.is_dir() {
-            fs::create_dir(to).expect("a folder");
-            for entry in fs::read_dir(from).expect("a folder") {
-                let entry = entry.expect("an entry");
-                fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
-            }
-        } else {
-            fs::copy(from, to).expect("copied");
-        }
-        published.drawn()
-    }
-
-    /// A label file with this text.
-    fn text(format: Format, text: &str) -> Self {
-        let published = Self::empty(format, "labels".as_ref());
-        fs::write(&published.wanted.labels, text).expect("written");
-        published.drawn()
-    }
-
-    fn empty(format: Format, labels: &std::ffi::OsStr) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let at = |name: &str| dir.path().join(name);
-        let wanted = Import {
-            format,
-            labels: dir.path().join(labels),
-            images: at("images"),
-            out: at("out"),
-            source: None,
-            reading: Reading::default(),
-            copy: false,
-            skip_problems: false,
-        };
-        Self { dir, wanted }
-    }
-
-    fn drawn(self) -> Self {
-        for (seed, image) in self.names().iter().enumerate() {
-            self.draw(image, seed as u8);
-        }
-        self
-    }
-
-    /// The images that the label files name; none where they cannot be read.
-    fn names(&self) -> Vec<String> {
-        let labels = &self.wanted.labels;
-        let files = if labels.is_dir() {
-            fs::read_dir(labels).expect("a folder").map(|entry| entry.expect("an entry").path()).collect()
-        } else {
-            vec![labels.clone()]
-        };
-        let parsed = files.iter().filter_map(|file| {
-            let text = fs::read_to_string(file).ok()?;
-            self.wanted.format.parse(&text).ok()
-        });
-        parsed.flat_map(|labels| labels.entries).map(|entry| entry.image).collect()
-    }
-
-    /// Draws an image, as a PNG whatever its name is.
-    fn draw(&self, image: &str, seed: u8) {
-        let path = self.wanted.images.join(image);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(path, png(16, 16, seed)).expect("written");
-    }
-
-    fn import(&self) -> Result<Summary, String> {
-        import(&self.wanted, &|_| ()).map_err(|error| error.to_string())
-    }
-
-    fn manifest(&self) -> PathBuf {
-        self.wanted.out.join("manifest.jsonl")
-    }
-
-    fn rows(&self) -> Vec<Row> {
-        Manifest::read(&self.manifest()).expect("a manifest").rows
-    }
-
-    /// Runs `qponder dataset` in the folder.
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(binary());
-        command.arg("dataset").args(arguments).current_dir(self.dir.path()).output().expect("it runs")
-    }
-}
+use published::Published;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("text")
@@ -217,103 +120,6 @@ fn converted_and_nested_images_are_found_and_copied() {
     let rows = published.rows();
     assert_eq!(rows[0].image, "images/Distortion_0/A0901_00_00.PNG");
     assert!(rows.iter().all(|row| published.wanted.out.join(&row.image).is_file()));
-}
-
-#[test]
-fn spreadsheets_and_matlab_files_are_read_as_published() {
-    for (format, published, as_text) in [
-        (Format::Spaq, "spaq/MOS and Image attribute scores.xlsx", "spaq/MOS and Image attribute scores.csv"),
-        (Format::Csiq, "csiq/csiq.DMOS.xlsx", "csiq/csiq_dmos.txt"),
-        (Format::LiveW, "live-w/Data", "live-w/live-w.csv"),
-        (Format::LiveW, "live-w/Data/AllMOS_release.mat", "live-w/live-w.csv"),
-    ] {
-        let text = Published::fixture(format, as_text);
-        text.import().expect("it imports");
-        let mut binary = Published::fixture(format, as_text);
-        binary.wanted.labels = root().join("tests/fixtures/datasets").join(published);
-        let summary = binary.import().unwrap_or_else(|error| panic!("{published}: {error}"));
-        assert_eq!(summary.listed, text.rows().len(), "{published}");
-        assert_eq!(binary.rows(), text.rows(), "{published}");
-    }
-
-    // Rows are called by their numbers in the sheet: two above the header, and the header.
-    let mut csiq = Published::fixture(Format::Csiq, "csiq/csiq_dmos.txt");
-    csiq.wanted.labels = root().join("tests/fixtures/datasets/csiq/csiq.DMOS.xlsx");
-    fs::remove_dir_all(&csiq.wanted.images).expect("removed");
-    fs::create_dir(&csiq.wanted.images).expect("a folder");
-    let problems = csiq.import().expect("it ends").problems;
-    assert_eq!(problems[0].at, "line 4");
-
-    // Files that were cut off anywhere.
-    let mut damaged = Published::text(Format::LiveW, "");
-    damaged.wanted.labels = damaged.dir.path().join("Data");
-    let data = damaged.wanted.labels.clone();
-    fs::create_dir(&data).expect("a folder");
-    let published = root().join("tests/fixtures/datasets/live-w/Data");
-    let files = ["AllImages_release.mat", "AllMOS_release.mat", "AllStdDev_release.mat"];
-    for name in files {
-        fs::copy(published.join(name), data.join(name)).expect("copied");
-    }
-    for name in files {
-        let bytes = fs::read(data.join(name)).expect("a file");
-        for length in (0..bytes.len()).step_by(7) {
-            fs::write(data.join(name), &bytes[..length]).expect("written");
-            let error = damaged.import().expect_err("it is damaged");
-            assert!(error.contains(name), "{length}: {error}");
-        }
-        fs::write(data.join(name), bytes).expect("written");
-    }
-}
-
-/// A BMP of 24 bits a pixel: blue, green, red, the last row first.
-fn bitmap(width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 3]) -> Vec<u8> {
-    let stride = (3 * width).next_multiple_of(4);
-    let word = |number: usize| u32::try_from(number).expect("small").to_le_bytes();
-    let mut bytes = b"BM".to_vec();
-    for number in [54 + stride * height, 0, 54, 40, width, height] {
-        bytes.extend(word(number));
-    }
-    bytes.extend([1, 0, 24, 0]);
-    for number in [0, stride * height, 0, 0, 0, 0] {
-        bytes.extend(word(number));
-    }
-    for y in (0..height).rev() {
-        let row: Vec<u8> = (0..width).flat_map(|x| pixel(x, y).into_iter().rev()).collect();
-        bytes.extend(&row);
-        bytes.extend(vec![0; stride - row.len()]);
-    }
-    bytes
-}
-
-#[test]
-fn bitmaps_become_pngs_of_the_same_pixels() {
-    let mut published = Published::fixture(Format::Pipal, "pipal/Train_Label");
-    let pixel = |seed: usize| move |x: usize, y: usize| [(9 * x + seed) as u8, (11 * y) as u8, (x * y) as u8];
-    let names = published.names();
-    for (seed, image) in names.iter().enumerate() {
-        fs::write(published.wanted.images.join(image), bitmap(15, 17, pixel(seed))).expect("written");
-    }
-    let summary = published.import().expect("it imports");
-    assert_eq!((summary.bitmaps, summary.converted, summary.problems.len()), (names.len(), 0, 0));
-    for (seed, row) in published.rows().iter().enumerate() {
-        assert!(row.image.starts_with("images/") && row.image.ends_with(".bmp.png"), "{}", row.image);
-        let png = fs::read(published.wanted.out.join(&row.image)).expect("a PNG");
-        let image = decode(&png, &Limits::default()).expect("it decodes").image;
-        let file = Path::new(row.image.trim_end_matches(".png"));
-        let seed =
-            names.iter().position(|name| Path::new(name).file_name() == file.file_name()).unwrap_or(seed);
-        let expected: Vec<u8> = (0..17).flat_map(|y| (0..15).flat_map(move |x| pixel(seed)(x, y))).collect();
-        assert_eq!((image.width(), image.height(), image.data()), (15, 17, expected.as_slice()));
-    }
-    let report = verify(&[published.manifest()], false, &|_| ()).expect("it can be verified");
-    assert!(report.faults.is_empty() && report.compared == names.len(), "{:?}", report.faults);
-
-    // One that was cut off is a problem of its own.
-    let whole = fs::read(published.wanted.images.join(&names[0])).expect("a BMP");
-    fs::write(published.wanted.images.join(&names[0]), &whole[..whole.len() / 2]).expect("written");
-    published.wanted.out = published.dir.path().join("again");
-    let problems = published.import().expect("it ends").problems;
-    assert_eq!(problems.len(), 1, "{problems:?}");
 }
 
 #[test]
