@@ -24,12 +24,17 @@ pub struct Photograph {
     pub package: String,
     /// Version of the package in which it was found; others are tried too, the hash decides.
     pub version: String,
+    /// Debian source package, where `version` is that of an earlier release: the archive keeps its files by
+    /// the name of their source.
+    pub source: Option<String>,
     /// Path of the file inside the package, without the leading slash.
     pub path: String,
     /// First byte inside that file, when the file is an archive.
     pub offset: Option<u64>,
     /// Number of bytes there.
     pub length: Option<u64>,
+    /// Extension of the fetched file, when it lies in an archive and is not WebP.
+    pub extension: Option<String>,
     /// SHA-256 of the photograph's bytes, in hexadecimal.
     pub sha256: String,
     pub width: usize,
@@ -41,13 +46,12 @@ pub struct Photograph {
 }
 
 impl Photograph {
-    /// Name of the fetched file: the id with the extension of its format. What lies in archives is WebP.
+    /// Name of the fetched file: the id with the extension of its format.
     #[must_use]
     pub fn file_name(&self) -> String {
-        let extension = match self.offset {
-            Some(_) => "webp",
-            None => Path::new(&self.path).extension().and_then(|e| e.to_str()).unwrap_or("jpg"),
-        };
+        let own = Path::new(&self.path).extension().and_then(|e| e.to_str()).unwrap_or("jpg");
+        let archived = self.offset.map(|_| "webp");
+        let extension = self.extension.as_deref().or(archived).unwrap_or(own);
         format!("{}.{}", self.id, extension.to_ascii_lowercase())
     }
 }
@@ -92,16 +96,16 @@ pub enum FetchError {
 /// Names the package or photograph that could not be had; everything fetched before stays.
 pub fn fetch(dir: &Path, mut progress: impl FnMut(usize, usize, &str)) -> Result<usize, FetchError> {
     create(dir)?;
-    let mut missing: BTreeMap<&str, Vec<&Photograph>> = BTreeMap::new();
+    let mut missing: BTreeMap<(&str, &str), Vec<&Photograph>> = BTreeMap::new();
     for photograph in catalogue() {
         if !is_intact(&dir.join(photograph.file_name()), &photograph.sha256) {
-            missing.entry(&photograph.package).or_default().push(photograph);
+            missing.entry((&photograph.package, &photograph.version)).or_default().push(photograph);
         }
     }
     let total = catalogue().len();
     let wanted: usize = missing.values().map(Vec::len).sum();
     let mut there = total - wanted;
-    for (package, photographs) in missing {
+    for ((package, _), photographs) in missing {
         progress(there, total, package);
         let mut downloaded = None;
         for photograph in &photographs {
@@ -173,33 +177,55 @@ fn store(path: &Path, bytes: &[u8]) -> Result<(), FetchError> {
     })
 }
 
+/// Where Debian keeps the packages of earlier releases: those that are still supported, and all others.
+const ARCHIVES: [&str; 2] = ["http://deb.debian.org/debian", "http://archive.debian.org/debian"];
+
+/// Fetches a file as apt does, with its proxies and certificates; part of every apt.
+const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
+
 /// Downloads and unpacks the package of a photograph; the directory that then holds its files.
 fn download(dir: &Path, photograph: &Photograph, photographs: usize) -> Result<PathBuf, FetchError> {
-    let package = photograph.package.as_str();
-    let packages = dir.join("packages");
+    let Photograph { package, version, .. } = photograph;
+    let packages = dir.join("packages").join(version.replace(':', "_"));
     create(&packages)?;
     let mut archive = downloaded(&packages, package)?;
-    if archive.is_none() {
-        // The version of the list first; a later one often holds the same photographs.
-        let exact = format!("{package}={}", photograph.version);
-        let mut output = run("apt-get", &["download", &exact], &packages)?;
+    let mut detail = String::new();
+    // The version of the list first; a later one often holds the same photographs.
+    let mut attempts = vec![("apt-get", vec!["download".into(), format!("{package}={version}")])];
+    attempts.extend(pool(photograph).into_iter().map(|url| {
+        (APT_HELPER, vec!["download-file".to_owned(), url, format!("{package}_{version}_all.deb")])
+    }));
+    attempts.push(("apt-get", vec!["download".into(), package.clone()]));
+    for (tool, arguments) in attempts {
+        if archive.is_some() {
+            break;
+        }
+        let output = run(tool, &arguments, &packages)?;
         if !output.status.success() {
-            output = run("apt-get", &["download", package], &packages)?;
+            detail = last_line(&output);
         }
         archive = downloaded(&packages, package)?;
-        if archive.is_none() {
-            let detail = last_line(&output);
-            return Err(FetchError::Download { package: package.to_owned(), photographs, detail });
-        }
     }
-    let archive = archive.unwrap_or_default();
+    let Some(archive) = archive else {
+        return Err(FetchError::Download { package: package.clone(), photographs, detail });
+    };
     let root = packages.join(package);
-    let output = run("dpkg-deb", &["-x", &archive, package], &packages)?;
+    let output = run("dpkg-deb", &["-x".into(), archive.clone(), package.clone()], &packages)?;
     if !output.status.success() {
         let path = packages.join(archive);
         return Err(FetchError::Unpack { path, detail: last_line(&output) });
     }
     Ok(root)
+}
+
+/// Addresses of a photograph's package when it belongs to an earlier release of Debian.
+fn pool(photograph: &Photograph) -> Vec<String> {
+    let Photograph { package, version, source, .. } = photograph;
+    let Some(source) = source else { return Vec::new() };
+    // Names of files lack the epoch; the pool is divided by the first letter of the source.
+    let version = version.split_once(':').map_or(version.as_str(), |(_, rest)| rest);
+    let letter = source.get(..1).unwrap_or_default();
+    ARCHIVES.map(|archive| format!("{archive}/pool/main/{letter}/{source}/{package}_{version}_all.deb")).into()
 }
 
 /// File name of a package's archive in a directory: `package_version_architecture.deb`.
@@ -217,7 +243,7 @@ fn downloaded(packages: &Path, package: &str) -> Result<Option<String>, FetchErr
     Ok(None)
 }
 
-fn run(tool: &'static str, arguments: &[&str], dir: &Path) -> Result<Output, FetchError> {
+fn run(tool: &'static str, arguments: &[String], dir: &Path) -> Result<Output, FetchError> {
     let output = Command::new(tool).args(arguments).current_dir(dir).output();
     output.map_err(|source| FetchError::Tool { tool, source })
 }
@@ -246,6 +272,17 @@ mod tests {
         for split in [Split::Train, Split::Val] {
             assert!(catalogue().iter().any(|photograph| photograph.split == split), "{split:?}");
         }
+    }
+
+    #[test]
+    fn earlier_releases_come_from_the_pool() {
+        let earlier = catalogue().iter().find(|photograph| photograph.source.is_some()).expect("one");
+        let addresses = pool(earlier);
+        assert_eq!(addresses.len(), ARCHIVES.len());
+        let expected = "/pool/main/g/gcompris-qt/gcompris-qt-data_1.0-1_all.deb";
+        assert!(addresses.iter().all(|address| address.ends_with(expected)), "{addresses:?}");
+        let current = catalogue().iter().find(|photograph| photograph.source.is_none()).expect("one");
+        assert!(pool(current).is_empty());
     }
 
     #[test]

@@ -84,6 +84,13 @@ fn a_killed_run_repeats_no_line_of_its_logs() {
         completions("parts") == completions("whole"),
         "the answers of a resumed run are those of a whole one"
     );
+    assert_eq!(completions("whole").len() as u64, STEPS * 2 * 2, "every answer of every group is kept");
+    let tokens = |out: &str| -> Vec<f64> {
+        let lines = lines(&dir.path().join(out).join("metrics.jsonl"));
+        lines.iter().filter_map(|line| line["num_tokens"].as_f64()).collect()
+    };
+    assert_eq!(tokens("parts"), tokens("whole"));
+    assert!(tokens("whole").is_sorted() && tokens("whole").len() as u64 == STEPS, "{:?}", tokens("whole"));
     let weights = |out: &str| fs::read(dir.path().join(out).join("model.safetensors")).expect("a model");
     assert!(weights("parts") == weights("whole"), "resumed weights differ");
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::TrainError;
 
@@ -28,6 +29,15 @@ pub fn open(path: &Path, done: usize) -> Result<File, TrainError> {
     Ok(file)
 }
 
+/// A metric as it was after `done` steps, from the newest line of a log that has it; `None` where none has.
+pub fn newest(path: &Path, done: usize, metric: &str) -> Option<f64> {
+    let of_line = |line: String| -> Option<f64> {
+        let line: Value = serde_json::from_str(&line).ok()?;
+        (line["step"].as_u64()? <= done as u64).then(|| line[metric].as_f64()).flatten()
+    };
+    BufReader::new(File::open(path).ok()?).lines().map_while(Result::ok).filter_map(of_line).last()
+}
+
 /// Bytes before the first line of a step beyond `done`, or before a last line that is not whole.
 fn kept(file: &File, done: usize) -> std::io::Result<u64> {
     let mut reader = BufReader::new(file);
@@ -48,6 +58,18 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+
+    #[test]
+    fn the_newest_value_of_a_metric_is_that_of_the_steps_that_are_done() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("metrics.jsonl");
+        assert_eq!(newest(&path, 3, "num_tokens"), None, "no log");
+        let lines = "{\"step\":1,\"num_tokens\":5.0}\n{\"step\":2,\"num_tokens\":9.0}\n{\"step\":2,\"srcc\":1}\n\
+                     {\"event\":\"damaged\"}\n{\"step\":3,\"num_tokens\":14.0}\n{\"step\":4,\"num_to";
+        fs::write(&path, lines).expect("writes");
+        let values = [0, 1, 2, 9].map(|done| newest(&path, done, "num_tokens"));
+        assert_eq!(values, [None, Some(5.0), Some(9.0), Some(14.0)]);
+    }
 
     #[test]
     fn lines_of_steps_that_are_made_again_go_wherever_the_last_one_was_cut() {

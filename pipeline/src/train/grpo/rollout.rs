@@ -29,6 +29,14 @@ pub struct Rollout {
     pub answers: Vec<Generated>,
 }
 
+impl Rollout {
+    /// Number of tokens of every answer and its prompt, the image's among them.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.answers.iter().map(|answer| self.prompt.ids.len() + answer.length()).sum()
+    }
+}
+
 /// Samples answers to some questions, all of which want equally many, together. A prompt and its image are
 /// computed once.
 ///

@@ -40,13 +40,11 @@ use crate::train::{Progress, TrainError, ValidationReport, log};
 
 /// Labelled images that the map from levels to scores is fitted on.
 const FITTED: usize = 4000;
-/// Answers of each image that `completions.jsonl` keeps.
-const KEPT: usize = 2;
 
 /// Trains as the recipe says, from the newest checkpoint in `recipe.out` if there is one, and saves
 /// the model into `recipe.out` at the end.
 ///
-/// Beside the metrics, `completions.jsonl` keeps a few answers of every step with each reward. A run with a judge is
+/// Beside the metrics, `completions.jsonl` keeps every answer with each reward. A run with a judge is
 /// resumed exactly as far as the judge gives equal verdicts on equal answers.
 /// `stop` is looked at between images; a stopped run writes a checkpoint first.
 ///
@@ -114,6 +112,7 @@ pub fn grpo(
         training: &training,
         validation,
         completions: log::open(&out.join("completions.jsonl"), checkpoint.step)?,
+        tokens: log::newest(&out.join("metrics.jsonl"), checkpoint.step, "num_tokens").unwrap_or(0.0),
     };
     session.run(&mut trainer, started, stop, progress)?;
     parameters::save(out, &trainer.model.config, weights, Some(base), lora, train.precision)
@@ -139,6 +138,8 @@ struct Trainer<'a> {
     training: &'a [Item],
     validation: Vec<Item>,
     completions: File,
+    /// Tokens of all prompts and answers since the run began.
+    tokens: f64,
 }
 
 /// An image and what is asked about it.
@@ -252,9 +253,10 @@ impl Training for Trainer<'_> {
                 ("clip_ratio/region_mean".to_owned(), (stats.clipped_low + stats.clipped_high) / tokens),
                 ("grad_norm".to_owned(), norm),
                 ("learning_rate".to_owned(), rate),
-                ("num_tokens".to_owned(), tokens),
             ]);
         }
+        self.tokens += rolled.iter().map(|rolled| rolled.rollout.tokens() as f64).sum::<f64>();
+        metrics.insert("num_tokens".to_owned(), self.tokens);
         self.describe(&mut metrics, &rolled, &terms, &rewards, &advantages);
         verdicts.iter().for_each(|verdicts| verdicts.describe(&mut metrics));
         metrics.insert("step_time".to_owned(), started.elapsed().as_secs_f64());
@@ -380,7 +382,7 @@ impl Trainer<'_> {
         let mut lines = String::new();
         for (index, (rolled, terms)) in rolled.iter().zip(terms).enumerate() {
             let item = &self.training[rolled.item];
-            for (at, terms) in terms.iter().enumerate().take(KEPT) {
+            for (at, terms) in terms.iter().enumerate() {
                 let place = index * self.recipe.rollout.group + at;
                 let completion = Completion {
                     step,
