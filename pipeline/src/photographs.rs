@@ -225,7 +225,9 @@ fn pool(photograph: &Photograph) -> Vec<String> {
     // Names of files lack the epoch; the pool is divided by the first letter of the source.
     let version = version.split_once(':').map_or(version.as_str(), |(_, rest)| rest);
     let letter = source.get(..1).unwrap_or_default();
-    ARCHIVES.map(|archive| format!("{archive}/pool/main/{letter}/{source}/{package}_{version}_all.deb")).into()
+    ARCHIVES
+        .map(|archive| format!("{archive}/pool/main/{letter}/{source}/{package}_{version}_all.deb"))
+        .into()
 }
 
 /// File name of a package's archive in a directory: `package_version_architecture.deb`.

@@ -47,7 +47,7 @@ fn recipe(manifest: &str, out: &Path, rollout: Rollout, train: GrpoTrain) -> Grp
     GrpoRecipe {
         base: nano(),
         out: out.to_string_lossy().into_owned(),
-        data: Data { manifests: vec![manifest.into()], augment: false },
+        data: Data { manifests: vec![manifest.into()], augment: false, pristine: 0.0 },
         rollout,
         reward: Rewards {
             format: 0.0,

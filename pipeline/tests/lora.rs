@@ -44,7 +44,7 @@ fn data(dir: &Path) -> Data {
     }
     let manifest = dir.join("manifest.jsonl");
     std::fs::write(&manifest, lines).expect("writes");
-    Data { manifests: vec![manifest.to_string_lossy().into_owned()], augment: true }
+    Data { manifests: vec![manifest.to_string_lossy().into_owned()], augment: true, pristine: 0.0 }
 }
 
 fn no_validation() -> Validation {

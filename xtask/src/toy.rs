@@ -21,7 +21,7 @@ const DATA: &[&str] = &[
     "--size",
     "112",
     "--per-image",
-    "3",
+    "2",
     "--seed",
     "7",
 ];

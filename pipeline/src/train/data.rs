@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use qponder_kernels::pixels::{Limits, Patches, RgbImage, decode};
 use qponder_shared::api::Mode;
 use qponder_shared::manifest::{Row, Split};
+use qponder_shared::recipe::Data;
 use qponder_shared::{Level, Score, prompt};
 
 use super::TrainError;
@@ -14,6 +15,9 @@ use crate::degrade::Rng;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::Inputs;
 use crate::teacher;
+
+/// What stands for no distortion where there is an index among the 25.
+const NO_DISTORTION: u32 = 25;
 
 /// A manifest row with the place of its image.
 #[derive(Clone, Debug)]
@@ -28,7 +32,7 @@ impl Item {
     #[must_use]
     pub fn distortion(&self) -> Option<(u32, u32)> {
         let worst = self.row.distortions.iter().max_by_key(|d| d.level);
-        let known = worst.map_or((25, 0), |d| (d.kind as u32, u32::from(d.level.get())));
+        let known = worst.map_or((NO_DISTORTION, 0), |d| (d.kind as u32, u32::from(d.level.get())));
         self.row.distortions_known().then_some(known)
     }
 
@@ -59,19 +63,35 @@ pub fn read_manifests<P: AsRef<Path>>(manifests: &[P], split: Split) -> Result<V
     Ok(items)
 }
 
-/// The rows of several manifests that a training learns from, and those that it is validated with.
+/// The rows that a training learns from, and those that it is validated with.
 ///
 /// # Errors
 /// Names the manifest and line that cannot be read, or what a glance shows to be wrong with the rows or their
 /// images; see [`preflight`].
-pub fn read_dataset<P: AsRef<Path>>(manifests: &[P]) -> Result<(Vec<Item>, Vec<Item>), TrainError> {
-    let training = read_manifests(manifests, Split::Train)?;
+pub fn read_dataset(data: &Data) -> Result<(Vec<Item>, Vec<Item>), TrainError> {
+    let Data { manifests, pristine, .. } = data;
+    let mut training = read_manifests(manifests, Split::Train)?;
     if training.is_empty() {
         return Err(TrainError::NoRows { split: "train" });
     }
     let held_out = read_manifests(manifests, Split::Val)?;
     preflight(training.iter().chain(&held_out).map(|item| (&item.row, item.path.as_path())))?;
+    repeat_pristine(&mut training, *pristine)?;
     Ok((training, held_out))
+}
+
+/// Adds images that nothing was done to once more, one after the other, until they are `share` of all.
+fn repeat_pristine(items: &mut Vec<Item>, share: f64) -> Result<(), TrainError> {
+    let (pristine, others): (Vec<&Item>, Vec<&Item>) =
+        items.iter().partition(|item| matches!(item.distortion(), Some((NO_DISTORTION, _))));
+    let wanted = (others.len() as f64 * share / (1.0 - share)).round() as usize;
+    if wanted > 0 && pristine.is_empty() {
+        return Err(TrainError::NoPristine { share });
+    }
+    let missing = wanted.saturating_sub(pristine.len());
+    let again: Vec<Item> = pristine.into_iter().cycle().take(missing).cloned().collect();
+    items.extend(again);
+    Ok(())
 }
 
 /// At most `count` items, spread evenly over all.
@@ -201,6 +221,36 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn items(distorted: usize, pristine: usize, unknown: usize) -> Vec<Item> {
+        let item = |id: String, facts: &str| {
+            let row = format!(
+                r#"{{"id":"{id}","image":"{id}.png",{facts},"reference":"{id}","split":"train","source":"s"}}"#
+            );
+            Item { row: serde_json::from_str(&row).expect(&row), path: id.into() }
+        };
+        let of = |count: usize, name: &str, facts: &str| -> Vec<Item> {
+            (0..count).map(|i| item(format!("{name}{i}"), facts)).collect()
+        };
+        let blurred = r#""proxy":3.0,"distortions":[{"kind":"lens_blur","level":2}]"#;
+        [of(distorted, "d", blurred), of(pristine, "p", r#""proxy":5.0"#), of(unknown, "u", r#""mos":3.0"#)]
+            .concat()
+    }
+
+    #[test]
+    fn pristine_images_come_again_until_they_are_the_share() {
+        let repeated = |mut all: Vec<Item>, share: f64| -> Vec<String> {
+            repeat_pristine(&mut all, share).expect("pristine images");
+            all.into_iter().map(|item| item.row.id).collect()
+        };
+        assert_eq!(repeated(items(4, 2, 2), 0.0).len(), 8);
+        assert_eq!(repeated(items(4, 2, 2), 0.2).len(), 8, "two of eight are more than a fifth already");
+        let half = repeated(items(3, 2, 2), 0.5);
+        assert_eq!(half[7..], ["p0", "p1", "p0"], "five of ten");
+        assert!(repeat_pristine(&mut items(3, 0, 2), 0.0).is_ok());
+        let error = repeat_pristine(&mut items(3, 0, 2), 0.1).expect_err("none is known to be pristine");
+        assert!(error.to_string().contains("data.pristine is 0.1"), "{error}");
+    }
 
     #[test]
     fn an_epoch_draws_every_item_once() {

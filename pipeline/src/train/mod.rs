@@ -53,6 +53,11 @@ pub enum TrainError {
     Unfit(#[from] Unfit),
     #[error("the manifests have no {split} rows")]
     NoRows { split: &'static str },
+    #[error(
+        "data.pristine is {share}, but the manifests have no train row that is known to have no distortion; add \
+         some (`qponder degrade` makes them), or set it to 0"
+    )]
+    NoPristine { share: f64 },
     #[error("{path}: {reason}")]
     Image { path: PathBuf, reason: String },
     #[error("{path}: {reason}")]

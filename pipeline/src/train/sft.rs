@@ -52,7 +52,7 @@ fn run(
     let fresh = recipe.base == nano::INIT;
     let train = &recipe.train;
     let (device, dtype) = (place.open()?, dtype(train.precision));
-    let (training, held_out) = read_dataset(&recipe.data.manifests)?;
+    let (training, held_out) = read_dataset(&recipe.data)?;
     let (config, processor, mut tensors) = if fresh {
         let (config, processor) = nano::processor()?;
         let weights = nano::initial_weights(&config, &processor, &training, train.seed)?;
@@ -249,6 +249,7 @@ mod tests {
             data: Data {
                 manifests: vec![dir.join("manifest.jsonl").to_string_lossy().into_owned()],
                 augment: true,
+                pristine: 0.0,
             },
             train,
             lora: None,

@@ -253,7 +253,6 @@ impl GrpoRecipe {
             judge.check_words("judge")?;
         }
         let rules = [
-            self.data.rule(),
             Rule::between("rollout.group", o.group as f64, 2.0, 1024.0),
             Rule::between("rollout.temperature", o.temperature, 0.01, 10.0),
             Rule::between("rollout.top_p", o.top_p, 0.01, 1.0),
@@ -294,7 +293,9 @@ impl GrpoRecipe {
         ];
         let lora = lora::rules(self.lora.as_ref());
         let judge = self.judge.iter().flat_map(|judge| judge.rules("judge"));
-        first_broken(t.learning().rules().into_iter().chain(rules).chain(lora).chain(judge))
+        first_broken(
+            self.data.rules().into_iter().chain(t.learning().rules()).chain(rules).chain(lora).chain(judge),
+        )
     }
 }
 

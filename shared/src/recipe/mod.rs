@@ -204,6 +204,15 @@ pub struct Data {
     /// Mirror and turn images by quarter turns, eight ways.
     #[serde(default = "yes")]
     pub augment: bool,
+    /// Least share of training images that nothing was done to, 0 to 0.9. Those that there are come again
+    /// until they reach it; 0 leaves the manifests as they are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pristine: f64,
+}
+
+/// A run from before this key existed goes on as the same run.
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 fn yes() -> bool {
@@ -211,9 +220,13 @@ fn yes() -> bool {
 }
 
 impl Data {
-    fn rule(&self) -> Rule {
-        let count = self.manifests.len();
-        Rule::new("data.manifests", count as f64, count > 0, "name at least one manifest")
+    fn rules(&self) -> [Rule; 2] {
+        let (count, pristine) = (self.manifests.len(), self.pristine);
+        let is_share = (0.0..=0.9).contains(&pristine);
+        [
+            Rule::new("data.manifests", count as f64, count > 0, "name at least one manifest"),
+            Rule::new("data.pristine", pristine, is_share, "a share between 0 and 0.9"),
+        ]
     }
 }
 
@@ -286,7 +299,8 @@ mod tests {
 
     #[test]
     fn the_defaults_that_are_shown_are_the_defaults_and_complete() {
-        let data = || Data { manifests: vec!["data/set/manifest.jsonl".into()], augment: true };
+        let data =
+            || Data { manifests: vec!["data/set/manifest.jsonl".into()], augment: true, pristine: 0.0 };
         let (base, validation) = ("models/nano-ci".to_owned(), Default::default());
         let sft = SftRecipe {
             base: base.clone(),

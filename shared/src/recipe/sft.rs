@@ -144,7 +144,6 @@ impl SftRecipe {
     pub fn check(&self) -> Result<(), RecipeError> {
         let t = &self.train;
         let rules = [
-            self.data.rule(),
             Rule::between("train.batch", t.batch as f64, 1.0, 65_536.0),
             Rule::new(
                 "train.micro_batch",
@@ -158,7 +157,7 @@ impl SftRecipe {
             self.validation.rule(),
         ];
         let lora = lora::rules(self.lora.as_ref());
-        first_broken(t.learning().rules().into_iter().chain(rules).chain(lora))?;
+        first_broken(self.data.rules().into_iter().chain(t.learning().rules()).chain(rules).chain(lora))?;
         match &self.lora {
             Some(lora) => self.check_lora(lora),
             None => Ok(()),
@@ -205,6 +204,8 @@ mod tests {
             ("[train]\nlearning_rate = nan\n", "train.learning_rate"),
             ("[validation]\nevery = 0\n", "validation.every"),
             ("[lora]\n", "base"),
+            ("pristine = 1.0\n", "data.pristine"),
+            ("pristine = -0.1\n", "data.pristine"),
         ] {
             let error =
                 SftRecipe::parse(&format!("{LEAST}{extra}")).map(|_| ()).expect_err(extra).to_string();

@@ -58,7 +58,7 @@ pub fn grpo(
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<(), TrainError> {
     let (base, out) = (Path::new(&recipe.base), Path::new(&recipe.out));
-    let (training, held_out) = read_dataset(&recipe.data.manifests)?;
+    let (training, held_out) = read_dataset(&recipe.data)?;
     let judge = recipe.judge.as_ref().map(|judge| Judge::new(judge, &SpendLimits::default())).transpose()?;
     let config = Config::read(base)?;
     let processor = Processor::read(base, &config)?;
