@@ -195,7 +195,9 @@ fn download(dir: &Path, photograph: &Photograph, photographs: usize) -> Result<P
     attempts.extend(pool(photograph).into_iter().map(|url| {
         (APT_HELPER, vec!["download-file".to_owned(), url, format!("{package}_{version}_all.deb")])
     }));
-    attempts.push(("apt-get", vec!["download".into(), package.clone()]));
+    if photograph.source.is_none() {
+        attempts.push(("apt-get", vec!["download".into(), package.clone()]));
+    }
     for (tool, arguments) in attempts {
         if archive.is_some() {
             break;
