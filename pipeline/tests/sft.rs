@@ -50,7 +50,7 @@ fn recipe(manifest: &str, base: &str, out: &Path, train: Train) -> SftRecipe {
     SftRecipe {
         base: base.into(),
         out: out.to_string_lossy().into_owned(),
-        data: Data { manifests: vec![manifest.into()], augment: true },
+        data: Data { manifests: vec![manifest.into()], augment: true, pristine: 0.0 },
         train,
         lora: None,
         validation: Validation { every: 100, images: 0, reasoning_images: 0 },
