@@ -136,7 +136,11 @@ fn our_own_server_teaches_and_a_second_run_asks_nothing() {
     let training = SftRecipe {
         base: root().join("models/nano-ci").to_string_lossy().into_owned(),
         out: dir.path().join("sft").to_string_lossy().into_owned(),
-        data: Data { manifests: vec![manifest.to_string_lossy().into_owned()], augment: false, pristine: 0.0 },
+        data: Data {
+            manifests: vec![manifest.to_string_lossy().into_owned()],
+            augment: false,
+            pristine: 0.0,
+        },
         train: Train { steps: 1, warmup: 0, batch: 2, micro_batch: 1, ..Train::default() },
         lora: None,
         validation: Validation { every: 1, images: 0, reasoning_images: 0 },
