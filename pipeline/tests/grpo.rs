@@ -92,7 +92,7 @@ fn a_toy_reward_is_learned_to_near_its_maximum() {
     let last = rewards[STEPS - 3..].iter().sum::<f64>() / 3.0;
     assert!(rewards[0] < 0.5 && last > 0.85, "{rewards:?}");
     let kept = std::fs::read_to_string(dir.path().join("out/completions.jsonl")).expect("completions");
-    assert_eq!(kept.lines().count(), STEPS * 4 * 2);
+    assert_eq!(kept.lines().count(), STEPS * recipe.train.images * recipe.rollout.group);
     qponder_pipeline::assess::Assessor::load(&dir.path().join("out"), Place::Cpu)
         .expect("the saved model loads");
 }
