@@ -247,10 +247,10 @@ fn a_judge_rewards_and_what_it_does_not_say_is_counted() {
     };
     assert!(difference(&steps[1]).is_some_and(|difference| difference < 1e-9), "{}", steps[1]);
     let kept = lines(&dir.path().join("out/completions.jsonl"));
-    assert_eq!(kept.len(), 3 * 2 * 2);
+    assert_eq!(kept.len(), 3 * 2 * 3, "every answer of each group");
     assert!(kept.iter().all(|line| line.get("judge").is_some()), "{}", kept[0]);
-    assert!(kept[4]["judge"] == kept[4]["reward"], "{}", kept[4]);
-    assert!(kept[..4].iter().any(|line| line["judge"].is_null()) || steps[0]["judge/failures"] == 2.0);
+    assert!(kept[6]["judge"] == kept[6]["reward"], "{}", kept[6]);
+    assert!(kept[..6].iter().any(|line| line["judge"].is_null()), "{kept:?}");
     // Mirrored images are judged as the policy saw them.
     let images: BTreeSet<String> = endpoint.calls().iter().map(|call| call.image().to_owned()).collect();
     assert_eq!(images.len(), 6, "an image of a step each, turned in its own way");
