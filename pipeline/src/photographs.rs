@@ -215,6 +215,8 @@ fn download(dir: &Path, photograph: &Photograph, photographs: usize) -> Result<P
     let output = run("dpkg-deb", &["-x".into(), archive.clone(), package.clone()], &packages)?;
     if !output.status.success() {
         let path = packages.join(archive);
+        // It may have been cut short; the next try fetches it anew.
+        let _ = fs::remove_file(&path);
         return Err(FetchError::Unpack { path, detail: last_line(&output) });
     }
     Ok(root)
