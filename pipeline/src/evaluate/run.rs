@@ -263,3 +263,30 @@ fn now() -> String {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use qponder_shared::recipe::{EndpointRecipe, SpendLimits};
+
+    use super::*;
+
+    #[test]
+    fn a_judge_without_reasoning_is_refused_before_anything_is_read() {
+        let endpoint: EndpointRecipe =
+            serde_json::from_str(r#"{"base_url":"http://127.0.0.1:9/v1","model":"judge"}"#).expect("valid");
+        let mut judge = Judge::new(&endpoint, &SpendLimits::default()).expect("no key is asked for");
+        let evaluation = Evaluation {
+            models: vec!["absent".into()],
+            manifests: vec!["absent.jsonl".into()],
+            split: Split::Val,
+            limit: None,
+            modes: vec![Mode::Quick],
+            fit_on: FitOn::Test,
+            determinism: 0,
+            swap: 0,
+            device: Place::Cpu,
+        };
+        let refused = run(&evaluation, Some(&mut judge), &AtomicBool::new(false), &mut |_| {});
+        assert!(matches!(refused, Err(EvaluateError::NothingToJudge)), "{:?}", refused.err());
+    }
+}
