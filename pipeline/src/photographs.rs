@@ -232,9 +232,9 @@ fn hint(photograph: &Photograph) -> String {
     match pool(photograph).as_slice() {
         [] => "is it in the package lists? try `apt-get update`".to_owned(),
         addresses => format!(
-            "of version {}, an earlier release's, which apt's lists need not have: it is looked for at {}",
+            "version {} is an earlier release's and need not be in the package lists: see that {} can be reached",
             photograph.version,
-            addresses.join(" and ")
+            addresses.join(" or ")
         ),
     }
 }

@@ -5,8 +5,8 @@
 
 The rule-based teacher has a fixed stock of phrases, the strings of `pipeline/src/teacher.rs`. A phrase is what follows
 the comma after a distortion's name, or the whole remark where none is named. Reinforcement learning without a KL term
-drifts into phrases that mix two others and mean nothing; this counts them. Run it at the top of the repository. Needs
-no package.
+drifts into phrases that mix two others and mean nothing; this counts them. A phrase of the stock beside the wrong
+name is not counted. Run it at the top of the repository. Needs no package.
 """
 
 import collections
