@@ -1,6 +1,7 @@
 //! Degradations and proxy labels through the public interface: the same bytes on every machine, and
 //! labels that fall as levels rise.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use qponder_kernels::pixels::{Limits, RgbImage, decode, encode_png};
 use qponder_pipeline::dataset::{self, Config, DatasetError, Settings};
 use qponder_pipeline::degrade::degrade;
 use qponder_pipeline::proxy::{measure, proxy_score};
-use qponder_shared::manifest::{Label, Row};
+use qponder_shared::manifest::{Label, Row, Split};
 use qponder_shared::{Distortion, DistortionKind, Severity};
 use sha2::{Digest, Sha256};
 
@@ -286,6 +287,52 @@ fn whole_photographs_are_written_with_their_metrics() {
         assert!(image.width().max(image.height()) <= 64, "{}", row.id);
         let metrics = row.metrics.expect("metrics are kept");
         assert!((proxy_score(&metrics) - row.label.value()).abs() < 1e-3, "{}", row.id);
+    }
+}
+
+#[test]
+fn whole_photographs_for_training_are_framed_anew_each_time_and_others_never() {
+    let scratch = Scratch::new("varied");
+    // Its name makes it one for validation.
+    let held_out = encode_png(&photograph(110, 80, 5)).expect("a PNG");
+    fs::write(scratch.photographs().join("m.png"), held_out).expect("a file");
+    let make = |out: &str| {
+        let config = Config {
+            input: scratch.photographs(),
+            out: scratch.0.join(out),
+            settings: Settings {
+                // More than there are kinds and levels: a photograph is drawn with each several times.
+                kinds: vec![DistortionKind::Jpeg],
+                per_image: Some(12),
+                max_side: 64,
+                seed: 3,
+                vary: true,
+                ..Settings::default()
+            },
+            threads: None,
+        };
+        dataset::make(&config, &|_| (), &|| false).expect("makes the dataset");
+        contents(&config.out)
+    };
+    let made = make("one");
+    assert_eq!(made, make("again"));
+    let (_, manifest) = made.iter().find(|(name, _)| name == "manifest.jsonl").expect("a manifest");
+    let lines = std::str::from_utf8(manifest).expect("text").lines();
+    let rows: Vec<Row> = lines.map(|line| serde_json::from_str(line).expect("a row")).collect();
+    assert_eq!(rows.len(), 4 * 13);
+    let mut sizes: BTreeMap<(&str, bool), BTreeSet<(usize, usize)>> = BTreeMap::new();
+    for row in &rows {
+        let (_, bytes) = made.iter().find(|(name, _)| *name == row.image).expect("the image is there");
+        let image = decode(bytes, &Limits::default()).expect("a PNG").image;
+        let (width, height) = (image.width(), image.height());
+        // At least 0.7 of a side is framed, 0.6 of the size shown, and a side squeezed by 1.3.
+        assert!((12..=64).contains(&width) && (12..=64).contains(&height), "{} {width} {height}", row.id);
+        sizes.entry((&row.reference, row.split == Split::Train)).or_default().insert((width, height));
+    }
+    assert_eq!(sizes.keys().filter(|(_, is_train)| *is_train).count(), 3);
+    for ((reference, is_train), sizes) in sizes {
+        let expected = if is_train { 8..=13 } else { 1..=1 };
+        assert!(expected.contains(&sizes.len()), "{reference} has {} sizes", sizes.len());
     }
 }
 

@@ -44,7 +44,8 @@ pub struct Settings {
     /// The longer side of whole photographs, which are never more than three quarters of the original.
     pub max_side: usize,
     pub seed: u64,
-    /// Whether crops of training photographs are also developed in other ways before they are degraded.
+    /// Whether training photographs, crops or whole, are also developed in other ways before they are
+    /// degraded; whole ones are framed, scaled and turned in other ways as well.
     #[serde(default)]
     pub vary: bool,
 }
@@ -159,6 +160,9 @@ impl Settings {
             None => every.clone(),
             Some(count) => shuffled(&every, rng).into_iter().cycle().take(count).collect(),
         };
+        if self.sizes.is_empty() && self.vary {
+            return numbered(photograph, None, chosen());
+        }
         if self.sizes.is_empty() {
             let mut distortions = chosen();
             // Of a whole photograph there is only one version of each kind and level.
@@ -171,19 +175,22 @@ impl Settings {
             let pristine = Version { id: format!("{photograph}-pristine"), size: None, distortion: None };
             return std::iter::once(pristine).chain(distortions.into_iter().map(named)).collect();
         }
-        let mut versions = Vec::new();
-        for &size in &self.sizes {
-            let distortions = chosen();
-            let pristine = 1 + distortions.len() / 25;
-            let all = std::iter::repeat_n(None, pristine).chain(distortions.into_iter().map(Some));
-            versions.extend(all.enumerate().map(|(number, distortion)| Version {
-                id: format!("{photograph}-{size}-{number:03}"),
-                size: Some(size),
-                distortion,
-            }));
-        }
-        versions
+        self.sizes.iter().flat_map(|&size| numbered(photograph, Some(size), chosen())).collect()
     }
+}
+
+/// Versions that differ in more than their distortion; one in 25 more is pristine, and at least one.
+fn numbered(photograph: &str, size: Option<usize>, distortions: Vec<Distortion>) -> Vec<Version> {
+    let pristine = 1 + distortions.len() / 25;
+    let all = std::iter::repeat_n(None, pristine).chain(distortions.into_iter().map(Some));
+    let extent = size.map_or("whole".into(), |size| size.to_string());
+    all.enumerate()
+        .map(|(number, distortion)| Version {
+            id: format!("{photograph}-{extent}-{number:03}"),
+            size,
+            distortion,
+        })
+        .collect()
 }
 
 fn shuffled(every: &[Distortion], rng: &mut Rng) -> Vec<Distortion> {
@@ -249,8 +256,12 @@ impl Work<'_> {
     ) -> Result<Option<Row>, DatasetError> {
         let rng = &mut Rng::new(self.settings.seed, sample::hash(&version.id));
         let vary = self.settings.vary && photograph.split == Split::Train;
-        let crop = version.size.and_then(|size| photograph.crop(size, vary, rng));
-        let Some(pristine) = crop.as_ref().or(whole) else { return Ok(None) };
+        let own = match version.size {
+            Some(size) => photograph.crop(size, vary, rng),
+            None if vary => photograph.varied(self.settings.max_side, rng),
+            None => None,
+        };
+        let Some(pristine) = own.as_ref().or(whole) else { return Ok(None) };
         let Sample { pixels, row } =
             Sample::new(version.id.clone(), photograph, pristine, version.distortion, rng.next_u64());
         let path = self.out.join(&row.image);

@@ -100,9 +100,19 @@ impl Photograph {
         let top = rng.below((copy.height() + 1).checked_sub(height)?);
         let mut piece = copy.crop(left, top, width, height)?;
         if vary {
-            piece = variation::develop(&piece, size, rng);
+            piece = variation::develop(&piece, size, size, rng);
         }
         Some(piece.symmetry(rng.below(8)))
+    }
+
+    /// Most of the photograph, varied, turned and mirrored at random, its longer side at most `max_side`
+    /// pixels; `None` when it has no pixels.
+    pub(super) fn varied(&self, max_side: usize, rng: &mut Rng) -> Option<RgbImage> {
+        let copy = self.copies.first()?;
+        let [left, top, width, height] = variation::frame(copy.width(), copy.height(), rng);
+        let (shown_width, shown_height) = variation::shown(width, height, max_side, rng);
+        let frame = copy.crop(left, top, width, height)?;
+        Some(variation::develop(&frame, shown_width, shown_height, rng).symmetry(rng.below(8)))
     }
 }
 

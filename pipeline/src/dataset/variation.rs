@@ -1,5 +1,5 @@
 //! Other pristine images from the same photograph: a little narrower or lower, lighter or darker, warmer
-//! or cooler, more or less colourful.
+//! or cooler, more or less colourful; of whole photographs also other frames and sizes.
 //!
 //! A model that sees few photographs learns to know them, and then what was done to them. Each variation
 //! is one that a photographer might have taken or developed: it stays within limits at which an image
@@ -18,6 +18,10 @@ const CAST: f64 = 1.1;
 /// Colourfulness lies between this and the one below, as a share of the original.
 const MUTED: f64 = 0.6;
 const VIVID: f64 = 1.25;
+/// The smallest share of a side that a frame of a whole photograph keeps.
+const FRAME: f64 = 0.7;
+/// The smallest share of the size at which a whole photograph could be shown.
+const SMALLEST: f64 = 0.6;
 
 /// How large a piece of a photograph becomes a square of `size` pixels: at least as large.
 pub(super) fn piece(size: usize, longest: (usize, usize), rng: &mut Rng) -> (usize, usize) {
@@ -28,9 +32,33 @@ pub(super) fn piece(size: usize, longest: (usize, usize), rng: &mut Rng) -> (usi
     (side(longest.0), side(longest.1))
 }
 
-/// The piece at `size` by `size` pixels, developed in another way.
-pub(super) fn develop(piece: &RgbImage, size: usize, rng: &mut Rng) -> RgbImage {
-    let shrunk = resize(piece, size, size, Filter::Bicubic);
+/// A frame of a whole photograph of `width` by `height` pixels: its left and upper edge, then its sides. Each
+/// is at least [`FRAME`] of the photograph's.
+pub(super) fn frame(width: usize, height: usize, rng: &mut Rng) -> [usize; 4] {
+    let mut side = |whole: usize| {
+        let share = FRAME + (1.0 - FRAME) * f64::from(rng.unit());
+        let kept = ((whole as f64 * share).round() as usize).clamp(1, whole);
+        (rng.below(whole - kept + 1), kept)
+    };
+    let ((left, kept_width), (top, kept_height)) = (side(width), side(height));
+    [left, top, kept_width, kept_height]
+}
+
+/// How large a frame of `width` by `height` pixels is shown: its longer side has at most `longest` pixels and
+/// often fewer, and neither side is enlarged.
+pub(super) fn shown(width: usize, height: usize, longest: usize, rng: &mut Rng) -> (usize, usize) {
+    let most = (longest as f64 / width.max(height) as f64).min(1.0);
+    let share = most * between(SMALLEST, 1.0, rng);
+    // One side is squeezed, so that its share is smaller.
+    let squeezed = share / between(1.0, SQUEEZE, rng);
+    let shares = if rng.below(2) == 0 { [share, squeezed] } else { [squeezed, share] };
+    let scaled = |side: usize, share: f64| ((side as f64 * share).round() as usize).max(1);
+    (scaled(width, shares[0]), scaled(height, shares[1]))
+}
+
+/// The piece at `width` by `height` pixels, developed in another way.
+pub(super) fn develop(piece: &RgbImage, width: usize, height: usize, rng: &mut Rng) -> RgbImage {
+    let shrunk = resize(piece, width, height, Filter::Bicubic);
     let gamma = between(GAMMA.recip(), GAMMA, rng);
     let gains = [between(CAST.recip(), CAST, rng), 1.0, between(CAST.recip(), CAST, rng)];
     let saturation = between(MUTED, VIVID, rng);
@@ -46,7 +74,7 @@ pub(super) fn develop(piece: &RgbImage, size: usize, rng: &mut Rng) -> RgbImage 
             *out = (luma + saturation * (value - luma)).round().clamp(0.0, 255.0) as u8;
         }
     }
-    RgbImage::new(size, size, data).unwrap_or_else(|| unreachable!("as many bytes as before"))
+    RgbImage::new(width, height, data).unwrap_or_else(|| unreachable!("as many bytes as before"))
 }
 
 /// A number whose logarithm is uniform.

@@ -15,6 +15,7 @@ use qponder_shared::{DistortionKind, Severity};
 #[command(after_help = "Examples:
   qponder degrade --fetch --input photographs --out kadid     every kind at every level, at KADID's size
   qponder degrade --input photographs --out crops --size 112,224 --per-image 50
+  qponder degrade --input photographs --out varied --vary --per-image 100
   qponder degrade --input holiday --out test --kinds jpeg,gaussian_blur --levels 1,3,5
 
 Writes OUT/images/*.png and OUT/manifest.jsonl. Running it again continues an interrupted dataset.")]
@@ -43,8 +44,9 @@ pub struct DegradeArgs {
     /// Longer side of whole photographs; they are always shrunk to three quarters or less.
     #[arg(long, value_name = "PIXELS", default_value_t = 512)]
     max_side: usize,
-    /// Also vary crops of training photographs before they are degraded: tone, colour, proportions.
-    #[arg(long, requires = "size")]
+    /// Also vary training photographs before they are degraded: tone, colour, proportions; whole ones also in
+    /// frame, size and direction.
+    #[arg(long)]
     vary: bool,
     /// Decides what is drawn at random; the same seed gives the same dataset.
     #[arg(long, default_value_t = 0)]
