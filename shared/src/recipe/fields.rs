@@ -229,7 +229,7 @@ mod tests {
         let choices = |choices: &[&str]| choices.iter().map(|&choice| choice.to_owned()).collect::<Vec<_>>();
         assert_eq!(
             field(Kind::Grpo, "reward.score_kind").entry,
-            FieldEntry::One { choices: choices(&["continuous", "threshold", "fidelity"]) }
+            FieldEntry::One { choices: choices(&["continuous", "threshold", "fidelity", "squared"]) }
         );
         assert_eq!(
             field(Kind::Sft, "train.parts").entry,

@@ -192,6 +192,7 @@ impl Rewarder {
         match self.rewards.score_kind {
             ScoreReward::Continuous => continuous(error, self.rewards.score_scale),
             ScoreReward::Threshold => f64::from(u8::from(error < self.rewards.score_scale)),
+            ScoreReward::Squared => (1.0 - (error / self.rewards.score_scale).powi(2)).max(0.0),
             ScoreReward::Fidelity => {
                 let own = moments(&scores[index]);
                 let others = (0..groups.len()).filter(|&other| other != index);
@@ -351,6 +352,8 @@ mod tests {
         assert_eq!(of(ScoreReward::Threshold), [1.0, 0.0]);
         let continuous = of(ScoreReward::Continuous);
         assert!((continuous[0] - (-0.2_f64 / 0.35).exp()).abs() < 1e-9 && continuous[1] < 0.02);
+        let squared = of(ScoreReward::Squared);
+        assert!((squared[0] - (1.0 - (0.2_f64 / 0.35).powi(2))).abs() < 1e-9 && squared[1] == 0.0);
     }
 
     #[test]
