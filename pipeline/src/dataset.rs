@@ -46,6 +46,8 @@ pub enum DatasetError {
     Manifest { path: PathBuf, line: usize, reason: String },
     #[error("nothing to do: no kind or no level was chosen")]
     NothingChosen,
+    #[error("images of {side} pixels a side are too small to judge: let sides have at least {least}")]
+    Side { side: usize, least: usize },
     #[error("cannot start {threads} threads: {source}")]
     Threads { threads: usize, source: rayon::ThreadPoolBuildError },
 }

@@ -258,6 +258,15 @@ fn a_dataset_depends_on_neither_threads_nor_interruptions() {
     let other = Config { settings: Settings::default(), ..config("one", 1) };
     let refused = dataset::make(&other, &|_| (), &|| false);
     assert!(matches!(refused, Err(DatasetError::OtherSettings { .. })), "{refused:?}");
+    for settings in [
+        Settings { sizes: vec![64, 20], ..Settings::default() },
+        Settings { max_side: 20, ..Settings::default() },
+    ] {
+        let tiny = Config { settings, ..config("tiny", 1) };
+        let refused = dataset::make(&tiny, &|_| (), &|| false);
+        assert!(matches!(refused, Err(DatasetError::Side { side: 20, least: 28 })), "{refused:?}");
+        assert!(!tiny.out.exists(), "nothing was written");
+    }
 }
 
 #[test]

@@ -18,6 +18,9 @@ mod uptime;
 
 use std::process::ExitCode;
 
+/// What shells report of a program that wrote to a pipe without a reader.
+const BROKEN_PIPE: u8 = 141;
+
 fn main() -> ExitCode {
     // candle splits even small sums over a pool whose threads spin between them, which costs more than it
     // gains beside our own threads. Whoever sets the variable decides otherwise.
@@ -25,10 +28,11 @@ fn main() -> ExitCode {
         // SAFETY: no other thread runs yet.
         unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     }
+    end_quietly_once_nobody_reads();
     match cli::run() {
         Ok(code) => code,
         // Whoever reads our output has seen enough: no error of anybody.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::from(BROKEN_PIPE),
         Err(error) => {
             // One line, however many causes: it may end up in a log.
             let causes = causes(&error);
@@ -37,6 +41,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `println!` panics when its reader is gone, such as `head` after its lines. That is no fault to report.
+fn end_quietly_once_nobody_reads() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if message.starts_with("failed printing to stdout") && message.contains("Broken pipe") {
+            std::process::exit(BROKEN_PIPE.into());
+        }
+        report(panic);
+    }));
 }
 
 /// The error and its causes; one whose words the one before it holds already is not said again.

@@ -19,6 +19,9 @@ use super::sample::{self, LARGEST, Photograph, Sample};
 use super::{DatasetError, Source, sources};
 use crate::degrade::Rng;
 
+/// The shortest side that may be asked for: two patches of Qwen2.5-VL, which become one token.
+const SMALLEST: usize = 28;
+
 /// What to make.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -106,6 +109,10 @@ pub fn make(
     let settings = &config.settings;
     if settings.kinds.is_empty() || settings.levels.is_empty() {
         return Err(DatasetError::NothingChosen);
+    }
+    let sides = settings.sizes.iter().chain(settings.sizes.is_empty().then_some(&settings.max_side));
+    if let Some(&side) = sides.min().filter(|side| **side < SMALLEST) {
+        return Err(DatasetError::Side { side, least: SMALLEST });
     }
     let sources = sources(&config.input)?;
     let images = config.out.join("images");

@@ -87,6 +87,9 @@ pub fn run(args: &DegradeArgs) -> anyhow::Result<()> {
     let outcome = dataset::make(&config, &show, &|| false).context("could not make the dataset");
     bar.finish_and_clear();
     let outcome = outcome?;
+    if outcome.images == 0 {
+        anyhow::bail!("no photograph has room for such crops once it is shrunk: choose smaller ones with --size");
+    }
     println!("{} images ({} new) in {}", outcome.images, outcome.made, args.out.display());
     if outcome.too_small > 0 {
         eprintln!("{} times a photograph was too small for a crop size and was left out", outcome.too_small);

@@ -271,6 +271,7 @@ mod tests {
             (Kind::Sft, include_str!("../../../models/recipes/nano-tower-varied.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/nano-ci.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/nano-ci-whole.toml")),
+            (Kind::Sft, include_str!("../../../models/recipes/nano-ci-varied.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/nano-rl.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/nano-rl-last.toml")),
             (Kind::Distil, include_str!("../../../models/recipes/toy-distil.toml")),
