@@ -274,6 +274,8 @@ mod tests {
             (Kind::Sft, include_str!("../../../models/recipes/nano-ci-varied.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/nano-rl.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/nano-rl-last.toml")),
+            (Kind::Grpo, include_str!("../../../models/recipes/nano-rl-nucleus.toml")),
+            (Kind::Grpo, include_str!("../../../models/recipes/nano-rl-squared.toml")),
             (Kind::Distil, include_str!("../../../models/recipes/toy-distil.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/toy-ci.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/toy-rl.toml")),
