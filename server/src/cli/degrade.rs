@@ -88,7 +88,9 @@ pub fn run(args: &DegradeArgs) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let outcome = outcome?;
     if outcome.images == 0 {
-        anyhow::bail!("no photograph has room for such crops once it is shrunk: choose smaller ones with --size");
+        anyhow::bail!(
+            "no photograph has room for such crops once it is shrunk: choose smaller ones with --size"
+        );
     }
     println!("{} images ({} new) in {}", outcome.images, outcome.made, args.out.display());
     if outcome.too_small > 0 {
