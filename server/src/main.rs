@@ -18,9 +18,6 @@ mod uptime;
 
 use std::process::ExitCode;
 
-/// What shells report of a program that wrote to a pipe without a reader.
-const BROKEN_PIPE: u8 = 141;
-
 fn main() -> ExitCode {
     // candle splits even small sums over a pool whose threads spin between them, which costs more than it
     // gains beside our own threads. Whoever sets the variable decides otherwise.
@@ -32,7 +29,7 @@ fn main() -> ExitCode {
     match cli::run() {
         Ok(code) => code,
         // Whoever reads our output has seen enough: no error of anybody.
-        Err(error) if is_broken_pipe(&error) => ExitCode::from(BROKEN_PIPE),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // One line, however many causes: it may end up in a log.
             let causes = causes(&error);
@@ -43,13 +40,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// `println!` panics when its reader is gone, such as `head` after its lines. That is no fault to report.
+/// `println!` panics when its reader is gone, such as `head` after its lines. That is no fault to report. But a
+/// command that ends there may have left work undone, so it ends as other programs do, not as a success.
 fn end_quietly_once_nobody_reads() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let message = panic.payload_as_str().unwrap_or_default();
+        // 128 + SIGPIPE, as shells count.
         if message.starts_with("failed printing to stdout") && message.contains("Broken pipe") {
-            std::process::exit(BROKEN_PIPE.into());
+            std::process::exit(141);
         }
         report(panic);
     }));

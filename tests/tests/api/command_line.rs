@@ -95,3 +95,15 @@ fn mistakes_are_one_line_and_a_closed_pipe_is_none() {
     let ended = child.wait_with_output().expect("it ends");
     assert!(ended.status.success() && ended.stderr.is_empty(), "{}", text(&ended.stderr));
 }
+
+#[test]
+fn other_commands_end_without_a_word_when_nobody_reads() {
+    for (arguments, code) in [(&["recipe", "show-defaults", "grpo"][..], 141), (&["recipe", "--help"], 0)] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let ended = Command::new(binary()).args(arguments).stdout(writer).stderr(Stdio::piped()).output();
+        let ended = ended.expect("it runs");
+        let said = text(&ended.stderr);
+        assert!(said.is_empty() && ended.status.code() == Some(code), "{arguments:?}: {}, {said}", ended.status);
+    }
+}
