@@ -104,6 +104,10 @@ fn other_commands_end_without_a_word_when_nobody_reads() {
         let ended = Command::new(binary()).args(arguments).stdout(writer).stderr(Stdio::piped()).output();
         let ended = ended.expect("it runs");
         let said = text(&ended.stderr);
-        assert!(said.is_empty() && ended.status.code() == Some(code), "{arguments:?}: {}, {said}", ended.status);
+        assert!(
+            said.is_empty() && ended.status.code() == Some(code),
+            "{arguments:?}: {}, {said}",
+            ended.status
+        );
     }
 }
