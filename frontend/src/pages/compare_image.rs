@@ -50,7 +50,8 @@ pub fn CompareImagePage(
         answers.iter().filter(|answer| !answer.is_live()).map(|answer| answer.id).collect::<Vec<_>>()
     });
     Effect::new(move || {
-        complete.track();
+        // Read, not only tracked: a memo that nobody has read knows of nothing that it depends on.
+        let _ = complete.get();
         spawn_local(async move {
             match comparing::of_image(id).await {
                 Ok(comparison) => {
