@@ -84,12 +84,14 @@ fn browser_models_are_compared_on_one_image_and_asked_from_there() {
     browser.wait_until("the teacher has answered", || !comparison()["models"][1]["reason"].is_null());
     let models = comparison()["models"].clone();
     browser.wait_for_texts(&[score(&models[1]["reason"])]);
-    for model in models.as_array().expect("models") {
-        let terms = &model["terms"];
-        let written = ["format", "score", "consistency"]
-            .map(|term| format!("{:.2}", terms[term].as_f64().expect("a term")));
-        browser.wait_for_texts(&written);
-    }
+    // Each in its own column: two models may well have the same terms.
+    let written = ["format", "score", "consistency"].map(|term| {
+        let of = |model: &Value| format!("{:.2}", model["terms"][term].as_f64().expect("a term"));
+        models.as_array().expect("models").iter().map(of).collect::<Vec<_>>()
+    });
+    let terms = "return [...document.querySelectorAll('.compare-table tbody tr')].slice(-3)\
+                 .map((row) => [...row.querySelectorAll('td')].map((cell) => cell.innerText.trim()))";
+    browser.wait_until("every answer has its terms", || browser.script(terms, &[]) == json!(written));
     // Rows are marked as far as the levels are apart.
     let level = |model: &Value, at: usize| text(&model["reason"]["response"]["attributes"][at]["level"]);
     let words = ["bad", "poor", "fair", "good", "excellent"];

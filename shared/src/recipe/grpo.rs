@@ -63,8 +63,8 @@ pub enum ScoreReward {
     Threshold,
     /// Fidelity of the order against the other images of the step (VisualQuality-R1).
     Fidelity,
-    /// `1 − (error / scale)²`, at least 0. The best single answer is then the mean of the labels that an image
-    /// might have, where [`Self::Continuous`] with a wide scale has their median.
+    /// `1 − (error / scale)²`, at least 0. As long as errors stay below `scale`, the best single answer is the mean
+    /// of the labels that an image might have, where [`Self::Continuous`] with a wide scale has their median.
     Squared,
 }
 
