@@ -15,7 +15,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 /// A photograph and where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Photograph {
     /// Name in manifests and of the fetched file.
@@ -41,6 +41,8 @@ pub struct Photograph {
     pub height: usize,
     pub licence: String,
     pub author: Option<String>,
+    /// The most that a copy keeps of its sides, where the usual three quarters would still be soft.
+    pub largest: Option<f64>,
     /// To which split everything made from it belongs.
     pub split: Split,
 }
@@ -291,6 +293,7 @@ mod tests {
             assert!(sha256.len() == 64 && !licence.is_empty(), "{id}");
             assert!(id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)), "{id}");
             assert_eq!(photograph.offset.is_some(), photograph.length.is_some(), "{id}");
+            assert!(photograph.largest.is_none_or(|share| (0.25..=0.75).contains(&share)), "{id}");
         }
         for split in [Split::Train, Split::Val] {
             assert!(catalogue().iter().any(|photograph| photograph.split == split), "{split:?}");

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use qponder_kernels::pixels::{Limits, RgbImage, decode, encode_png};
 use qponder_pipeline::dataset::{self, Config, DatasetError, Settings};
 use qponder_pipeline::degrade::degrade;
+use qponder_pipeline::photographs::catalogue;
 use qponder_pipeline::proxy::{measure, proxy_score};
 use qponder_shared::manifest::{Label, Row, Split};
 use qponder_shared::{Distortion, DistortionKind, Severity};
@@ -222,6 +223,61 @@ fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
+/// The catalogue says of some photographs that they are soft at three quarters.
+#[test]
+fn a_soft_photograph_is_shrunk_more() {
+    let soft = catalogue().iter().find(|photograph| photograph.largest == Some(0.5)).expect("one");
+    let scratch = Scratch::new("soft");
+    for name in [&soft.id, "other"] {
+        let bytes = encode_png(&photograph(200, 160, 4)).expect("a PNG");
+        fs::write(scratch.0.join(format!("{name}.png")), bytes).expect("a file");
+    }
+    let sides = |sizes: Vec<usize>, out: &str| {
+        let settings = Settings { per_image: Some(1), sizes, ..Settings::default() };
+        let out = scratch.0.join(out);
+        let config = Config { input: scratch.0.clone(), out: out.clone(), settings, threads: Some(1) };
+        dataset::make(&config, &|_| (), &|| false).expect("makes the dataset");
+        let text = fs::read_to_string(out.join("manifest.jsonl")).expect("a manifest");
+        let rows = text.lines().map(|line| serde_json::from_str::<Row>(line).expect("a row"));
+        rows.map(|row| {
+            let bytes = fs::read(out.join(&row.image)).expect("an image");
+            (row.reference, decode(&bytes, &Limits::default()).expect("a PNG").image.width())
+        })
+        .collect::<BTreeSet<_>>()
+    };
+    let whole = BTreeSet::from([(soft.id.clone(), 100), ("other".to_owned(), 150)]);
+    assert_eq!(sides(Vec::new(), "whole"), whole);
+    let crops = BTreeSet::from([("other".to_owned(), 90)]);
+    assert_eq!(sides(vec![90], "crops"), crops, "160 pixels at half have no room for 90");
+}
+
+/// Only photographs for training are exposed twice, and with nothing of the others.
+#[test]
+fn double_exposures_are_for_training() {
+    let scratch = Scratch::new("double");
+    let input = scratch.photographs();
+    let make = |double: bool| {
+        let settings =
+            Settings { per_image: Some(2), sizes: vec![32], vary: true, double, ..Settings::default() };
+        let out = scratch.0.join(if double { "double" } else { "single" });
+        let config = Config { input: input.clone(), out: out.clone(), settings, threads: Some(2) };
+        dataset::make(&config, &|_| (), &|| false).expect("makes the dataset");
+        let text = fs::read_to_string(out.join("manifest.jsonl")).expect("a manifest");
+        let rows = text.lines().map(|line| serde_json::from_str::<Row>(line).expect("a row"));
+        rows.map(|row| {
+            let image = fs::read(out.join(&row.image)).expect("an image");
+            (row.id, row.split, row.distortions, image)
+        })
+        .collect::<Vec<_>>()
+    };
+    let splits: BTreeSet<Split> = dataset::sources(&input).expect("three").iter().map(|s| s.split).collect();
+    assert!(splits.contains(&Split::Train) && splits.len() > 1, "{splits:?}");
+    for (single, double) in make(false).into_iter().zip(make(true)) {
+        assert_eq!((&single.0, single.1, &single.2), (&double.0, double.1, &double.2));
+        assert_eq!(single.3 == double.3, single.1 != Split::Train, "{}", single.0);
+    }
+}
+
 #[test]
 fn a_dataset_depends_on_neither_threads_nor_interruptions() {
     let scratch = Scratch::new("dataset");
@@ -255,6 +311,12 @@ fn a_dataset_depends_on_neither_threads_nor_interruptions() {
     for other in ["four", "torn"] {
         assert_eq!(expected, contents(&scratch.0.join(other)), "{other}");
     }
+    // A photograph that sorts before all others and comes later.
+    let late = scratch.photographs().join("A.png");
+    fs::write(&late, encode_png(&photograph(90, 90, 7)).expect("a PNG")).expect("a file");
+    let outcome = dataset::make(&config("torn", 2), &|_| (), &|| false).expect("goes on");
+    assert_eq!(outcome.images, 35 + 14, "its images were added");
+    fs::remove_file(late).expect("the late one");
     let other = Config { settings: Settings::default(), ..config("one", 1) };
     let refused = dataset::make(&other, &|_| (), &|| false);
     assert!(matches!(refused, Err(DatasetError::OtherSettings { .. })), "{refused:?}");

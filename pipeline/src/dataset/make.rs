@@ -2,8 +2,10 @@
 //!
 //! Photographs are worked off one after the other in the order of their ids, the versions of one in
 //! parallel. A photograph's lines are appended when all its images are written, so that an interrupted
-//! run goes on with the first photograph that the manifest does not hold in full.
+//! run goes on with the first photograph that the manifest does not hold in full; photographs that were
+//! put into the directory since are appended, too.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,12 +17,14 @@ use qponder_shared::{Distortion, DistortionKind, Severity};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::sample::{self, LARGEST, Photograph, Sample};
-use super::{DatasetError, Source, sources};
+use super::sample::{self, Photograph, Sample};
+use super::{DatasetError, Source, sources, variation};
 use crate::degrade::Rng;
 
 /// The shortest side that may be asked for: two patches of Qwen2.5-VL, which become one token.
 const SMALLEST: usize = 28;
+/// How many photographs are laid over one, where they are exposed twice. Each must be decoded and shrunk.
+const OTHERS: usize = 6;
 
 /// What to make.
 #[derive(Clone, Debug)]
@@ -51,6 +55,9 @@ pub struct Settings {
     /// degraded; whole ones are framed, scaled and turned in other ways as well.
     #[serde(default)]
     pub vary: bool,
+    /// Whether training photographs are exposed twice before they are degraded, each with another one.
+    #[serde(default)]
+    pub double: bool,
 }
 
 impl Default for Settings {
@@ -64,6 +71,7 @@ impl Default for Settings {
             max_side: 512,
             seed: 0,
             vary: false,
+            double: false,
         }
     }
 }
@@ -134,11 +142,12 @@ pub fn make(
     let mut outcome = Outcome { images: manifest.lines, made: 0, too_small: 0, cancelled: false };
     for source in &sources {
         let versions = settings.versions(&source.id);
-        if finished.as_ref().is_some_and(|last| source.id <= *last) {
+        if finished.contains(&source.id) {
             work.advance(versions.len());
             continue;
         }
-        let Some(rows) = pool.install(|| work.photograph(source, &versions)) else {
+        let others = if settings.double { settings.others(source, &sources) } else { Vec::new() };
+        let Some(rows) = pool.install(|| work.photograph(source, &others, &versions)) else {
             outcome.cancelled = true;
             break;
         };
@@ -155,6 +164,15 @@ pub fn make(
 }
 
 impl Settings {
+    /// The photographs that are laid over a training photograph, each over some of its images.
+    fn others<'a>(&self, source: &Source, sources: &'a [Source]) -> Vec<&'a Source> {
+        let same = |other: &&Source| other.split == Split::Train && other.id != source.id;
+        let mut others: Vec<&Source> = sources.iter().filter(same).collect();
+        let rng = &mut Rng::named(self.seed, &source.id);
+        let chosen = (0..OTHERS.min(others.len())).map(|_| others.swap_remove(rng.below(others.len())));
+        if source.split == Split::Train { chosen.collect() } else { Vec::new() }
+    }
+
     /// The images to make of a photograph, the pristine ones first.
     fn versions(&self, photograph: &str) -> Vec<Version> {
         let rng = &mut Rng::new(self.seed, sample::hash(photograph));
@@ -233,20 +251,27 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Makes the versions of a photograph; `None` when cancelled. Crops that find no room are left out.
-    fn photograph(&self, source: &Source, versions: &[Version]) -> Option<Result<Vec<Row>, DatasetError>> {
-        let image = match source.image() {
-            Ok(image) => image,
+    fn photograph(
+        &self,
+        source: &Source,
+        others: &[&Source],
+        versions: &[Version],
+    ) -> Option<Result<Vec<Row>, DatasetError>> {
+        let copies = |other: &&Source| Ok(Photograph::new(other, &other.image()?));
+        let others: Result<Vec<Photograph>, DatasetError> = others.par_iter().map(copies).collect();
+        let (image, others) = match source.image().and_then(|image| Ok((image, others?))) {
+            Ok(loaded) => loaded,
             Err(error) => return Some(Err(error)),
         };
         let photograph = Photograph::new(source, &image);
-        let whole = self.settings.sizes.is_empty().then(|| shrunk(&image, self.settings.max_side));
+        let whole = self.settings.sizes.is_empty().then(|| shrunk(&image, self.settings.max_side, source.largest));
         let rows: Option<Vec<Result<Option<Row>, DatasetError>>> = versions
             .par_iter()
             .map(|version| {
                 if (self.cancelled)() {
                     return None;
                 }
-                let row = self.version(&photograph, whole.as_ref(), version);
+                let row = self.version(&photograph, &others, whole.as_ref(), version);
                 self.advance(1);
                 Some(row)
             })
@@ -258,24 +283,37 @@ impl Work<'_> {
     fn version(
         &self,
         photograph: &Photograph,
+        others: &[Photograph],
         whole: Option<&RgbImage>,
         version: &Version,
     ) -> Result<Option<Row>, DatasetError> {
         let rng = &mut Rng::new(self.settings.seed, sample::hash(&version.id));
-        let vary = self.settings.vary && photograph.split == Split::Train;
-        let own = match version.size {
-            Some(size) => photograph.crop(size, vary, rng),
-            None if vary => photograph.varied(self.settings.max_side, rng),
-            None => None,
-        };
-        let Some(pristine) = own.as_ref().or(whole) else { return Ok(None) };
+        let own = self.pristine(photograph, version, rng);
+        let Some(mut pristine) = own.or_else(|| whole.cloned()) else { return Ok(None) };
+        if !others.is_empty()
+            && let Some(second) = self.pristine(&others[rng.below(others.len())], version, rng)
+        {
+            let second = resize(&second, pristine.width(), pristine.height(), Filter::Bicubic);
+            pristine = variation::expose(&pristine, &second, rng);
+        }
         let Sample { pixels, row } =
-            Sample::new(version.id.clone(), photograph, pristine, version.distortion, rng.next_u64());
+            Sample::new(version.id.clone(), photograph, &pristine, version.distortion, rng.next_u64());
         let path = self.out.join(&row.image);
         let bytes =
             encode_png(&pixels).map_err(|source| DatasetError::Encode { path: path.clone(), source })?;
         fs::write(&path, bytes).map_err(DatasetError::io("write", path))?;
         Ok(Some(row))
+    }
+
+    /// What is degraded for a version: a crop, or the photograph in another frame; `None` when it has no room,
+    /// and for whole photographs that are not varied.
+    fn pristine(&self, photograph: &Photograph, version: &Version, rng: &mut Rng) -> Option<RgbImage> {
+        let vary = self.settings.vary && photograph.split == Split::Train;
+        match version.size {
+            Some(size) => photograph.crop(size, vary, rng),
+            None if vary => photograph.varied(self.settings.max_side, rng),
+            None => None,
+        }
     }
 
     fn advance(&self, images: usize) {
@@ -284,9 +322,9 @@ impl Work<'_> {
     }
 }
 
-/// The photograph at three quarters, or as much smaller as the longer side asks for.
-fn shrunk(image: &RgbImage, max_side: usize) -> RgbImage {
-    let share = (max_side as f64 / image.width().max(image.height()) as f64).min(LARGEST);
+/// The photograph at its `largest`, or as much smaller as the longer side asks for.
+fn shrunk(image: &RgbImage, max_side: usize, largest: f64) -> RgbImage {
+    let share = (max_side as f64 / image.width().max(image.height()) as f64).min(largest);
     let scaled = |side: usize| ((side as f64 * share).round() as usize).max(1);
     resize(image, scaled(image.width()), scaled(image.height()), Filter::Bicubic)
 }
@@ -299,9 +337,9 @@ struct Manifest {
 }
 
 impl Manifest {
-    /// Opens or creates the manifest, cuts off the photograph that may be incomplete, and says which is
-    /// the last that is there in full.
-    fn open(path: &Path) -> Result<(Self, Option<String>), DatasetError> {
+    /// Opens or creates the manifest, cuts off the photograph that may be incomplete, and says which are
+    /// there in full.
+    fn open(path: &Path) -> Result<(Self, HashSet<String>), DatasetError> {
         let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             read => read.map_err(DatasetError::io("read", path))?,
@@ -323,10 +361,8 @@ impl Manifest {
         }
         // The last one was perhaps cut short by a full disk or a power cut; making it again is cheap.
         photographs.pop();
-        let (finished, end, lines) = match photographs.pop() {
-            Some((id, end, lines)) => (Some(id), end, lines),
-            None => (None, 0, 0),
-        };
+        let (end, lines) = photographs.last().map_or((0, 0), |(_, end, lines)| (*end, *lines));
+        let finished = photographs.into_iter().map(|(id, ..)| id).collect();
         let file = OpenOptions::new().append(true).create(true).open(path);
         let file = file
             .and_then(|file| file.set_len(end as u64).map(|()| file))

@@ -74,9 +74,13 @@ impl Photograph {
         let mut copies = Vec::new();
         for power in 0..COPIES {
             let share = LARGEST * RATIO.powi(power);
+            let last = power == COPIES - 1;
+            if share > source.largest && !last {
+                continue;
+            }
             let scaled = |side: usize| ((side as f64 * share) as usize).max(1);
             let (width, height) = (scaled(image.width()), scaled(image.height()));
-            if width.max(height) <= LONGEST || power == COPIES - 1 {
+            if width.max(height) <= LONGEST || last {
                 copies.push(resize(image, width, height, Filter::Bicubic));
             }
         }

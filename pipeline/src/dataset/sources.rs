@@ -8,11 +8,11 @@ use qponder_kernels::pixels::{Limits, RgbImage, decode};
 use qponder_shared::manifest::Split;
 
 use super::DatasetError;
-use super::sample::hash;
+use super::sample::{LARGEST, hash};
 use crate::photographs::{self, Photograph};
 
 /// A pristine photograph on disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Source {
     /// The file's name without its extension.
     pub id: String,
@@ -22,6 +22,8 @@ pub struct Source {
     pub split: Split,
     /// The Debian package, or the name of the directory.
     pub source: String,
+    /// The most that a copy keeps of the photograph's sides.
+    pub largest: f64,
 }
 
 impl Source {
@@ -54,11 +56,11 @@ pub fn sources(dir: &Path) -> Result<Vec<Source>, DatasetError> {
         let (Some(id), true) = (path.file_stem().and_then(|stem| stem.to_str()), is_image(&path)) else {
             continue;
         };
-        let (split, source) = match known.get(id) {
-            Some(photograph) => (photograph.split, photograph.package.clone()),
-            None => (split_of(id), name.to_string()),
+        let (split, source, largest) = match known.get(id) {
+            Some(photograph) => (photograph.split, photograph.package.clone(), photograph.largest),
+            None => (split_of(id), name.to_string(), None),
         };
-        sources.push(Source { id: id.to_owned(), split, source, path });
+        sources.push(Source { id: id.to_owned(), split, source, path, largest: largest.unwrap_or(LARGEST) });
     }
     sources.sort_by(|a, b| (&a.id, &a.path).cmp(&(&b.id, &b.path)));
     if let Some([first, second]) = sources.array_windows().find(|[first, second]| first.id == second.id) {

@@ -18,6 +18,8 @@ const CAST: f64 = 1.1;
 /// Colourfulness lies between this and the one below, as a share of the original.
 const MUTED: f64 = 0.6;
 const VIVID: f64 = 1.25;
+/// The least and the most that the second photograph of a double exposure has in it.
+const SECOND: (f64, f64) = (0.25, 0.5);
 /// The smallest share of a side that a frame of a whole photograph keeps.
 const FRAME: f64 = 0.7;
 /// The smallest share of the size at which a whole photograph could be shown.
@@ -75,6 +77,19 @@ pub(super) fn develop(piece: &RgbImage, width: usize, height: usize, rng: &mut R
         }
     }
     RgbImage::new(width, height, data).unwrap_or_else(|| unreachable!("as many bytes as before"))
+}
+
+/// A double exposure of two images of one size, of their mean brightness. The deviations from it are stretched by
+/// as much as averaging two images that have nothing to do with each other flattens them.
+pub(super) fn expose(first: &RgbImage, second: &RgbImage, rng: &mut Rng) -> RgbImage {
+    let share = SECOND.0 + (SECOND.1 - SECOND.0) * f64::from(rng.unit());
+    let mixed = |(&a, &b): (&u8, &u8)| f64::from(a) * (1.0 - share) + f64::from(b) * share;
+    let pairs = || first.data().iter().zip(second.data());
+    let mean = pairs().map(mixed).sum::<f64>() / first.data().len() as f64;
+    let gain = (1.0 - share).hypot(share).recip();
+    let stretched = |pair| (mean + gain * (mixed(pair) - mean)).round().clamp(0.0, 255.0) as u8;
+    RgbImage::new(first.width(), first.height(), pairs().map(stretched).collect())
+        .unwrap_or_else(|| unreachable!("as many bytes as the first has"))
 }
 
 /// A number whose logarithm is uniform.

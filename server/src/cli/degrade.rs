@@ -48,6 +48,10 @@ pub struct DegradeArgs {
     /// frame, size and direction.
     #[arg(long)]
     vary: bool,
+    /// Also expose training photographs twice, each image with another photograph, before they are degraded. Of
+    /// whole photographs only varied ones.
+    #[arg(long)]
+    double: bool,
     /// Decides what is drawn at random; the same seed gives the same dataset.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -77,6 +81,7 @@ pub fn run(args: &DegradeArgs) -> anyhow::Result<()> {
         max_side: args.max_side,
         seed: args.seed,
         vary: args.vary,
+        double: args.double,
     };
     let config = Config { input: args.input.clone(), out: args.out.clone(), settings, threads: args.threads };
     let bar = bar("{bar:30} {human_pos} of {human_len} images, {per_sec}, {eta} left");
