@@ -109,7 +109,7 @@ fn models_are_measured_on_each_dataset_and_against_each_other() {
     assert!(quick.overall.krcc.expect("spread").interval.is_some() && quick.description.is_none());
     let description = reason.description.as_ref().expect("of the reasoning");
     let naming = description.naming.as_ref().expect("known distortions");
-    assert_eq!((naming.images, naming.pristine), (8, 4));
+    assert_eq!((naming.all.images, naming.pristine), (8, 4));
     assert_eq!(naming.confusion.counts.iter().flatten().sum::<usize>(), 12);
     assert_eq!(description.support.expect("answers").fitted_rows, 12, "the training rows");
 

@@ -264,7 +264,8 @@ impl Work<'_> {
             Err(error) => return Some(Err(error)),
         };
         let photograph = Photograph::new(source, &image);
-        let whole = self.settings.sizes.is_empty().then(|| shrunk(&image, self.settings.max_side, source.largest));
+        let whole =
+            self.settings.sizes.is_empty().then(|| shrunk(&image, self.settings.max_side, source.largest));
         let rows: Option<Vec<Result<Option<Row>, DatasetError>>> = versions
             .par_iter()
             .map(|version| {

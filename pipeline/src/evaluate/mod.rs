@@ -30,7 +30,7 @@ use std::path::PathBuf;
 pub use answers::Scored;
 pub use cases::{Case, Consistency, cases, consistency, spread};
 pub use compare::{CompareError, Comparison, compare};
-pub use describe::{Agreement, AttributeAgreement, Confusion, DescriptionReport, Naming, Support};
+pub use describe::{Agreement, AttributeAgreement, Confusion, DescriptionReport, Named, Naming, Support};
 pub use determinism::{Determinism, Difference, TOLERANCE, check_determinism};
 pub use estimate::{Estimate, Interval, RESAMPLES};
 pub use judged::{Graded, JudgeReport, judge_answers};

@@ -8,7 +8,7 @@ mod support;
 use serde::Serialize;
 
 pub use agreement::{Agreement, AttributeAgreement};
-pub use naming::{Confusion, Naming};
+pub use naming::{Confusion, Named, Naming};
 pub use support::Support;
 
 use super::estimate::groups;

@@ -18,14 +18,23 @@ pub(super) fn write(html: &mut Html, description: &DescriptionReport) {
 }
 
 fn names(html: &mut Html, naming: &Naming) {
-    let Naming { images, pristine, .. } = naming;
+    let Naming { all, pristine, .. } = naming;
     html.table("What was done to the image", &["Measure", "Images", "Share"], |html| {
-        html.row("the distortion is named, of 25").cell(images).share(naming.kind).raw("</tr>\n");
-        html.row("one of its group is named, of 7").cell(images).share(naming.group).raw("</tr>\n");
-        html.row("its severity is named exactly").cell(images).share(naming.severity).raw("</tr>\n");
+        html.row("the distortion is named, of 25").cell(all.images).share(all.kind).raw("</tr>\n");
+        html.row("one of its group is named, of 7").cell(all.images).share(all.group).raw("</tr>\n");
+        html.row("its severity is named exactly").cell(all.images).share(all.severity).raw("</tr>\n");
         html.row("a distortion is named of a pristine image").cell(pristine);
         html.share(naming.false_alarms).raw("</tr>\n");
     });
+    if naming.levels.len() > 1 {
+        let columns = ["Severity", "Images", "Distortion", "Its group", "Severity exactly"];
+        html.table("The same by how severe it was", &columns, |html| {
+            for (severity, named) in &naming.levels {
+                html.row(severity.get()).cell(named.images).share(named.kind);
+                html.share(named.group).share(named.severity).raw("</tr>\n");
+            }
+        });
+    }
     distortions::confusion(html, &naming.confusion);
 }
 

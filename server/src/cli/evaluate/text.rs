@@ -1,8 +1,10 @@
 //! An evaluation as text.
 
 use qponder_pipeline::evaluate::{
-    AttributeAgreement, DescriptionReport, Determinism, JudgeReport, Matrix, ModeReport, Statistics, Suite,
+    AttributeAgreement, DescriptionReport, Determinism, Estimate, JudgeReport, Matrix, ModeReport, Named,
+    Statistics, Suite,
 };
+use qponder_shared::Severity;
 use qponder_shared::verdict::Criterion;
 
 use super::{compare, share, shown, shown_as, swap};
@@ -59,10 +61,14 @@ fn part(name: &str, found: &Statistics) {
 
 fn description(found: &DescriptionReport) {
     if let Some(naming) = &found.naming {
-        println!("  of {} images with a known distortion, the reasoning named", naming.images);
-        println!("    the distortion  {}", share(naming.kind));
-        println!("    its group       {}", share(naming.group));
-        println!("    its severity    {}", share(naming.severity));
+        let all = &naming.all;
+        println!("  of {} images with a known distortion, the reasoning named", all.images);
+        println!("    the distortion  {}", share(all.kind));
+        println!("    its group       {}", share(all.group));
+        println!("    its severity    {}", share(all.severity));
+        if naming.levels.len() > 1 {
+            naming.levels.iter().for_each(|(severity, named)| level(*severity, named));
+        }
         println!("  of {} pristine images it named one in {}", naming.pristine, share(naming.false_alarms));
     }
     if let Some(attributes) = &found.attributes {
@@ -73,6 +79,19 @@ fn description(found: &DescriptionReport) {
         println!("    consistency     {}", shown(support.consistency));
         println!("    SRCC of the worst level with the score  {}", shown(support.level_srcc));
     }
+}
+
+fn level(severity: Severity, named: &Named) {
+    let percent =
+        |part: Option<Estimate>| part.map_or("none".into(), |e| format!("{:.1} %", 100.0 * e.value));
+    println!(
+        "    of severity {}  distortion {}, its group {}, its severity {}, of {} images",
+        severity.get(),
+        percent(named.kind),
+        percent(named.group),
+        percent(named.severity),
+        named.images
+    );
 }
 
 fn agreement(found: &AttributeAgreement) {
