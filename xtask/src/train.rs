@@ -52,7 +52,9 @@ pub fn run(workspace: &Workspace, dry_run: bool) -> Result<()> {
     setup::ensure(&[setup::FOR_UP], false)?;
     up::build_server(workspace)?;
     for stage in STAGES {
-        process::run(Command::new(workspace.qponder()).args(stage.split_whitespace()).current_dir(workspace.root()))?;
+        process::run(
+            Command::new(workspace.qponder()).args(stage.split_whitespace()).current_dir(workspace.root()),
+        )?;
     }
     Ok(())
 }

@@ -8,8 +8,11 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{Destination, ExportError, check, read_config, write};
 use crate::qwen2_5_vl::Weights;
+use crate::save::read_heads;
 
-/// Writes the mean of the models' weights, with the configuration and tokenizer of the first.
+/// Writes the mean of the models' weights, with the configuration and tokenizer of the first. Pooled heads are
+/// averaged over the models that have some, so that a training can go on from the mean: they are linear, and the mean
+/// of heads answers with the mean of what they answer.
 ///
 /// # Errors
 /// When there are fewer than two, or one has other tensors than the first, or the destination is refused; nothing is
@@ -41,8 +44,29 @@ pub fn average(models: &[PathBuf], to: &Destination) -> Result<(), ExportError> 
     }
     let share = 1.0 / models.len() as f64;
     let mean = sums.into_iter().map(|(name, sum)| Ok((name, (sum * share)?)));
-    let mean = mean.collect::<candle_core::Result<BTreeMap<String, Tensor>>>()?;
+    let mut mean = mean.collect::<candle_core::Result<BTreeMap<String, Tensor>>>()?;
+    mean.extend(mean_heads(models)?);
     write(&config, &Weights::new(mean), first, to)
+}
+
+/// The mean of the models' pooled heads; empty when none has any.
+fn mean_heads(models: &[PathBuf]) -> Result<BTreeMap<String, Tensor>, ExportError> {
+    let mut all = Vec::new();
+    for model in models {
+        all.extend(read_heads(model)?.map(|heads| (model, heads)));
+    }
+    let Some(((first, sums), others)) = all.split_first() else { return Ok(BTreeMap::new()) };
+    let mut mean = BTreeMap::new();
+    for (name, sum) in sums {
+        let mut sum = sum.clone();
+        for (model, heads) in others {
+            let head = heads.get(name).filter(|head| head.dims() == sum.dims());
+            let (first, other) = ((*first).clone(), (*model).clone());
+            sum = (sum + head.ok_or(ExportError::Different { name: name.clone(), first, other })?)?;
+        }
+        mean.insert(name.clone(), (sum / all.len() as f64)?);
+    }
+    Ok(mean)
 }
 
 #[cfg(test)]
@@ -50,7 +74,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::save::Layout;
+    use crate::save::{Layout, Precision, write_tensors};
 
     #[test]
     fn weights_are_averaged_and_other_models_are_refused() {
@@ -58,7 +82,7 @@ mod tests {
         let out = tempfile::tempdir().expect("a directory");
         let to = |name: &str| Destination {
             dir: out.path().join(name),
-            layout: Layout { precision: crate::save::Precision::F32, ..Layout::default() },
+            layout: Layout { precision: Precision::F32, ..Layout::default() },
             force: false,
         };
         let pair = [models.join("nano-ci"), models.join("nano-rl")];
@@ -70,11 +94,46 @@ mod tests {
             let error = (tensor - wanted).and_then(|off| off.abs()?.max_all()?.to_scalar::<f32>());
             assert!(error.expect("a number") < 1e-7, "{name}");
         }
+        assert!(read_heads(&out.path().join("mean")).expect("readable").is_none());
         assert!(matches!(average(&pair[..1], &to("one")), Err(ExportError::TooFew)));
         let tiny =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/transformers/nested-f32-tied");
         let error = average(&[pair[0].clone(), tiny], &to("other")).expect_err("another model");
         assert!(matches!(error, ExportError::Different { .. } | ExportError::Load(_)), "{error}");
         assert!(!out.path().join("other").exists());
+    }
+
+    #[test]
+    fn pooled_heads_are_averaged_over_the_models_that_have_some() {
+        let nano = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/nano-ci");
+        let out = tempfile::tempdir().expect("a directory");
+        let model = |name: &str, heads: &[f32]| {
+            let dir = out.path().join(name);
+            std::fs::create_dir(&dir).expect("a directory");
+            for file in
+                std::fs::read_dir(&nano).expect("the model").map(|entry| entry.expect("a file").path())
+            {
+                std::fs::copy(&file, dir.join(file.file_name().expect("a name"))).expect("copied");
+            }
+            if !heads.is_empty() {
+                let head = Tensor::new(heads, &Device::Cpu).expect("a head");
+                let named = BTreeMap::from([("heads.score.weight".to_owned(), head)]);
+                let path = dir.join("heads.safetensors");
+                write_tensors(&path, &named.iter().collect(), Precision::F32).expect("written");
+            }
+            dir
+        };
+        let models = [model("a", &[1.0, 5.0]), model("none", &[]), model("b", &[3.0, -5.0])];
+        let layout = Layout { precision: Precision::F32, ..Layout::default() };
+        average(&models, &Destination { dir: out.path().join("mean"), layout, force: false })
+            .expect("averaged");
+        let heads = read_heads(&out.path().join("mean")).expect("readable").expect("some");
+        assert_eq!(heads["heads.score.weight"].to_vec1::<f32>().expect("numbers"), [2.0, 0.0]);
+        let odd = model("odd", &[1.0]);
+        let error = average(
+            &[models[0].clone(), odd],
+            &Destination { dir: out.path().join("other"), layout, force: false },
+        );
+        assert!(matches!(error, Err(ExportError::Different { .. })), "{error:?}");
     }
 }
