@@ -33,12 +33,21 @@ const STAGES: &[&str] = &[
     "grpo --recipe models/recipes/nano-rl-last.toml",
     "export average --model data/nano/rl-mean --model data/nano/rl-last --out data/nano/rl-both --force",
     "sft --recipe models/recipes/nano-ci-varied.toml",
-    "export average --model data/nano/ci-both --model data/nano/ci-varied --out data/nano/nano-ci --force",
+    "export average --model data/nano/ci-both --model data/nano/ci-varied --out data/nano/ci-mean --force",
     "export average --model data/nano/ci-varied --model data/nano/rl-both --out data/nano/rl-start --force",
     "grpo --recipe models/recipes/nano-rl-nucleus.toml",
     "grpo --recipe models/recipes/nano-rl-squared.toml",
     "export average --model data/nano/rl-start --model data/nano/rl-nucleus --model \
-     data/nano/rl-squared --out data/nano/nano-rl --force",
+     data/nano/rl-squared --out data/nano/rl-more --force",
+    "degrade --input data/photographs --out data/nano/double --vary --double --size 112 --per-image 60 \
+     --seed 41",
+    "degrade --input data/photographs --out data/nano/double-large --vary --double --size 168,224 \
+     --per-image 12 --seed 42",
+    "degrade --input data/photographs --out data/nano/double-whole --vary --double --per-image 14 --seed 43",
+    "sft --recipe models/recipes/nano-ci-double.toml",
+    "export average --model data/nano/ci-mean --model data/nano/ci-double --out data/nano/nano-ci --force",
+    "export average --model data/nano/rl-more --change data/nano/ci-mean data/nano/nano-ci --out \
+     data/nano/nano-rl --force",
 ];
 
 /// Runs all stages, or with `dry_run` prints them.

@@ -10,24 +10,40 @@ use super::{Destination, ExportError, check, read_config, write};
 use crate::qwen2_5_vl::Weights;
 use crate::save::read_heads;
 
-/// Writes the mean of the models' weights, with the configuration and tokenizer of the first. Pooled heads are
-/// averaged over the models that have some, so that a training can go on from the mean: they are linear, and the mean
-/// of heads answers with the mean of what they answer.
+/// What a training changed: the difference of two models, a "task vector" (Ilharco et al. 2023, arXiv:2212.04089).
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The model before it.
+    pub from: PathBuf,
+    /// The model after it.
+    pub to: PathBuf,
+}
+
+/// Writes the mean of the models' weights, with the configuration and tokenizer of the first; on it the `changes`.
+/// Pooled heads are averaged over the models that have some, so that a training can go on from the mean: they are
+/// linear, and the mean of heads answers with the mean of what they answer.
 ///
 /// # Errors
-/// When there are fewer than two, or one has other tensors than the first, or the destination is refused; nothing is
-/// written then.
-pub fn average(models: &[PathBuf], to: &Destination) -> Result<(), ExportError> {
+/// When there is nothing to do, or one model has other tensors than the first, or the destination is refused; nothing
+/// is written then.
+pub fn average(models: &[PathBuf], changes: &[Change], to: &Destination) -> Result<(), ExportError> {
     let [first, others @ ..] = models else { return Err(ExportError::TooFew) };
-    if others.is_empty() {
+    if others.is_empty() && changes.is_empty() {
         return Err(ExportError::TooFew);
     }
-    for model in models {
+    let changed = || changes.iter().flat_map(|change| [&change.from, &change.to]);
+    for model in models.iter().chain(changed()) {
         check(&to.dir, to.force, model)?;
     }
     let config = read_config(first)?;
+    let share = 1.0 / models.len() as f64;
     let mut sums = Weights::read(first, DType::F32, &Device::Cpu)?.tensors().clone();
-    for model in others {
+    for sum in sums.values_mut() {
+        *sum = (&*sum * share)?;
+    }
+    let mut terms: Vec<(&PathBuf, f64)> = others.iter().map(|model| (model, share)).collect();
+    terms.extend(changes.iter().flat_map(|change| [(&change.to, 1.0), (&change.from, -1.0)]));
+    for (model, factor) in terms {
         let weights = Weights::read(model, DType::F32, &Device::Cpu)?;
         let different = |name: &str| ExportError::Different {
             name: name.to_owned(),
@@ -39,14 +55,11 @@ pub fn average(models: &[PathBuf], to: &Destination) -> Result<(), ExportError> 
         }
         for (name, sum) in &mut sums {
             let tensor = weights.tensors().get(name).filter(|tensor| tensor.dims() == sum.dims());
-            *sum = (&*sum + tensor.ok_or_else(|| different(name))?)?;
+            *sum = (&*sum + (tensor.ok_or_else(|| different(name))? * factor)?)?;
         }
     }
-    let share = 1.0 / models.len() as f64;
-    let mean = sums.into_iter().map(|(name, sum)| Ok((name, (sum * share)?)));
-    let mut mean = mean.collect::<candle_core::Result<BTreeMap<String, Tensor>>>()?;
-    mean.extend(mean_heads(models)?);
-    write(&config, &Weights::new(mean), first, to)
+    sums.extend(mean_heads(models)?);
+    write(&config, &Weights::new(sums), first, to)
 }
 
 /// The mean of the models' pooled heads; empty when none has any.
@@ -86,7 +99,7 @@ mod tests {
             force: false,
         };
         let pair = [models.join("nano-ci"), models.join("nano-rl")];
-        average(&pair, &to("mean")).expect("averaged");
+        average(&pair, &[], &to("mean")).expect("averaged");
         let read = |dir: &Path| Weights::read(dir, DType::F32, &Device::Cpu).expect("weights");
         let [a, b, mean] = [read(&pair[0]), read(&pair[1]), read(&out.path().join("mean"))];
         for (name, tensor) in mean.tensors() {
@@ -95,10 +108,18 @@ mod tests {
             assert!(error.expect("a number") < 1e-7, "{name}");
         }
         assert!(read_heads(&out.path().join("mean")).expect("readable").is_none());
-        assert!(matches!(average(&pair[..1], &to("one")), Err(ExportError::TooFew)));
+        // What is added to the first model and what makes it the second are the same.
+        let change = Change { from: pair[0].clone(), to: pair[1].clone() };
+        average(&pair[..1], &[change], &to("changed")).expect("changed");
+        for (name, tensor) in read(&out.path().join("changed")).tensors() {
+            let error =
+                (tensor - &b.tensors()[name]).and_then(|off| off.abs()?.max_all()?.to_scalar::<f32>());
+            assert!(error.expect("a number") < 1e-6, "{name}");
+        }
+        assert!(matches!(average(&pair[..1], &[], &to("one")), Err(ExportError::TooFew)));
         let tiny =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/transformers/nested-f32-tied");
-        let error = average(&[pair[0].clone(), tiny], &to("other")).expect_err("another model");
+        let error = average(&[pair[0].clone(), tiny], &[], &to("other")).expect_err("another model");
         assert!(matches!(error, ExportError::Different { .. } | ExportError::Load(_)), "{error}");
         assert!(!out.path().join("other").exists());
     }
@@ -125,13 +146,14 @@ mod tests {
         };
         let models = [model("a", &[1.0, 5.0]), model("none", &[]), model("b", &[3.0, -5.0])];
         let layout = Layout { precision: Precision::F32, ..Layout::default() };
-        average(&models, &Destination { dir: out.path().join("mean"), layout, force: false })
+        average(&models, &[], &Destination { dir: out.path().join("mean"), layout, force: false })
             .expect("averaged");
         let heads = read_heads(&out.path().join("mean")).expect("readable").expect("some");
         assert_eq!(heads["heads.score.weight"].to_vec1::<f32>().expect("numbers"), [2.0, 0.0]);
         let odd = model("odd", &[1.0]);
         let error = average(
             &[models[0].clone(), odd],
+            &[],
             &Destination { dir: out.path().join("other"), layout, force: false },
         );
         assert!(matches!(error, Err(ExportError::Different { .. })), "{error:?}");

@@ -15,7 +15,7 @@ use crate::qwen2_5_vl::{Config, LoadError, Qwen2_5Vl, Weights};
 use crate::save;
 pub use crate::save::{Layout, Precision};
 use crate::train::TrainError;
-pub use average::average;
+pub use average::{Change, average};
 pub use gguf::{Kind, MANIFEST, export_gguf};
 
 /// Most bytes of a piece of a GGUF file that a browser loads and checks at once.
@@ -36,7 +36,7 @@ pub enum ExportError {
     Itself { dir: PathBuf },
     #[error("cannot read {dir}: {source}")]
     Io { dir: PathBuf, source: std::io::Error },
-    #[error("name at least two models to average")]
+    #[error("name at least two models to average, or a change to add to one")]
     TooFew,
     #[error("{other} has another {name} than {first}; only models of one architecture can be averaged")]
     Different { name: String, first: PathBuf, other: PathBuf },

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use qponder_pipeline::export::{
-    Destination, Kind, Layout, MANIFEST, Precision, average, export, export_gguf, merge,
+    Change, Destination, Kind, Layout, MANIFEST, Precision, average, export, export_gguf, merge,
 };
 
 /// Write a model as other programs, or browsers, read it.
@@ -43,7 +43,8 @@ enum ExportCommand {
     Merge(MergeArgs),
     /// Write the mean of models that were trained from the same beginning.
     ///
-    /// Such an average, a "model soup", is often better than each of them.
+    /// Such an average, a "model soup", is often better than each of them. What another training changed can be added
+    /// to it.
     Average(AverageArgs),
     /// Write GGUF files, quantised.
     ///
@@ -91,12 +92,17 @@ enum QuantArg {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example:
-  qponder export average --model data/nano/rl-1 --model data/nano/rl-2 --model data/nano/rl-3 --out data/nano/rl")]
+#[command(after_help = "Examples:
+  qponder export average --model data/nano/rl-1 --model data/nano/rl-2 --model data/nano/rl-3 --out data/nano/rl
+  qponder export average --model models/nano-rl --change models/nano-ci data/nano/ci --out data/nano/rl
+                                   what further cold start changed, added to the model after GRPO")]
 struct AverageArgs {
-    /// Model directory; give at least two.
+    /// Model directory; give at least two, or a change.
     #[arg(long, value_name = "DIR", required = true)]
     model: Vec<PathBuf>,
+    /// Add what a training changed, given as the models before and after it.
+    #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"])]
+    change: Vec<PathBuf>,
     #[command(flatten)]
     to: DestinationArgs,
 }
@@ -182,7 +188,10 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
         Some(ExportCommand::Run(args)) => return run::run(args),
         Some(ExportCommand::Average(args)) => {
             let to = args.to.destination();
-            average(&args.model, &to).context("could not average the models")?;
+            let pairs = args.change.as_chunks::<2>().0;
+            let changes = pairs.iter().map(|[from, to]| Change { from: from.clone(), to: to.clone() });
+            let changes: Vec<Change> = changes.collect();
+            average(&args.model, &changes, &to).context("could not average the models")?;
             to
         }
         Some(ExportCommand::Merge(args)) => {
