@@ -272,6 +272,7 @@ mod tests {
             (Kind::Sft, include_str!("../../../models/recipes/nano-ci.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/nano-ci-whole.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/nano-ci-varied.toml")),
+            (Kind::Sft, include_str!("../../../models/recipes/nano-ci-double.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/nano-rl.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/nano-rl-last.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/nano-rl-nucleus.toml")),
