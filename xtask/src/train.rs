@@ -47,7 +47,9 @@ const STAGES: &[&str] = &[
     "sft --recipe models/recipes/nano-ci-double.toml",
     "export average --model data/nano/ci-mean --model data/nano/ci-double --out data/nano/nano-ci --force",
     "export average --model data/nano/rl-more --change data/nano/ci-mean data/nano/nano-ci --out \
-     data/nano/nano-rl --force",
+     data/nano/rl-changed --force",
+    "grpo --recipe models/recipes/nano-rl-again.toml",
+    "export average --model data/nano/rl-changed --model data/nano/rl-again --out data/nano/nano-rl --force",
 ];
 
 /// Runs all stages, or with `dry_run` prints them.

@@ -277,6 +277,7 @@ mod tests {
             (Kind::Grpo, include_str!("../../../models/recipes/nano-rl-last.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/nano-rl-nucleus.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/nano-rl-squared.toml")),
+            (Kind::Grpo, include_str!("../../../models/recipes/nano-rl-again.toml")),
             (Kind::Distil, include_str!("../../../models/recipes/toy-distil.toml")),
             (Kind::Sft, include_str!("../../../models/recipes/toy-ci.toml")),
             (Kind::Grpo, include_str!("../../../models/recipes/toy-rl.toml")),
