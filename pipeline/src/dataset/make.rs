@@ -55,7 +55,8 @@ pub struct Settings {
     /// degraded; whole ones are framed, scaled and turned in other ways as well.
     #[serde(default)]
     pub vary: bool,
-    /// Whether training photographs are exposed twice before they are degraded, each with another one.
+    /// Whether training photographs are exposed twice before they are degraded, each image with another
+    /// photograph, where that has room for it; of whole photographs only varied ones.
     #[serde(default)]
     pub double: bool,
 }

@@ -16,6 +16,7 @@ use qponder_shared::{DistortionKind, Severity};
   qponder degrade --fetch --input photographs --out kadid     every kind at every level, at KADID's size
   qponder degrade --input photographs --out crops --size 112,224 --per-image 50
   qponder degrade --input photographs --out varied --vary --per-image 100
+  qponder degrade --input photographs --out double --vary --double --size 112 --per-image 60
   qponder degrade --input holiday --out test --kinds jpeg,gaussian_blur --levels 1,3,5
 
 Writes OUT/images/*.png and OUT/manifest.jsonl. Running it again continues an interrupted dataset.")]
@@ -48,9 +49,8 @@ pub struct DegradeArgs {
     /// frame, size and direction.
     #[arg(long)]
     vary: bool,
-    /// Also expose training photographs twice, each image with another photograph, before they are degraded. Of
-    /// whole photographs only varied ones.
-    #[arg(long)]
+    /// Also expose training photographs twice, each image with another photograph, before they are degraded.
+    #[arg(long, requires = "vary")]
     double: bool,
     /// Decides what is drawn at random; the same seed gives the same dataset.
     #[arg(long, default_value_t = 0)]
