@@ -147,7 +147,7 @@ pub fn make(
             work.advance(versions.len());
             continue;
         }
-        let others = if settings.double { settings.others(source, &sources) } else { Vec::new() };
+        let others = settings.others(source, &sources);
         let Some(rows) = pool.install(|| work.photograph(source, &others, &versions)) else {
             outcome.cancelled = true;
             break;
@@ -165,13 +165,16 @@ pub fn make(
 }
 
 impl Settings {
-    /// The photographs that are laid over a training photograph, each over some of its images.
+    /// The photographs that are laid over one, each over some of its images; none over one that is held out.
     fn others<'a>(&self, source: &Source, sources: &'a [Source]) -> Vec<&'a Source> {
-        let same = |other: &&Source| other.split == Split::Train && other.id != source.id;
-        let mut others: Vec<&Source> = sources.iter().filter(same).collect();
+        if !self.double || source.split != Split::Train {
+            return Vec::new();
+        }
+        let is_other = |other: &&Source| other.split == Split::Train && other.id != source.id;
+        let mut others: Vec<&Source> = sources.iter().filter(is_other).collect();
         let rng = &mut Rng::named(self.seed, &source.id);
-        let chosen = (0..OTHERS.min(others.len())).map(|_| others.swap_remove(rng.below(others.len())));
-        if source.split == Split::Train { chosen.collect() } else { Vec::new() }
+        let count = OTHERS.min(others.len());
+        (0..count).map(|_| others.swap_remove(rng.below(others.len()))).collect()
     }
 
     /// The images to make of a photograph, the pristine ones first.

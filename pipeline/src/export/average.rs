@@ -150,6 +150,11 @@ mod tests {
             .expect("averaged");
         let heads = read_heads(&out.path().join("mean")).expect("readable").expect("some");
         assert_eq!(heads["heads.score.weight"].to_vec1::<f32>().expect("numbers"), [2.0, 0.0]);
+        // Heads of the model that was in the directory before do not stay.
+        let bare = [model("bare", &[]), model("other-bare", &[])];
+        average(&bare, &[], &Destination { dir: out.path().join("mean"), layout, force: true })
+            .expect("averaged");
+        assert!(read_heads(&out.path().join("mean")).expect("readable").is_none());
         let odd = model("odd", &[1.0]);
         let error = average(
             &[models[0].clone(), odd],

@@ -90,8 +90,12 @@ pub fn model(
     let (heads, model): (BTreeMap<_, _>, BTreeMap<_, _>) =
         weights.tensors().iter().partition(|(name, _)| name.starts_with("heads."));
     shards::write(dir, &model, layout)?;
+    let path = dir.join(HEADS);
     if !heads.is_empty() {
-        write_tensors(&dir.join(HEADS), &heads, Precision::F32)?;
+        write_tensors(&path, &heads, Precision::F32)?;
+    } else if path.is_file() {
+        // Those of the model that was here before; a training would go on from them.
+        std::fs::remove_file(&path).map_err(|source| TrainError::Io { path, source })?;
     }
     let mut json = config.to_json();
     json["torch_dtype"] = layout.precision.torch_name().into();
