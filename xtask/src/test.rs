@@ -35,7 +35,11 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         return Ok(());
     }
     web::build(workspace)?;
-    up::build_server(workspace)?;
+    // The server that the tests start, and the tests, in one go: what tests alone depend on turns on more
+    // of crates that both use, and those would be compiled once more after a build of the server alone.
+    process::run(
+        process::cargo(workspace.root()).arg("build").args(up::SELECTION).args(["--bins", "--tests"]),
+    )?;
     let own = process::run(process::cargo(workspace.root()).args(["test", "--quiet", "-p", "xtask"]));
 
     let mut tests = process::cargo(workspace.root());

@@ -69,14 +69,6 @@ pub fn run(workspace: &Workspace, options: Options) -> Result<()> {
 }
 
 /// Builds the `qponder` binary; the first time takes minutes, and cargo shows how far it is.
-///
-/// All native packages are selected, as the tests do: another selection would give shared dependencies
-/// other features and build them a second time.
 pub fn build_server(workspace: &Workspace) -> Result<()> {
-    process::run(process::cargo(workspace.root()).args([
-        "build",
-        "--workspace",
-        "--exclude",
-        "qponder-frontend",
-    ]))
+    process::run(process::cargo(workspace.root()).arg("build").args(SELECTION))
 }
