@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::device::Place;
 pub use crate::generate::{Finish, Flow};
-use crate::generate::{Step, generate};
+use crate::generate::{GenerateError, Step, generate};
 use crate::processor::{Processor, PromptError};
 pub use crate::qwen2_5_vl::LoadError;
 use crate::qwen2_5_vl::{Config, Inputs, Qwen2_5Vl, Weights};
@@ -78,6 +78,8 @@ enum AssessError {
     Prompt(#[from] PromptError),
     #[error("the model failed: {0}")]
     Model(#[from] candle_core::Error),
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
 }
 
 /// A loaded model that assesses images.
@@ -297,7 +299,7 @@ impl<'a> Engine<'a> {
         started: Instant,
         sink: &mut dyn FnMut(usize, Event) -> Flow,
     ) -> Result<(), (Vec<usize>, AssessError)> {
-        let probabilities = self.level_probabilities(inputs).map_err(|e| (indices.to_vec(), e.into()))?;
+        let probabilities = self.level_probabilities(inputs).map_err(|e| (indices.to_vec(), e))?;
         for ((&index, probabilities), &prompt_tokens) in
             indices.iter().zip(probabilities).zip(&inputs.lengths)
         {
@@ -321,7 +323,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Probabilities of bad to excellent as the next token of each prompt, normalised over the five.
-    fn level_probabilities(&self, inputs: &Inputs) -> candle_core::Result<Vec<[f64; 5]>> {
+    fn level_probabilities(&self, inputs: &Inputs) -> Result<Vec<[f64; 5]>, AssessError> {
         let hidden = self.model.forward(inputs)?;
         let ends: Vec<u32> = inputs
             .lengths
@@ -338,6 +340,9 @@ impl<'a> Engine<'a> {
         let mut result = Vec::with_capacity(ends.len());
         for row in 0..ends.len() {
             let row: Vec<f64> = logits.i(row)?.to_vec1()?;
+            if row.iter().any(|logit| !logit.is_finite()) {
+                return Err(GenerateError::NotNumbers.into());
+            }
             let largest = row.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
             let raised: Vec<f64> = row.iter().map(|x| (x - largest).exp()).collect();
             let total: f64 = raised.iter().sum();

@@ -5,14 +5,25 @@
 //! 17 tokens; in larger batches, for tiny images and on other processors sums may be formed in another
 //! order, and the last bits differ.
 
-use candle_core::{Device, IndexOp, Result, Tensor};
+use candle_core::{Device, IndexOp, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as Strategy};
 use candle_transformers::utils::apply_repeat_penalty;
 use qponder_shared::api::Sampling;
 use rayon::prelude::*;
 
-use crate::ops;
+use crate::ops::{self, slices};
 use crate::qwen2_5_vl::{Continuation, Inputs, KvCache, Qwen2_5Vl};
+
+/// Why nothing was generated.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    #[error("what the model computes are no numbers: its weights are damaged, or a training broke them")]
+    NotNumbers,
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+type Result<T> = std::result::Result<T, GenerateError>;
 
 /// Whether a sequence goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +91,12 @@ impl Sampler {
     }
 
     fn next(&mut self, logits: &Tensor) -> Result<u32> {
+        // The likeliest of no numbers would be some token.
+        let are_numbers =
+            slices::with([logits], "next token", |[row]| Ok(row.iter().all(|logit| logit.is_finite())))?;
+        if !are_numbers {
+            return Err(GenerateError::NotNumbers);
+        }
         let token = if self.sampling.repetition_penalty == 1.0 {
             self.processor.sample(logits)?
         } else {
@@ -107,7 +124,7 @@ pub enum Step {
 /// `on_step(answer, step)` is called as things happen; what it returns at an end is of no account.
 ///
 /// # Errors
-/// When the inputs do not fit the model.
+/// When the inputs do not fit the model, or it computes no numbers.
 pub fn generate(
     model: &Qwen2_5Vl,
     inputs: &Inputs,
@@ -117,7 +134,7 @@ pub fn generate(
 ) -> Result<Vec<Generated>> {
     let (prompts, sequences) = (inputs.lengths.len(), samplings.len());
     if prompts == 0 || sequences % prompts != 0 {
-        candle_core::bail!("{sequences} samplings for {prompts} prompts");
+        return Err(candle_core::Error::msg(format!("{sequences} samplings for {prompts} prompts")).into());
     }
     let group = sequences / prompts;
     let embeddings = model.embed(inputs)?.detach();
@@ -210,6 +227,6 @@ fn choose(samplers: &mut [Sampler], active: &[usize], logits: &Tensor) -> Result
     }
 }
 
-fn on_cpu(logits: &Tensor) -> Result<Tensor> {
+fn on_cpu(logits: &Tensor) -> candle_core::Result<Tensor> {
     logits.to_dtype(candle_core::DType::F32)?.to_device(&Device::Cpu)
 }

@@ -8,8 +8,8 @@ use qponder_pipeline::assess::{Assessor, Event, Flow, Forced, Request};
 use qponder_pipeline::degrade::degrade;
 use qponder_pipeline::device::Place;
 use qponder_pipeline::evaluate::{
-    Case, EvaluateError, Evaluation, FittedOn, ModelReport, Plan, Progress, Provenance, Scored, Suite, Work,
-    cases, check_determinism, consistency, evaluate, report, run, swap,
+    Case, EvaluateError, Evaluation, FittedOn, Kept, ModelReport, Plan, Progress, Provenance, Scored, Suite,
+    Work, cases, check_determinism, consistency, evaluate, report, run, swap,
 };
 use qponder_shared::api::{Mode, Sampling};
 use qponder_shared::manifest::{Label, Row, Split};
@@ -67,7 +67,7 @@ fn suite(manifests: &[PathBuf], cases: &[Case], models: usize) -> (Suite, Vec<Ve
     let (mut modes, mut scored) = (Vec::new(), Vec::new());
     for mode in [Mode::Quick, Mode::Reason] {
         let mut done = 0;
-        let (report, rows) = evaluate(&assessor, &plan, mode, &mut |count| {
+        let (report, rows) = evaluate(&assessor, &plan, mode, &mut Kept::none(), &mut |count| {
             done = count;
             Ok(())
         })
@@ -141,7 +141,8 @@ fn models_are_measured_on_each_dataset_and_against_each_other() {
 fn a_whole_evaluation_tells_how_far_it_is_is_written_and_can_be_stopped() {
     let dir = tempfile::tempdir().expect("a directory");
     let nano = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../models/nano-ci");
-    let evaluation = Evaluation {
+    let answers = dir.path().join("answers.jsonl");
+    let mut evaluation = Evaluation {
         models: vec![nano.clone(), nano.join("../nano-rl")],
         manifests: vec![dataset(dir.path(), "set")],
         split: Split::Test,
@@ -151,6 +152,7 @@ fn a_whole_evaluation_tells_how_far_it_is_is_written_and_can_be_stopped() {
         determinism: 2,
         swap: 3,
         device: Place::Cpu,
+        answers: None,
     };
     let stop = AtomicBool::new(false);
     let (mut begun, mut steps, mut last) = (Vec::new(), 0, 0);
@@ -180,12 +182,21 @@ fn a_whole_evaluation_tells_how_far_it_is_is_written_and_can_be_stopped() {
     assert!(read("index.html").contains("Evaluation of nano-ci, nano-rl"));
     assert_eq!(read("scores-2.jsonl").lines().count(), 5);
 
+    // Stopped among the second model's answers, it goes on from those that are kept, to the same end.
+    evaluation.answers = Some(answers.clone());
     let stopped = run(&evaluation, None, &stop, &mut |event| {
-        if matches!(event, Progress::Advanced { .. }) {
+        if matches!(event, Progress::Advanced { step: 15, .. }) {
             stop.store(true, Ordering::Relaxed);
         }
     });
     assert!(matches!(stopped, Err(EvaluateError::Stopped)), "{:?}", stopped.map(|found| found.suite));
+    let lines = || std::fs::read_to_string(&answers).expect("a journal").lines().count();
+    assert_eq!(lines(), 15);
+    stop.store(false, Ordering::Relaxed);
+    let resumed = run(&evaluation, None, &stop, &mut |_| {}).expect("goes on");
+    assert_eq!(lines(), 20, "none is asked for twice");
+    assert_eq!(resumed.scored, evaluated.scored);
+    assert_eq!(resumed.suite.models, suite.models);
 }
 
 #[test]

@@ -65,6 +65,28 @@ fn recipe(manifest: &str, out: &Path, rollout: Rollout, train: GrpoTrain) -> Grp
     }
 }
 
+/// Three steps, each kept.
+fn few_steps() -> GrpoTrain {
+    GrpoTrain {
+        steps: 3,
+        images: 2,
+        warmup: 1,
+        mask_truncated: false,
+        checkpoint_every: 1,
+        ..GrpoTrain::default()
+    }
+}
+
+/// Ten tokens hold no score; repetition differs between answers all the same.
+fn short_answers(manifest: &str, out: &Path, train: GrpoTrain) -> GrpoRecipe {
+    let rollout = Rollout { group: 4, max_new_tokens: 10, temperature: 1.3, ..Rollout::default() };
+    let mut recipe = recipe(manifest, out, rollout, train);
+    recipe.reward.length = 1.0;
+    recipe.reward.repetition = 1.0;
+    recipe.reward.consistency = 1.0;
+    recipe
+}
+
 #[test]
 fn a_toy_reward_is_learned_to_near_its_maximum() {
     const STEPS: usize = 24;
@@ -103,26 +125,15 @@ fn an_interrupted_run_ends_in_the_same_weights_on_any_number_of_threads() {
     let manifest = dataset(dir.path(), 2.0);
     let small = |out: &str, threads| {
         let train = GrpoTrain {
-            steps: 3,
-            images: 2,
             // More than one update a step, so that old log-probabilities, ratios and the KL term matter.
             epochs: 2,
             beta: 0.1,
             learning_rate: 1e-4,
-            warmup: 1,
-            mask_truncated: false,
             parts: vec![Part::Vision, Part::Merger, Part::Language],
-            checkpoint_every: 1,
             threads,
-            ..GrpoTrain::default()
+            ..few_steps()
         };
-        let rollout = Rollout { group: 4, max_new_tokens: 10, temperature: 1.3, ..Rollout::default() };
-        let mut recipe = recipe(&manifest, &dir.path().join(out), rollout, train);
-        // Ten tokens hold no score; repetition differs between answers all the same.
-        recipe.reward.length = 1.0;
-        recipe.reward.repetition = 1.0;
-        recipe.reward.consistency = 1.0;
-        recipe
+        short_answers(&manifest, &dir.path().join(out), train)
     };
     let run = |out: &str, threads, stop_after: Option<usize>| {
         let stop = AtomicBool::new(false);
@@ -161,6 +172,49 @@ fn an_interrupted_run_ends_in_the_same_weights_on_any_number_of_threads() {
     assert!(weights("whole") == weights("single"), "one thread gives other weights");
     let base = std::fs::read(PathBuf::from(nano()).join("model.safetensors")).expect("nano");
     assert!(weights("whole") != base, "nothing was learned");
+}
+
+#[test]
+fn a_run_that_breaks_leaves_a_good_checkpoint_and_a_damaged_one_is_passed_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let manifest = dataset(dir.path(), 2.0);
+    // The first update leaves weights so large that their products overflow.
+    let train = GrpoTrain { learning_rate: 1e25, warmup: 0, ..few_steps() };
+    let broken = short_answers(&manifest, &dir.path().join("broken"), train);
+    let ended = grpo(&broken, Place::Cpu, &AtomicBool::new(false), &mut |_| {});
+    assert!(matches!(ended, Err(TrainError::NotANumber { step: 2 })), "{ended:?}");
+    assert!(dir.path().join("broken/checkpoint-00000001.safetensors").is_file());
+
+    let run = |out: &str, threads, stop_after: Option<usize>, told: &mut Vec<Progress>| {
+        let stop = AtomicBool::new(false);
+        let recipe = short_answers(&manifest, &dir.path().join(out), GrpoTrain { threads, ..few_steps() });
+        grpo(&recipe, Place::Cpu, &stop, &mut |event| {
+            if matches!(event, Progress::Policy { step, .. } if Some(*step) == stop_after) {
+                stop.store(true, Ordering::Relaxed);
+            }
+            told.push(event.clone());
+        })
+    };
+    let mut told = Vec::new();
+    run("whole", 2, None, &mut told).expect("trains");
+    let stopped = run("harmed", 2, Some(2), &mut told);
+    assert!(matches!(stopped, Err(TrainError::Stopped { step: 2 })), "{stopped:?}");
+    let newest = dir.path().join("harmed/checkpoint-00000002.safetensors");
+    let mut bytes = std::fs::read(&newest).expect("a checkpoint");
+    let place = bytes.len() - 1000;
+    bytes[place] ^= 1;
+    std::fs::write(&newest, &bytes).expect("writes");
+    told.clear();
+    // The number of threads is no part of a run: it may change between two sittings.
+    run("harmed", 1, None, &mut told).expect("goes on");
+    assert!(told.iter().any(|event| matches!(event, Progress::Damaged { error } if error.contains("hash"))));
+    assert!(told.iter().any(|event| matches!(event, Progress::Started { step: 1, .. })), "{told:?}");
+    let weights = |out: &str| std::fs::read(dir.path().join(out).join("model.safetensors")).expect("a model");
+    assert!(weights("whole") == weights("harmed"), "the weights differ");
+
+    let other = short_answers(&manifest, &dir.path().join("whole"), GrpoTrain { seed: 7, ..few_steps() });
+    let error = grpo(&other, Place::Cpu, &AtomicBool::new(false), &mut |_| {}).expect_err("another run");
+    assert!(error.to_string().contains("train.seed was 0, is 7"), "{error}");
 }
 
 #[test]

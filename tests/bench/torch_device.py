@@ -12,14 +12,17 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-SHAPES = Path(__file__).parents[2] / "pipeline/src/check_device"
-SIDE, ANSWER, GROUP, RANK = 72, 128, 8, 16
+ROOT = Path(__file__).parents[2]
+SHAPES = ROOT / "pipeline/src/check_device"
+ANSWER, GROUP, RANK = 128, 8, 16
+# Patches a side: 1008 pixels square, and 504 for nano, which sees no more than 513.
+SIDES = {"nano": 36, "3b": 72, "7b": 72}
 LANGUAGE = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", choices=["3b", "7b"], action="append", required=True)
+    parser.add_argument("--size", choices=list(SIDES), action="append", required=True)
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--work", choices=["prefill", "decode", "sft", "grpo"], action="append", help="this alone")
     parser.add_argument("--runs", type=int, default=3, help="that are timed, after one that is not")
@@ -27,7 +30,8 @@ def arguments() -> argparse.Namespace:
 
 
 def model_of(size: str, device: str):
-    shape = json.loads((SHAPES / f"{size}.json").read_text(encoding="utf-8"))
+    path = ROOT / "models/nano-ci/config.json" if size == "nano" else SHAPES / f"{size}.json"
+    shape = json.loads(path.read_text(encoding="utf-8"))
     with torch.device(device):
         config = Qwen2_5_VLConfig(**shape)
         config._attn_implementation = "sdpa"
@@ -38,9 +42,9 @@ def model_of(size: str, device: str):
     return get_peft_model(model, lora), config
 
 
-def prompt(config, device: str) -> dict:
+def prompt(config, side: int, device: str) -> dict:
     words = [300 + at % 500 for at in range(60)]
-    image = SIDE * SIDE // 4
+    image = side * side // 4
     ids = words[:20] + [config.vision_start_token_id] + [config.image_token_id] * image
     ids += [config.vision_end_token_id] + words
     ids = torch.tensor([ids], device=device)
@@ -48,8 +52,8 @@ def prompt(config, device: str) -> dict:
         "input_ids": ids,
         "attention_mask": torch.ones_like(ids),
         "mm_token_type_ids": (ids == config.image_token_id).long(),
-        "pixel_values": torch.randn(SIDE * SIDE, 3 * 2 * 14 * 14, device=device, dtype=torch.bfloat16),
-        "image_grid_thw": torch.tensor([[1, SIDE, SIDE]], device=device),
+        "pixel_values": torch.randn(side * side, 3 * 2 * 14 * 14, device=device, dtype=torch.bfloat16),
+        "image_grid_thw": torch.tensor([[1, side, side]], device=device),
     }
 
 
@@ -95,7 +99,7 @@ def main() -> None:
     options = arguments()
     for size in options.size:
         model, config = model_of(size, options.device)
-        inputs = prompt(config, options.device)
+        inputs = prompt(config, SIDES[size], options.device)
         length = inputs["input_ids"].shape[1]
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=1e-4)

@@ -54,6 +54,13 @@ impl Faults {
     /// Starts an endpoint; the script says what it does with call number `n`, from 0.
     #[must_use]
     pub fn start(script: impl Fn(usize, &Call) -> Act + Send + Sync + 'static) -> Self {
+        // Not every endpoint lists its models.
+        Self::listing(Act::Status(404, Vec::new(), String::new()), script)
+    }
+
+    /// As [`Faults::start`], and does `list` whenever it is asked for its models.
+    #[must_use]
+    pub fn listing(list: Act, script: impl Fn(usize, &Call) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         let calls = Arc::new(Mutex::new(Vec::new()));
@@ -64,9 +71,9 @@ impl Faults {
                 if ended.load(Ordering::Relaxed) {
                     return;
                 }
-                let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
+                let (seen, script, list) = (Arc::clone(&seen), Arc::clone(&script), list.clone());
                 // A caller that goes away is no concern of the endpoint's.
-                std::thread::spawn(move || drop(serve(stream, &seen, &*script)));
+                std::thread::spawn(move || drop(serve(stream, &seen, &list, &*script)));
             }
         });
         Self { url: format!("http://{address}/v1"), address, calls, closed }
@@ -90,10 +97,13 @@ impl Drop for Faults {
 fn serve(
     mut stream: TcpStream,
     seen: &Mutex<Vec<Call>>,
+    list: &Act,
     script: &(dyn Fn(usize, &Call) -> Act + Send + Sync),
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let (mut length, mut authorization) = (0, String::new());
+    let mut first = String::new();
+    reader.read_line(&mut first)?;
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
@@ -106,6 +116,9 @@ fn serve(
             _ => {}
         }
     }
+    if first.starts_with("GET") {
+        return act(list.clone(), &mut stream, reader, false);
+    }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let call = Call { authorization, body: serde_json::from_slice(&body).unwrap_or_default() };
@@ -115,9 +128,18 @@ fn serve(
         seen.len() - 1
     };
     let streams = call.body["stream"] == true;
-    match script(number, &call) {
+    act(script(number, &call), &mut stream, reader, streams)
+}
+
+fn act(
+    act: Act,
+    stream: &mut TcpStream,
+    mut reader: BufReader<TcpStream>,
+    streams: bool,
+) -> std::io::Result<()> {
+    match act {
         Act::Answer(text) if streams => {
-            head(&mut stream, 200, &[("content-type", "text/event-stream".into())])?;
+            head(stream, 200, &[("content-type", "text/event-stream".into())])?;
             stream.write_all(events(&text).as_bytes())
         }
         Act::Answer(text) => {
@@ -126,16 +148,16 @@ fn serve(
                 "choices": [{ "index": 0, "message": { "role": "assistant", "content": text }, "finish_reason": "stop" }],
                 "usage": { "prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120 },
             });
-            head(&mut stream, 200, &[("content-type", "application/json".into())])?;
+            head(stream, 200, &[("content-type", "application/json".into())])?;
             stream.write_all(answer.to_string().as_bytes())
         }
         Act::Status(status, headers, body) => {
-            head(&mut stream, status, &headers)?;
+            head(stream, status, &headers)?;
             stream.write_all(body.as_bytes())
         }
         Act::Stall => reader.read_to_end(&mut Vec::new()).map(drop),
         Act::Cut(text) => {
-            head(&mut stream, 200, &[("content-type", "text/event-stream".into())])?;
+            head(stream, 200, &[("content-type", "text/event-stream".into())])?;
             let events = events(&text);
             stream.write_all(&events.as_bytes()[..events.len() / 2])
         }

@@ -32,7 +32,7 @@ fn images() -> Vec<RgbImage> {
 
 fn engine(model: &Path, kind: Kind) -> Engine {
     let place = tempfile::tempdir().expect("a temporary folder");
-    let manifest = export_gguf(model, place.path(), kind, 1_000_000, false).expect("an export");
+    let manifest = export_gguf(model, place.path(), kind, 1_000_000, false, &mut |_| {}).expect("an export");
     let files: Vec<Vec<u8>> = manifest
         .files
         .iter()
@@ -126,7 +126,7 @@ fn the_committed_exports_are_of_the_committed_model() {
     for (name, kind) in [("q8_0", Kind::Q8_0), ("q4_0", Kind::Q4_0)] {
         let place = tempfile::tempdir().expect("a temporary folder");
         let model = root().join("models/nano-rl");
-        let _ = export_gguf(&model, place.path(), kind, 1_000_000, false).expect("an export");
+        let _ = export_gguf(&model, place.path(), kind, 1_000_000, false, &mut |_| {}).expect("an export");
         for file in std::fs::read_dir(place.path()).expect("the export") {
             let file = file.expect("a file").path();
             let committed = model.join(name).join(file.file_name().expect("a name"));

@@ -150,6 +150,36 @@ fn a_judge_that_is_of_no_use_leaves_a_report_and_a_limit_is_kept() {
 }
 
 #[test]
+fn a_judge_that_cannot_be_asked_ends_everything_before_it_begins() {
+    let dir = data_dir();
+    dataset(&dir.path().join("set"), 2, "val");
+    let body = format!("{{\"error\":{{\"message\":\"bad key {KEY}\"}}}}");
+    let locked = Faults::listing(Act::Status(401, Vec::new(), body), |_, call| opinion(call));
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        format!("http://{}/v1", listener.local_addr().expect("its address"))
+    };
+    for (url, words) in [(&locked.url, "bad key [key]"), (&closed, "refused")] {
+        let recipe = judge(dir.path(), url, "api_key_env = 'QPONDER_TEST_KEY'\n");
+        let output = evaluate(dir.path(), &recipe, &["--html", "page"]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let begins = format!("{url} cannot be asked: ");
+        assert!(errors.contains(&begins) && errors.contains(words), "{errors}");
+        assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+        assert!(!dir.path().join("page/answers.jsonl").exists(), "nothing was begun");
+    }
+    assert!(locked.calls().is_empty());
+
+    dataset(&dir.path().join("train"), 2, "train");
+    let mut recipe = rewarded(dir.path(), "out", &closed, "");
+    recipe.data.manifests = vec![dir.path().join("train/manifest.jsonl").to_string_lossy().into_owned()];
+    let (result, steps) = train(&recipe);
+    let error = result.expect_err("nobody is there").to_string();
+    assert!(error.contains("cannot be asked") && steps.is_empty(), "{error}");
+    assert!(!dir.path().join("out").exists(), "nothing was begun");
+}
+
+#[test]
 fn our_own_server_answers_and_is_no_judge() {
     let dir = data_dir();
     dataset(&dir.path().join("set"), 3, "val");

@@ -79,6 +79,20 @@ impl Asker {
         Ok((Self { journal: Some(journal), known: known.collect(), calls, budget, ..self }, torn))
     }
 
+    /// Finds out whether the endpoint is there and takes the key, unless a journal already holds answers.
+    ///
+    /// # Errors
+    /// When nobody answers, or the key is not taken.
+    pub fn reach(&self) -> Result<(), CallsError> {
+        if !self.known.is_empty() {
+            return Ok(());
+        }
+        self.endpoint.reach().map_err(|error| CallsError::Unreachable {
+            url: self.settings.base_url.clone(),
+            message: error.to_string(),
+        })
+    }
+
     /// The calls so far, those of a journal's earlier runs included.
     #[must_use]
     pub fn calls(&self) -> &Calls {

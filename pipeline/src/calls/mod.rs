@@ -31,6 +31,10 @@ pub enum CallsError {
     Endpoint(#[from] EndpointError),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(
+        "{url} cannot be asked: {message}; nothing was done yet, see that it runs, its address and its key"
+    )]
+    Unreachable { url: String, message: String },
     #[error("stopped after {answered} of {wanted} answers; the same command goes on from there")]
     Stopped { answered: usize, wanted: usize },
     #[error("the endpoint does not take our calls: {message}; {answered} of {wanted} answers are there")]

@@ -141,7 +141,7 @@ impl Bench {
         let train = Train { threads: 1, recompute: true, head_tokens: HEAD_TOKENS, ..Train::default() };
         let parameters =
             Parameters::new(tensors, &device, dtype, Some(&lora), |name| trains(name, &[], Some(&lora)))?;
-        // 1008 pixels square are 1,296 image tokens; nano never sees more than 336.
+        // 1008 pixels square are 1,296 image tokens; nano never sees more than 513 square: 504 are 324.
         let patches = random::image(&config, if size == Size::Nano { 36 } else { 72 });
         let prompt = prompt(&config, patches.grid);
         let model =

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use qponder_shared::dataset::{Conversation, ConversationFormat};
 use qponder_shared::manifest::{Row, Split};
 
+use super::Progress;
 use super::manifest::{Manifest, ManifestError};
 
 /// Why nothing was exported.
@@ -45,9 +46,12 @@ pub fn export(
     format: ConversationFormat,
     split: Split,
     out: &Path,
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<Exported, ExportError> {
     let (mut conversations, mut without_answer, mut other_splits) = (Vec::new(), 0, 0);
-    for manifest in Manifest::read_all(manifests)? {
+    let manifests = Manifest::read_all(manifests)?;
+    let (mut done, total) = (0, manifests.iter().map(|manifest| manifest.rows.len()).sum());
+    for manifest in manifests {
         for row in &manifest.rows {
             match &row.answer {
                 _ if row.split != split => other_splits += 1,
@@ -56,6 +60,8 @@ pub fn export(
                     conversations.push(Conversation::new(absolute(manifest.dir(), row)?, answer.clone()));
                 }
             }
+            done += 1;
+            progress(Progress { done, total });
         }
     }
     if conversations.is_empty() {

@@ -3,18 +3,22 @@
 use std::collections::HashSet;
 use std::fmt::{self, Display, Formatter};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use qponder_kernels::pixels::Format;
 use qponder_shared::manifest::Row;
 use rayon::prelude::*;
 
-use super::inspect::InspectError;
+use super::inspect::{InspectError, inspect};
 use super::verify::{Fault, labels_and_references};
 
 /// Bytes that tell the format of an image.
 const SIGNATURE: u64 = 32;
+/// How a PNG file ends.
+const PNG_END: [u8; 8] = *b"IEND\xAE\x42\x60\x82";
+/// How a JPEG file ends.
+const JPEG_END: [u8; 2] = [0xFF, 0xD9];
 /// Faults that are shown.
 const SHOWN: usize = 3;
 
@@ -39,8 +43,9 @@ impl Display for Unfit {
     }
 }
 
-/// Looks at rows that some work will use, each with the place of its image: whether the image is there and
-/// begins like one, whether the label is one, and whether two splits share a reference. Images are not decoded.
+/// Looks at rows that some work will use, each with the place of its image: whether the image is there, begins like
+/// one and is not cut off, whether the label is one, and whether two splits share a reference. Of images only those
+/// are decoded whose end is not where their format has it.
 ///
 /// # Errors
 /// When anything of that is not so.
@@ -54,18 +59,37 @@ pub fn preflight<'a>(rows: impl Iterator<Item = (&'a Row, &'a Path)>) -> Result<
     let mut faults = Vec::new();
     labels_and_references(rows.iter().map(|(row, _)| *row), &mut faults);
     let images = rows.par_iter().filter_map(|&(row, path)| {
-        let source = begins_like_an_image(path).err()?;
+        let source = glance(path).err()?;
         Some(Fault::Image { id: row.id.clone(), path: path.to_owned(), source })
     });
     faults.extend(images.collect::<Vec<_>>());
     if faults.is_empty() { Ok(()) } else { Err(Unfit { faults }) }
 }
 
-fn begins_like_an_image(path: &Path) -> Result<(), InspectError> {
+fn glance(path: &Path) -> Result<(), InspectError> {
     let mut start = Vec::new();
-    File::open(path)?.take(SIGNATURE).read_to_end(&mut start)?;
-    Format::of(&start)?;
-    Ok(())
+    let mut file = File::open(path)?;
+    file.by_ref().take(SIGNATURE).read_to_end(&mut start)?;
+    let format = Format::of(&start)?;
+    if ends_where_it_should(format, &start, &mut file)? { Ok(()) } else { inspect(path).map(drop) }
+}
+
+/// Whether a file ends as its format demands. One that does not may still be whole, with something after its end.
+fn ends_where_it_should(format: Format, start: &[u8], file: &mut File) -> std::io::Result<bool> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let end: &[u8] = match format {
+        Format::Png => &PNG_END,
+        Format::Jpeg => &JPEG_END,
+        Format::WebP => {
+            // The size of what follows the first eight bytes, which is even.
+            let Some(size) = start.get(4..8) else { return Ok(false) };
+            let size = u64::from(u32::from_le_bytes([size[0], size[1], size[2], size[3]]));
+            return Ok(size.next_multiple_of(2) + 8 == length);
+        }
+    };
+    let mut found = vec![0; end.len()];
+    file.seek(SeekFrom::Start(length.saturating_sub(end.len() as u64)))?;
+    Ok(length >= end.len() as u64 && file.read_exact(&mut found).is_ok() && found == end)
 }
 
 #[cfg(test)]
@@ -74,9 +98,34 @@ mod tests {
     use qponder_shared::manifest::{Label, Split};
 
     #[test]
+    fn an_image_that_is_cut_off_is_found_and_one_with_something_after_its_end_is_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pixels: Vec<u8> = (0..48 * 48 * 3).map(|index| (index * 7 % 251) as u8).collect();
+        let image = image::RgbImage::from_raw(48, 48, pixels).expect("48 x 48");
+        for format in [image::ImageFormat::Png, image::ImageFormat::Jpeg, image::ImageFormat::WebP] {
+            let mut bytes = std::io::Cursor::new(Vec::new());
+            image.write_to(&mut bytes, format).expect("encodes");
+            let whole = bytes.into_inner();
+            let path = dir.path().join("image");
+            let glance_at = |bytes: &[u8]| {
+                std::fs::write(&path, bytes).expect("writes");
+                glance(&path)
+            };
+            glance_at(&whole).unwrap_or_else(|error| panic!("{format:?}: {error}"));
+            let mut longer = whole.clone();
+            longer.extend(b"a vendor's own data");
+            glance_at(&longer).unwrap_or_else(|error| panic!("{format:?}, longer: {error}"));
+            for cut in [whole.len() / 2, whole.len() - 13] {
+                assert!(glance_at(&whole[..whole.len() - cut]).is_err(), "{format:?} less {cut}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named_before_anything_is_done() {
         let dir = tempfile::tempdir().expect("a directory");
-        let png = b"\x89PNG\r\n\x1a\n and what follows, which a glance does not read";
+        let png =
+            b"\x89PNG\r\n\x1a\n and what follows, which a glance does not read, up to IEND\xAE\x42\x60\x82";
         for (name, bytes) in [("good.png", &png[..]), ("words.png", b"hello"), ("empty.png", b"")] {
             std::fs::write(dir.path().join(name), bytes).expect("writes");
         }

@@ -33,6 +33,8 @@ pub struct Endpoint {
     agent: Agent,
     /// Where questions go.
     completions: String,
+    /// Where the models are listed.
+    models: String,
     model: String,
     key: Option<String>,
     stream: bool,
@@ -68,8 +70,31 @@ impl Endpoint {
             .timeout_global(Some(Duration::from_secs_f64(recipe.timeout)))
             .build()
             .into();
-        let completions = format!("{}/chat/completions", recipe.base_url.trim_end_matches('/'));
-        Ok(Self { agent, completions, model: recipe.model.clone(), key, stream: recipe.stream })
+        let address = |name: &str| format!("{}/{name}", recipe.base_url.trim_end_matches('/'));
+        let (completions, models) = (address("chat/completions"), address("models"));
+        Ok(Self { agent, completions, models, model: recipe.model.clone(), key, stream: recipe.stream })
+    }
+
+    /// Asks for the list of models, which costs nothing, so that an endpoint of no use is known before long work.
+    ///
+    /// # Errors
+    /// When nobody answers or the key is not taken. Other answers say nothing about questions: not every endpoint
+    /// has such a list, and one may be busy.
+    pub fn reach(&self) -> Result<(), CallError> {
+        let mut request = self.agent.get(&self.models);
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        let mut response = request.call().map_err(|error| CallError::of_transport(&error))?;
+        let status = response.status().as_u16();
+        if status == 200 {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        // What it says is for the message alone.
+        let _ = response.body_mut().as_reader().take(MAX_BODY).read_to_end(&mut bytes);
+        let error = CallError::of_status(status, self.without_key(&String::from_utf8_lossy(&bytes)), None);
+        if error.cause == Cause::Unauthorised { Err(error) } else { Ok(()) }
     }
 
     /// Makes one call.

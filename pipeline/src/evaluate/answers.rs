@@ -3,7 +3,8 @@
 use qponder_shared::api::{Mode, Sampling};
 use serde::{Deserialize, Serialize};
 
-use super::{Case, EvaluateError};
+use super::kept::Said;
+use super::{Case, EvaluateError, Kept};
 use crate::assess::{Answer, Assessor, Event, Flow, Forced, Request};
 
 /// Images that are assessed together.
@@ -30,7 +31,7 @@ pub struct Scored {
 }
 
 impl Scored {
-    pub(super) fn new(case: &Case, mode: Mode, answer: &Answer) -> Self {
+    pub(super) fn new(case: &Case, mode: Mode, said: Said) -> Self {
         let row = &case.item.row;
         Self {
             mode,
@@ -38,8 +39,8 @@ impl Scored {
             id: row.id.clone(),
             reference: row.reference.clone(),
             label: row.label.value(),
-            score: answer.score.map(|score| score.get()),
-            text: answer.text.clone(),
+            score: said.score,
+            text: said.text,
         }
     }
 }
@@ -83,19 +84,25 @@ pub(super) fn answer(
         .collect()
 }
 
-/// The most likely answer to each case; `progress` gets the number done and can end it.
+/// What the model most likely says of each case, where it is not kept already; `progress` gets the number done and
+/// can end it.
 pub(super) fn answer_all(
     assessor: &Assessor,
     cases: &[Case],
     mode: Mode,
+    kept: &mut Kept,
     progress: &mut dyn FnMut(usize) -> Result<(), EvaluateError>,
-) -> Result<Vec<Answer>, EvaluateError> {
-    let mut answers = Vec::with_capacity(cases.len());
+) -> Result<Vec<Said>, EvaluateError> {
+    let mut all = Vec::with_capacity(cases.len());
     for batch in cases.chunks(BATCH) {
-        let requests =
-            batch.iter().map(|case| ask(case, mode, greedy(), "")).collect::<Result<Vec<_>, _>>()?;
-        answers.extend(answer(assessor, &batch.iter().collect::<Vec<_>>(), requests)?);
-        progress(answers.len())?;
+        let said = |answer: Answer| Said { score: answer.score.map(|score| score.get()), text: answer.text };
+        all.extend(kept.batch(assessor, batch, mode, || {
+            let requests =
+                batch.iter().map(|case| ask(case, mode, greedy(), "")).collect::<Result<Vec<_>, _>>()?;
+            let answers = answer(assessor, &batch.iter().collect::<Vec<_>>(), requests)?;
+            Ok(answers.into_iter().map(said).collect())
+        })?);
+        progress(all.len())?;
     }
-    Ok(answers)
+    Ok(all)
 }

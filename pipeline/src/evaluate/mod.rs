@@ -17,6 +17,7 @@ mod describe;
 mod determinism;
 mod estimate;
 mod judged;
+mod kept;
 mod matrix;
 mod mode;
 pub mod report;
@@ -34,15 +35,17 @@ pub use describe::{Agreement, AttributeAgreement, Confusion, DescriptionReport, 
 pub use determinism::{Determinism, Difference, TOLERANCE, check_determinism};
 pub use estimate::{Estimate, Interval, RESAMPLES};
 pub use judged::{Graded, JudgeReport, judge_answers};
+pub use kept::Kept;
 pub use matrix::{Cell, Matrix, MatrixRow};
 pub use mode::{ModeReport, Plan, evaluate};
-pub use run::{Evaluated, Evaluation, Progress, Work, run, write_scores};
+pub use run::{ANSWERS, Evaluated, Evaluation, Progress, Work, run, write_scores};
 pub use statistics::{Fitted, FittedOn, Statistics};
 pub use suite::{ManifestUsed, ModelReport, Provenance, Stages, Suite};
 pub use swap::{Effect, SwapReport, swap};
 
 use crate::assess::LoadError;
 use crate::calls::CallsError;
+use crate::journal::JournalError;
 use crate::train::TrainError;
 
 /// Why an evaluation cannot be made.
@@ -64,6 +67,8 @@ pub enum EvaluateError {
     NothingToJudge,
     #[error(transparent)]
     Judge(#[from] CallsError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     #[error("stopped before its end; no report is written")]
     Stopped,
     #[error("scores of models cannot be compared: {0}")]

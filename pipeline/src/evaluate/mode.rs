@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::answers::answer_all;
 use super::statistics::Fit;
-use super::{Case, Consistency, DescriptionReport, EvaluateError, Scored, Statistics};
+use super::{Case, Consistency, DescriptionReport, EvaluateError, Kept, Scored, Statistics};
 use crate::assess::Assessor;
 
 /// What is measured, and against what.
@@ -43,7 +43,7 @@ pub struct ModeReport {
 }
 
 /// Assesses every case and compares with its label; also gives every score, in the order of the cases.
-/// `progress` gets the number done, of [`Plan::images`], and can end it.
+/// Answers that are `kept` are not asked for. `progress` gets the number done, of [`Plan::images`], and can end it.
 ///
 /// # Errors
 /// When an image cannot be read or the model fails on it, and what `progress` gives.
@@ -51,11 +51,12 @@ pub fn evaluate(
     assessor: &Assessor,
     plan: &Plan<'_>,
     mode: Mode,
+    kept: &mut Kept,
     progress: &mut dyn FnMut(usize) -> Result<(), EvaluateError>,
 ) -> Result<(ModeReport, Vec<Scored>), EvaluateError> {
     let mut ask = |cases: &[Case], before: usize| -> Result<Vec<Scored>, EvaluateError> {
-        let answers = answer_all(assessor, cases, mode, &mut |done| progress(before + done))?;
-        Ok(cases.iter().zip(&answers).map(|(case, answer)| Scored::new(case, mode, answer)).collect())
+        let answers = answer_all(assessor, cases, mode, kept, &mut |done| progress(before + done))?;
+        Ok(cases.iter().zip(answers).map(|(case, answer)| Scored::new(case, mode, answer)).collect())
     };
     let scored = ask(plan.cases, 0)?;
     let validation = plan.fit_on.map(|cases| ask(cases, plan.cases.len())).transpose()?;

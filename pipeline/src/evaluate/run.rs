@@ -14,8 +14,8 @@ use time::format_description::well_known::Rfc3339;
 use super::determinism::ANSWERS_TO_CHECK;
 use super::report::page;
 use super::{
-    Case, EvaluateError, ModelReport, Plan, Provenance, Scored, Suite, cases, check_determinism, consistency,
-    evaluate, judge_answers, spread, swap,
+    Case, EvaluateError, Kept, ModelReport, Plan, Provenance, Scored, Suite, cases, check_determinism,
+    consistency, evaluate, judge_answers, spread, swap,
 };
 use crate::assess::Assessor;
 use crate::calls::Event;
@@ -23,6 +23,8 @@ use crate::device::Place;
 use crate::judge::Judge;
 use crate::train::TrainError;
 
+/// Answers of an evaluation that has not come to its end, beside what it will write.
+pub const ANSWERS: &str = "answers.jsonl";
 /// Decides which image lends its reasoning to which.
 const SWAP_SEED: u64 = 0;
 
@@ -44,13 +46,16 @@ pub struct Evaluation {
     /// Images whose reasoning is swapped; 0 swaps none.
     pub swap: usize,
     pub device: Place,
+    /// Where answers are kept as they come, so that an evaluation that was interrupted goes on from them, until
+    /// [`Evaluation::forget_answers`]. `None` keeps none.
+    pub answers: Option<PathBuf>,
 }
 
 impl Evaluation {
     /// What a recipe says.
     #[must_use]
     pub fn of(recipe: &EvaluateRecipe, device: Place) -> Self {
-        let EvaluateRecipe { models, data, measure, .. } = recipe;
+        let EvaluateRecipe { models, data, measure, out } = recipe;
         let paths = |names: &[String]| names.iter().map(PathBuf::from).collect();
         Self {
             models: paths(models),
@@ -62,7 +67,17 @@ impl Evaluation {
             determinism: measure.determinism,
             swap: measure.swap,
             device,
+            answers: Some(Path::new(out).join(ANSWERS)),
         }
+    }
+
+    /// Removes the answers that were kept, once what was found is written down: the next evaluation asks anew.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn forget_answers(&self) -> Result<(), EvaluateError> {
+        let Some(path) = &self.answers else { return Ok(()) };
+        std::fs::remove_file(path).map_err(failed(path))
     }
 }
 
@@ -109,8 +124,8 @@ pub struct Evaluated {
 /// Evaluates. A judge that does not get to the end is no error: its report says so.
 ///
 /// # Errors
-/// When a manifest, an image or a model cannot be read, the model fails on an image, a judge is asked about modes
-/// that write no reasoning, or `stop` was set.
+/// When a manifest, an image, a model or the answers kept cannot be read, the model fails on an image, a judge is
+/// asked about modes that write no reasoning or cannot be asked at all, or `stop` was set.
 pub fn run(
     evaluation: &Evaluation,
     mut judge: Option<&mut Judge>,
@@ -125,11 +140,14 @@ pub fn run(
     let fits_elsewhere = evaluation.fit_on == FitOn::Val && *split != Split::Val;
     let validation = fits_elsewhere.then(|| cases(manifests, Split::Val, *limit)).transpose()?;
     let plan = Plan { cases: &tested, fit_on: validation.as_deref(), consistency: consistency(manifests)? };
+    judge.as_deref().map(Judge::reach).transpose()?;
+    let mut kept = Kept::open(evaluation.answers.as_deref(), evaluation.device)?;
     progress(Progress::Started { step: 0, steps: models.len() * modes.len() * plan.images() });
     let mut teller = Teller { stop, progress, step: 0 };
     let (mut reports, mut scored) = (Vec::new(), Vec::new());
     for dir in models {
-        let (report, scores) = one_model(evaluation, dir, &plan, judge.as_deref_mut(), &mut teller)?;
+        let (report, scores) =
+            one_model(evaluation, dir, &plan, &mut kept, judge.as_deref_mut(), &mut teller)?;
         reports.push(report);
         scored.push(scores);
     }
@@ -208,6 +226,7 @@ fn one_model(
     evaluation: &Evaluation,
     dir: &Path,
     plan: &Plan<'_>,
+    kept: &mut Kept,
     judge: Option<&mut Judge>,
     teller: &mut Teller<'_>,
 ) -> Result<(ModelReport, Vec<Scored>), EvaluateError> {
@@ -217,7 +236,7 @@ fn one_model(
     let (mut modes, mut scored) = (Vec::new(), Vec::new());
     for &mode in &evaluation.modes {
         teller.begin(&model.name, Work::Answers(mode), plan.images());
-        let (report, scores) = evaluate(&assessor, plan, mode, &mut |done| teller.advance(done, done))?;
+        let (report, scores) = evaluate(&assessor, plan, mode, kept, &mut |done| teller.advance(done, done))?;
         teller.step += plan.images();
         modes.push(report);
         scored.extend(scores);
@@ -285,6 +304,7 @@ mod tests {
             determinism: 0,
             swap: 0,
             device: Place::Cpu,
+            answers: None,
         };
         let refused = run(&evaluation, Some(&mut judge), &AtomicBool::new(false), &mut |_| {});
         assert!(matches!(refused, Err(EvaluateError::NothingToJudge)), "{:?}", refused.err());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Destination, ExportError, check, read_config, write};
+use super::{Destination, ExportError, Progress, Teller, check, read_config, write};
 use crate::qwen2_5_vl::Weights;
 use crate::save::read_heads;
 
@@ -26,7 +26,12 @@ pub struct Change {
 /// # Errors
 /// When there is nothing to do, or one model has other tensors than the first, or the destination is refused; nothing
 /// is written then.
-pub fn average(models: &[PathBuf], changes: &[Change], to: &Destination) -> Result<(), ExportError> {
+pub fn average(
+    models: &[PathBuf],
+    changes: &[Change],
+    to: &Destination,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<(), ExportError> {
     let [first, others @ ..] = models else { return Err(ExportError::TooFew) };
     if others.is_empty() && changes.is_empty() {
         return Err(ExportError::TooFew);
@@ -37,7 +42,9 @@ pub fn average(models: &[PathBuf], changes: &[Change], to: &Destination) -> Resu
     }
     let config = read_config(first)?;
     let share = 1.0 / models.len() as f64;
+    let mut teller = Teller::start(models.len() + 2 * changes.len() + 1, progress);
     let mut sums = Weights::read(first, DType::F32, &Device::Cpu)?.tensors().clone();
+    teller.done(first);
     for sum in sums.values_mut() {
         *sum = (&*sum * share)?;
     }
@@ -57,9 +64,10 @@ pub fn average(models: &[PathBuf], changes: &[Change], to: &Destination) -> Resu
             let tensor = weights.tensors().get(name).filter(|tensor| tensor.dims() == sum.dims());
             *sum = (&*sum + (tensor.ok_or_else(|| different(name))? * factor)?)?;
         }
+        teller.done(model);
     }
     sums.extend(mean_heads(models)?);
-    write(&config, &Weights::new(sums), first, to)
+    write(&config, &Weights::new(sums), first, to, &mut teller)
 }
 
 /// The mean of the models' pooled heads; empty when none has any.
@@ -99,7 +107,11 @@ mod tests {
             force: false,
         };
         let pair = [models.join("nano-ci"), models.join("nano-rl")];
-        average(&pair, &[], &to("mean")).expect("averaged");
+        let mut told = Vec::new();
+        average(&pair, &[], &to("mean"), &mut |event| told.push(event.clone())).expect("averaged");
+        let advanced = |step, dir: &Path| Progress::Advanced { step, done: dir.to_owned() };
+        let steps = [advanced(1, &pair[0]), advanced(2, &pair[1]), advanced(3, &out.path().join("mean"))];
+        assert_eq!((&told[0], &told[1..]), (&Progress::Started { step: 0, steps: 3 }, &steps[..]));
         let read = |dir: &Path| Weights::read(dir, DType::F32, &Device::Cpu).expect("weights");
         let [a, b, mean] = [read(&pair[0]), read(&pair[1]), read(&out.path().join("mean"))];
         for (name, tensor) in mean.tensors() {
@@ -110,16 +122,17 @@ mod tests {
         assert!(read_heads(&out.path().join("mean")).expect("readable").is_none());
         // What is added to the first model and what makes it the second are the same.
         let change = Change { from: pair[0].clone(), to: pair[1].clone() };
-        average(&pair[..1], &[change], &to("changed")).expect("changed");
+        average(&pair[..1], &[change], &to("changed"), &mut |_| {}).expect("changed");
         for (name, tensor) in read(&out.path().join("changed")).tensors() {
             let error =
                 (tensor - &b.tensors()[name]).and_then(|off| off.abs()?.max_all()?.to_scalar::<f32>());
             assert!(error.expect("a number") < 1e-6, "{name}");
         }
-        assert!(matches!(average(&pair[..1], &[], &to("one")), Err(ExportError::TooFew)));
+        assert!(matches!(average(&pair[..1], &[], &to("one"), &mut |_| {}), Err(ExportError::TooFew)));
         let tiny =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/transformers/nested-f32-tied");
-        let error = average(&[pair[0].clone(), tiny], &[], &to("other")).expect_err("another model");
+        let error =
+            average(&[pair[0].clone(), tiny], &[], &to("other"), &mut |_| {}).expect_err("another model");
         assert!(matches!(error, ExportError::Different { .. } | ExportError::Load(_)), "{error}");
         assert!(!out.path().join("other").exists());
     }
@@ -146,13 +159,18 @@ mod tests {
         };
         let models = [model("a", &[1.0, 5.0]), model("none", &[]), model("b", &[3.0, -5.0])];
         let layout = Layout { precision: Precision::F32, ..Layout::default() };
-        average(&models, &[], &Destination { dir: out.path().join("mean"), layout, force: false })
-            .expect("averaged");
+        average(
+            &models,
+            &[],
+            &Destination { dir: out.path().join("mean"), layout, force: false },
+            &mut |_| {},
+        )
+        .expect("averaged");
         let heads = read_heads(&out.path().join("mean")).expect("readable").expect("some");
         assert_eq!(heads["heads.score.weight"].to_vec1::<f32>().expect("numbers"), [2.0, 0.0]);
         // Heads of the model that was in the directory before do not stay.
         let bare = [model("bare", &[]), model("other-bare", &[])];
-        average(&bare, &[], &Destination { dir: out.path().join("mean"), layout, force: true })
+        average(&bare, &[], &Destination { dir: out.path().join("mean"), layout, force: true }, &mut |_| {})
             .expect("averaged");
         assert!(read_heads(&out.path().join("mean")).expect("readable").is_none());
         let odd = model("odd", &[1.0]);
@@ -160,6 +178,7 @@ mod tests {
             &[models[0].clone(), odd],
             &[],
             &Destination { dir: out.path().join("other"), layout, force: false },
+            &mut |_| {},
         );
         assert!(matches!(error, Err(ExportError::Different { .. })), "{error:?}");
     }

@@ -18,7 +18,7 @@ use qponder_shared::weights::{Manifest, Shard, WeightsFile};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
-use super::{ExportError, check, read_config};
+use super::{ExportError, Progress, Teller, check, read_config};
 use crate::assess::{END_OF_ANSWER, level_tokens};
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, LoadError, Qwen2_5Vl, Weights};
@@ -51,11 +51,14 @@ pub fn export_gguf(
     kind: Kind,
     shard_bytes: u64,
     force: bool,
+    progress: &mut dyn FnMut(&Progress),
 ) -> Result<Manifest, ExportError> {
     check(dir, force, model)?;
     let config = read_config(model)?;
     let processor = Processor::read(model, &config)?;
+    let mut teller = Teller::start(3, progress);
     let weights = Weights::read(model, DType::F32, &Device::Cpu)?;
+    teller.done(model);
     Qwen2_5Vl::new(config.clone(), &weights, &Device::Cpu)?;
     let file = model.canonicalize().unwrap_or_else(|_| model.to_owned());
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -68,7 +71,8 @@ pub fn export_gguf(
         let size = usize::try_from(shard_bytes.max(1)).unwrap_or(usize::MAX);
         let shards = bytes.chunks(size).map(|shard| Shard { bytes: shard.len() as u64, sha256: hash(shard) });
         manifest.files.push(WeightsFile { name: name.clone(), shards: shards.collect() });
-        write_whole(&dir.join(name), &bytes)?;
+        write_whole(&dir.join(&name), &bytes)?;
+        teller.done(&dir.join(name));
     }
     let mut text = serde_json::to_string_pretty(&manifest).unwrap_or_default();
     text.push('\n');

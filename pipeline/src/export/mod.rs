@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
 use qponder_shared::recipe::{ExportDtype, ExportFormat, ExportQuant, ExportRecipe, WriteAs};
+use serde::Serialize;
 
 use crate::adapter::{Adapter, AdapterError};
 use crate::processor::Processor;
@@ -46,6 +47,35 @@ pub enum ExportError {
     Gguf(String),
 }
 
+/// What an export tells as it goes. A step is a model or an adapter that is read, or one that is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Progress {
+    /// There will be so many steps.
+    Started { step: usize, steps: usize },
+    /// So many are done, the last of which read or wrote this.
+    #[serde(rename = "progress")]
+    Advanced { step: usize, done: PathBuf },
+}
+
+/// Counts the steps.
+struct Teller<'a> {
+    step: usize,
+    progress: &'a mut dyn FnMut(&Progress),
+}
+
+impl<'a> Teller<'a> {
+    fn start(steps: usize, progress: &'a mut dyn FnMut(&Progress)) -> Self {
+        progress(&Progress::Started { step: 0, steps });
+        Self { step: 0, progress }
+    }
+
+    fn done(&mut self, what: &Path) {
+        self.step += 1;
+        (self.progress)(&Progress::Advanced { step: self.step, done: what.to_owned() });
+    }
+}
+
 /// Where a model goes, and how.
 #[derive(Clone, Debug)]
 pub struct Destination {
@@ -78,18 +108,24 @@ fn check(dir: &Path, force: bool, source: &Path) -> Result<(), ExportError> {
 ///
 /// # Errors
 /// Names what the model lacks or why the destination is refused; nothing is written then.
-pub fn export(model: &Path, to: &Destination) -> Result<(), ExportError> {
+pub fn export(
+    model: &Path,
+    to: &Destination,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<(), ExportError> {
     check(&to.dir, to.force, model)?;
     let config = read_config(model)?;
+    let mut teller = Teller::start(2, progress);
     let weights = Weights::read(model, to.layout.precision.dtype(), &Device::Cpu)?;
-    write(&config, &weights, model, to)
+    teller.done(model);
+    write(&config, &weights, model, to, &mut teller)
 }
 
 /// Writes a model as a recipe says, in the place of what an earlier export left there.
 ///
 /// # Errors
 /// See [`export`] and [`export_gguf`].
-pub fn export_as(recipe: &ExportRecipe) -> Result<(), ExportError> {
+pub fn export_as(recipe: &ExportRecipe, progress: &mut dyn FnMut(&Progress)) -> Result<(), ExportError> {
     let (model, dir, WriteAs { format, quant, dtype }) =
         (Path::new(&recipe.model), PathBuf::from(&recipe.out), recipe.write.clone());
     match format {
@@ -99,7 +135,7 @@ pub fn export_as(recipe: &ExportRecipe) -> Result<(), ExportError> {
                 ExportQuant::Q4_0 => Kind::Q4_0,
                 ExportQuant::F16 => Kind::F16,
             };
-            export_gguf(model, &dir, kind, SHARD_BYTES, true).map(drop)
+            export_gguf(model, &dir, kind, SHARD_BYTES, true, progress).map(drop)
         }
         ExportFormat::Hf => {
             let precision = match dtype {
@@ -110,6 +146,7 @@ pub fn export_as(recipe: &ExportRecipe) -> Result<(), ExportError> {
             export(
                 model,
                 &Destination { dir, layout: Layout { precision, ..Layout::default() }, force: true },
+                progress,
             )
         }
     }
@@ -119,12 +156,20 @@ pub fn export_as(recipe: &ExportRecipe) -> Result<(), ExportError> {
 ///
 /// # Errors
 /// Also when the adapter cannot be used or is of another model.
-pub fn merge(base: &Path, adapter: &Path, to: &Destination) -> Result<(), ExportError> {
+pub fn merge(
+    base: &Path,
+    adapter: &Path,
+    to: &Destination,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<(), ExportError> {
     check(&to.dir, to.force, base)?;
     let config = read_config(base)?;
-    let adapter = Adapter::read(adapter)?;
-    let weights = adapter.merge(&Weights::read(base, DType::F32, &Device::Cpu)?)?;
-    write(&config, &weights, base, to)
+    let mut teller = Teller::start(3, progress);
+    let change = Adapter::read(adapter)?;
+    teller.done(adapter);
+    let weights = change.merge(&Weights::read(base, DType::F32, &Device::Cpu)?)?;
+    teller.done(base);
+    write(&config, &weights, base, to, &mut teller)
 }
 
 /// The configuration of a directory whose tokenizer and processor can be read too.
@@ -137,8 +182,16 @@ fn read_config(dir: &Path) -> Result<Config, ExportError> {
     Ok(config)
 }
 
-fn write(config: &Config, weights: &Weights, source: &Path, to: &Destination) -> Result<(), ExportError> {
+fn write(
+    config: &Config,
+    weights: &Weights,
+    source: &Path,
+    to: &Destination,
+    teller: &mut Teller<'_>,
+) -> Result<(), ExportError> {
     // Building the model finds what is missing before anything is written.
     Qwen2_5Vl::new(config.clone(), weights, &Device::Cpu)?;
-    Ok(save::model(&to.dir, config, weights, Some(source), to.layout)?)
+    save::model(&to.dir, config, weights, Some(source), to.layout)?;
+    teller.done(&to.dir);
+    Ok(())
 }

@@ -107,6 +107,14 @@ impl Judge {
         Ok(Self { asker, ..self })
     }
 
+    /// See [`Asker::reach`].
+    ///
+    /// # Errors
+    /// When nobody answers, or the key is not taken.
+    pub fn reach(&self) -> Result<(), CallsError> {
+        self.asker.reach()
+    }
+
     /// The judge's name at its endpoint.
     #[must_use]
     pub fn model(&self) -> &str {

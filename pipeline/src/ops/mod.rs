@@ -26,7 +26,7 @@ pub mod reference;
 mod rms_norm;
 mod rope;
 mod rows;
-mod slices;
+pub(crate) mod slices;
 
 use std::cell::Cell;
 

@@ -14,6 +14,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use sha2::{Digest as _, Sha256};
 
 use super::TrainError;
+use super::identity::differences;
 use super::optimiser::Moments;
 
 /// A run between two steps.
@@ -21,7 +22,7 @@ use super::optimiser::Moments;
 pub struct Checkpoint {
     /// Steps done.
     pub step: usize,
-    /// The recipe of the run, as canonical JSON: a checkpoint of another recipe is refused.
+    /// The recipe of the run, as canonical JSON: the checkpoint of a recipe that teaches something else is refused.
     pub recipe: String,
     pub weights: BTreeMap<String, Tensor>,
     pub moments: BTreeMap<String, Moments>,
@@ -137,8 +138,12 @@ impl Checkpoint {
                     continue;
                 }
             };
-            if checkpoint.recipe != recipe {
-                let reason = "it belongs to another recipe; choose another `out` or remove it".into();
+            let differences = differences(&checkpoint.recipe, recipe);
+            if !differences.is_empty() {
+                let reason = format!(
+                    "it belongs to another recipe ({}); choose another `out`, or remove the checkpoints to begin anew",
+                    differences.join("; ")
+                );
                 return Err(TrainError::Checkpoint { path, reason });
             }
             return Ok(Some(checkpoint));

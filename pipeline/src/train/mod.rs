@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod data;
 mod dropout;
 pub mod grpo;
+mod identity;
 pub(crate) mod learner;
 mod log;
 mod memory;
@@ -31,6 +32,7 @@ use crate::calls::CallsError;
 use crate::dataset::manifest::ManifestError;
 use crate::dataset::preflight::Unfit;
 use crate::device::DeviceError;
+use crate::generate::GenerateError;
 use crate::processor::PromptError;
 use crate::qwen2_5_vl::LoadError;
 
@@ -75,6 +77,8 @@ pub enum TrainError {
     Judge { step: usize, reason: String },
     #[error("stopped at step {step}; the same command goes on from there")]
     Stopped { step: usize },
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
     #[error("the model failed: {0}")]
     Tensor(#[from] candle_core::Error),
 }

@@ -11,6 +11,7 @@ use super::ahead::{self, Ahead, Maker};
 use super::checkpoint::Checkpoint;
 use super::data::{Examples, Item, Order, read_dataset, spread};
 use super::dropout::AdapterDropout;
+use super::identity::identity;
 use super::learner::{self, Gradients, Learner, on, part};
 use super::objective::{ExampleBatch, Losses, PooledHeads, gradients, loss};
 use super::parameters::{self, Parameters, trains};
@@ -73,7 +74,7 @@ fn run(
             None => PooledHeads::initial(config.vision.hidden_size)?,
         });
     }
-    let identity = serde_json::to_string(recipe)
+    let identity = identity(recipe)
         .map_err(|e| TrainError::Checkpoint { path: recipe.out.clone().into(), reason: e.to_string() })?;
     let out = Path::new(&recipe.out);
     let checkpoint = Checkpoint::newest(out, &identity, &mut |error| {
@@ -314,7 +315,7 @@ mod tests {
         let stop = AtomicBool::new(false);
         let ended = run(&recipe, Place::Cpu, false, &stop, &mut |_| {});
         assert!(matches!(ended, Err(TrainError::NotANumber { step: 2 })), "{ended:?}");
-        let identity = serde_json::to_string(&recipe).expect("serialises");
+        let identity = identity(&recipe).expect("serialises");
         let newest = Checkpoint::newest(Path::new(&recipe.out), &identity, &mut |error| panic!("{error}"));
         assert_eq!(newest.expect("is read").map(|checkpoint| checkpoint.step), Some(1));
         // One that overflows at once leaves none.

@@ -46,7 +46,7 @@ pub fn run(args: &DistilArgs) -> anyhow::Result<()> {
     }
     let stop = stop_on_signal()?;
     if args.events {
-        print(&distil(&recipe, &stop, &mut |event| say_event(event))?, &recipe);
+        distil(&recipe, &stop, &mut |event| say_event(event))?;
         return Ok(());
     }
     let bar = ProgressBar::new(0);

@@ -20,6 +20,7 @@ use qponder_shared::manifest::Split;
 /// Prints SRCC, raw PLCC, KRCC and RMSE, PLCC and RMSE after a logistic fit, each with its 95 % bootstrap interval
 /// over reference photographs; parse failures; how well the reasoning describes the images; and, with --judge, what a
 /// stronger model thinks of it. Several manifests are also measured apart; several models are set against each other.
+/// With --html or --scores, answers are kept as they come: interrupted at any moment, the same command goes on.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,

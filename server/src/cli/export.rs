@@ -3,11 +3,13 @@
 mod run;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
 use qponder_pipeline::export::{
-    Change, Destination, Kind, Layout, MANIFEST, Precision, average, export, export_gguf, merge,
+    Change, Destination, Kind, Layout, MANIFEST, Precision, Progress, average, export, export_gguf, merge,
 };
 
 /// Write a model as other programs, or browsers, read it.
@@ -191,23 +193,41 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
             let pairs = args.change.as_chunks::<2>().0;
             let changes = pairs.iter().map(|[from, to]| Change { from: from.clone(), to: to.clone() });
             let changes: Vec<Change> = changes.collect();
-            average(&args.model, &changes, &to).context("could not average the models")?;
+            with_bar(|progress| average(&args.model, &changes, &to, progress))
+                .context("could not average the models")?;
             to
         }
         Some(ExportCommand::Merge(args)) => {
             let to = args.to.destination();
-            merge(&args.model, &args.adapter, &to).context("could not merge the adapter")?;
+            with_bar(|progress| merge(&args.model, &args.adapter, &to, progress))
+                .context("could not merge the adapter")?;
             to
         }
         None => {
             let model = args.model.as_ref().context("--model is missing")?;
             let to = args.to.as_ref().context("--out is missing")?.destination();
-            export(model, &to).context("could not export the model")?;
+            with_bar(|progress| export(model, &to, progress)).context("could not export the model")?;
             to
         }
     };
     println!("model in {}", to.dir.display());
     Ok(())
+}
+
+/// Runs `work` below a bar on standard error, hidden when that is no terminal.
+fn with_bar<T>(work: impl FnOnce(&mut dyn FnMut(&Progress)) -> T) -> T {
+    let style = ProgressStyle::with_template("{bar:30} step {pos} of {len}, {wide_msg}");
+    let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let done = work(&mut |event| match event {
+        Progress::Started { steps, .. } => bar.set_length(*steps as u64),
+        Progress::Advanced { step, done } => {
+            bar.set_position(*step as u64);
+            bar.set_message(format!("done with {}", done.display()));
+        }
+    });
+    bar.finish_and_clear();
+    done
 }
 
 fn run_gguf(args: &GgufArgs) -> anyhow::Result<()> {
@@ -216,8 +236,10 @@ fn run_gguf(args: &GgufArgs) -> anyhow::Result<()> {
         QuantArg::Q4 => Kind::Q4_0,
         QuantArg::F16 => Kind::F16,
     };
-    let manifest = export_gguf(&args.model, &args.out, kind, args.shard_size, args.force)
-        .context("could not export the model")?;
+    let gguf = |progress: &mut dyn FnMut(&Progress)| {
+        export_gguf(&args.model, &args.out, kind, args.shard_size, args.force, progress)
+    };
+    let manifest = with_bar(gguf).context("could not export the model")?;
     for file in &manifest.files {
         println!("{} ({:.1} MB)", args.out.join(&file.name).display(), file.bytes() as f64 / 1e6);
     }

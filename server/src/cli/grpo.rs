@@ -9,7 +9,7 @@ use qponder_pipeline::train::Estimate;
 use qponder_pipeline::train::grpo::grpo;
 use qponder_shared::recipe::GrpoRecipe;
 
-use super::training::{describe_memory, stop_on_signal, watch};
+use super::training::{describe_memory, say, stop_on_signal, watch};
 
 /// Improve a model by GRPO as a recipe says.
 ///
@@ -53,9 +53,9 @@ pub fn run(args: &GrpoArgs) -> anyhow::Result<()> {
         recipe.out.clone_from(out);
     }
     recipe.check()?;
-    println!("{}", describe_memory(&Estimate::grpo(&recipe, args.device)?));
+    say(args.events, &describe_memory(&Estimate::grpo(&recipe, args.device)?));
     let stop = stop_on_signal()?;
     watch(recipe.train.steps, args.events, |progress| grpo(&recipe, args.device, &stop, progress))?;
-    println!("trained model in {}", recipe.out);
+    say(args.events, &format!("trained model in {}", recipe.out));
     Ok(())
 }

@@ -8,7 +8,7 @@ use qponder_pipeline::device::Place;
 use qponder_pipeline::train::{Estimate, sft};
 use qponder_shared::recipe::SftRecipe;
 
-use super::training::{describe_memory, stop_on_signal, watch};
+use super::training::{describe_memory, say, stop_on_signal, watch};
 
 /// Train a model as a recipe says.
 ///
@@ -36,9 +36,9 @@ pub fn run(args: &SftArgs) -> anyhow::Result<()> {
     let shown = args.recipe.display();
     let text = std::fs::read_to_string(&args.recipe).with_context(|| format!("cannot read {shown}"))?;
     let recipe = SftRecipe::parse(&text).with_context(|| shown.to_string())?;
-    println!("{}", describe_memory(&Estimate::sft(&recipe, args.device)?));
+    say(args.events, &describe_memory(&Estimate::sft(&recipe, args.device)?));
     let stop = stop_on_signal()?;
     watch(recipe.train.steps, args.events, |progress| sft(&recipe, args.device, &stop, progress))?;
-    println!("trained model in {}", recipe.out);
+    say(args.events, &format!("trained model in {}", recipe.out));
     Ok(())
 }

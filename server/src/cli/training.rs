@@ -25,6 +25,11 @@ pub fn watch(
     result
 }
 
+/// Tells people something: beside the events, where the output is made of these.
+pub fn say(as_events: bool, line: &str) {
+    if as_events { eprintln!("{line}") } else { println!("{line}") }
+}
+
 /// Prints an event as one line of JSON.
 pub fn say_event(event: &impl Serialize) {
     // Whoever read it may be gone; the work is not.

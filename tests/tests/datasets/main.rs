@@ -296,7 +296,7 @@ fn answers_become_conversations() {
     published.wanted.reading.split = Some("1,0,0".parse().expect("fractions"));
     published.import().expect("it imports");
     let out = published.dir.path().join("out.json");
-    let none = export(&[published.manifest()], ConversationFormat::MsSwift, Split::Train, &out);
+    let none = export(&[published.manifest()], ConversationFormat::MsSwift, Split::Train, &out, &mut |_| {});
     assert!(none.is_err_and(|error| {
         error.to_string().contains("none of the 6 rows of the split train has an answer")
     }));
@@ -313,7 +313,8 @@ fn answers_become_conversations() {
     settings.add_filter(dir.to_str().expect("UTF-8"), "[DIR]");
     settings.bind(|| {
         for format in ConversationFormat::ALL {
-            let exported = export(&[published.manifest()], format, Split::Train, &out).expect("it exports");
+            let exported =
+                export(&[published.manifest()], format, Split::Train, &out, &mut |_| {}).expect("it exports");
             assert_eq!(exported, Exported { conversations: 2, without_answer: 3, other_splits: 1 });
             insta::assert_snapshot!(format.name(), fs::read_to_string(&out).expect("a file"));
         }

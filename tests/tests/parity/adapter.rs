@@ -42,14 +42,14 @@ fn logits_match_beside_the_weights_and_merged_into_them() {
     let out = tempfile::tempdir().expect("a directory");
     let layout = Layout { precision: Precision::F32, shard_bytes: 20_000 };
     let to = Destination { dir: out.path().join("merged"), layout, force: false };
-    merge(&fixtures().join(BASE), &peft().join("adapter"), &to).expect("merges");
+    merge(&fixtures().join(BASE), &peft().join("adapter"), &to, &mut |_| {}).expect("merges");
     let files = Weights::files(&to.dir).expect("an index");
     assert!(files.len() > 3, "{files:?}");
     check_logits("exported", &Qwen2_5Vl::read(&to.dir, &Device::Cpu).expect("a model"));
-    let again = merge(&fixtures().join(BASE), &peft().join("adapter"), &to);
+    let again = merge(&fixtures().join(BASE), &peft().join("adapter"), &to, &mut |_| {});
     assert!(again.is_err_and(|e| e.to_string().contains("--force")));
     let to = Destination { layout: Layout::default(), force: true, ..to };
-    merge(&fixtures().join(BASE), &peft().join("adapter"), &to).expect("replaces");
+    merge(&fixtures().join(BASE), &peft().join("adapter"), &to, &mut |_| {}).expect("replaces");
     assert_eq!(Weights::files(&to.dir).expect("one file"), [to.dir.join("model.safetensors")]);
     Processor::read(&to.dir, &config).expect("the processor's files came along");
 }
@@ -76,9 +76,9 @@ fn numbers_that_f16_cannot_hold_are_refused() {
         to(Precision::F32).layout,
     )
     .expect("saves");
-    let refused = export(&source, &to(Precision::F16));
+    let refused = export(&source, &to(Precision::F16), &mut |_| {});
     assert!(refused.is_err_and(|e| e.to_string().contains("model.norm.weight")));
-    export(&source, &to(Precision::Bf16)).expect("bf16 holds them");
+    export(&source, &to(Precision::Bf16), &mut |_| {}).expect("bf16 holds them");
     Qwen2_5Vl::read(&out, &Device::Cpu).expect("a model");
 }
 

@@ -94,7 +94,7 @@ fn check(workspace: &Workspace, toolkit: &Toolkit, binary: &Path) -> Result<()> 
 fn peer(workspace: &Workspace) -> Result<String> {
     let python = python::prepare(workspace)?;
     let mut command = Command::new(python.interpreter);
-    command.args(["tests/bench/torch_device.py", "--size", "3b", "--size", "7b"]);
+    command.args(["tests/bench/torch_device.py", "--size", "nano", "--size", "3b", "--size", "7b"]);
     process::read(command.current_dir(workspace.root()))
 }
 

@@ -13,8 +13,9 @@ pub use effect::Effect;
 
 use super::answers::{BATCH, answer, answer_all, ask, greedy};
 use super::estimate::groups;
-use super::{Case, Estimate, EvaluateError};
-use crate::assess::{Answer, Assessor};
+use super::kept::Said;
+use super::{Case, Estimate, EvaluateError, Kept};
+use crate::assess::Assessor;
 use crate::degrade::Rng;
 use effect::Trial;
 
@@ -54,7 +55,7 @@ pub fn swap(
 ) -> Result<SwapReport, EvaluateError> {
     let labels: Vec<f64> = cases.iter().map(|case| case.item.row.label.value()).collect();
     let donors = donors(&labels, seed);
-    let answers = answer_all(assessor, cases, Mode::Reason, progress)?;
+    let answers = answer_all(assessor, cases, Mode::Reason, &mut Kept::none(), progress)?;
     let own: Vec<Option<Reasoned<'_>>> = answers.iter().map(Reasoned::of).collect();
     let pair = |(index, case)| Some(Pair { case, own: own[index]?, donor: own[donors[index]?]? });
     let pairs: Vec<Pair<'_>> = cases.iter().enumerate().filter_map(pair).collect();
@@ -109,9 +110,9 @@ struct Reasoned<'a> {
 
 impl<'a> Reasoned<'a> {
     /// `None` of an answer that cannot be read.
-    fn of(answer: &'a Answer) -> Option<Self> {
+    fn of(answer: &'a Said) -> Option<Self> {
         let end = answer.text.find(END_OF_REASONING)? + END_OF_REASONING.len();
-        Some(Self { reasoning: &answer.text[..end], score: answer.score?.get() })
+        Some(Self { reasoning: &answer.text[..end], score: answer.score? })
     }
 
     /// How an answer with this reasoning begins. The line break belongs to the last token of the reasoning.

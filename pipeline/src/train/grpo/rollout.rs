@@ -1,11 +1,10 @@
 //! Prompts and the answers that a policy gives to them.
 
-use candle_core::Result;
 use qponder_kernels::pixels::Patches;
 use qponder_shared::api::Sampling;
 use qponder_shared::recipe;
 
-use crate::generate::{Flow, Generated, generate};
+use crate::generate::{Flow, GenerateError, Generated, generate};
 use crate::qwen2_5_vl::{Inputs, Qwen2_5Vl};
 
 /// Patches of the images that a GPU answers together, unless a single one has more: the layers of a token of
@@ -43,16 +42,18 @@ impl Rollout {
 /// An answer ends at any of the tokens `ends`.
 ///
 /// # Errors
-/// When an image does not fit its prompt, or one question wants more answers than another.
+/// When an image does not fit its prompt, one question wants more answers than another, or the policy computes no
+/// numbers.
 pub fn sample(
     policy: &Qwen2_5Vl,
     questions: &[Question],
     settings: &recipe::Rollout,
     ends: &[u32],
-) -> Result<Vec<Vec<Generated>>> {
+) -> Result<Vec<Vec<Generated>>, GenerateError> {
     let group = questions.first().map_or(1, |question| question.seeds.len()).max(1);
     if questions.iter().any(|question| question.seeds.len() != group) {
-        candle_core::bail!("questions that are asked together want equally many answers");
+        let error = candle_core::Error::msg("questions that are asked together want equally many answers");
+        return Err(error.into());
     }
     let (mut inputs, mut samplings) = (Inputs::default(), Vec::new());
     for question in questions {

@@ -25,13 +25,14 @@ use crate::adapter;
 use crate::degrade::Rng;
 use crate::device::{Place, dtype};
 use crate::endpoint::Picture;
-use crate::generate::Generated;
+use crate::generate::{GenerateError, Generated};
 use crate::judge::Judge;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, Qwen2_5Vl, Weights};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::data::{Item, Order, read_dataset, spread};
 use crate::train::dropout::AdapterDropout;
+use crate::train::identity::identity;
 use crate::train::learner::{self, Gradients, Learner, on};
 use crate::train::parameters::{self, Parameters, trains};
 use crate::train::session::{Session, Training};
@@ -49,8 +50,8 @@ const FITTED: usize = 4000;
 /// `stop` is looked at between images; a stopped run writes a checkpoint first.
 ///
 /// # Errors
-/// When the recipe's files cannot be read, the device or the disk refuses, the loss is no number, or it was
-/// stopped.
+/// When the recipe's files cannot be read, the judge cannot be asked, the device or the disk refuses, the loss is no
+/// number, or it was stopped.
 pub fn grpo(
     recipe: &GrpoRecipe,
     place: Place,
@@ -60,6 +61,7 @@ pub fn grpo(
     let (base, out) = (Path::new(&recipe.base), Path::new(&recipe.out));
     let (training, held_out) = read_dataset(&recipe.data)?;
     let judge = recipe.judge.as_ref().map(|judge| Judge::new(judge, &SpendLimits::default())).transpose()?;
+    judge.as_ref().map(Judge::reach).transpose()?;
     let config = Config::read(base)?;
     let processor = Processor::read(base, &config)?;
     let train = &recipe.train;
@@ -68,7 +70,7 @@ pub fn grpo(
     let read = if recipe.lora.is_some() { dtype } else { DType::F32 };
     let base_weights = Weights::read(base, read, &Device::Cpu)?;
     let mut tensors = base_weights.tensors().clone();
-    let identity = serde_json::to_string(recipe)
+    let identity = identity(recipe)
         .map_err(|e| TrainError::Checkpoint { path: out.to_owned(), reason: e.to_string() })?;
     let checkpoint = Checkpoint::newest(out, &identity, &mut |error| {
         progress(&Progress::Damaged { error: error.to_string() });
@@ -200,7 +202,7 @@ impl Training for Trainer<'_> {
 
         // With one update the sampling policy is the one in training, and its log-probabilities are known.
         let old = if train.epochs > 1 { Some(self.log_probabilities(&rolled, stop, step)?) } else { None };
-        let mut metrics = BTreeMap::new();
+        let mut metrics: BTreeMap<String, f64> = BTreeMap::new();
         let counted = rolled.iter().flat_map(|r| &r.rollout.answers).filter(|a| self.update.counts(a));
         let loss = PolicyLoss {
             kind: train.loss,
@@ -242,18 +244,22 @@ impl Training for Trainer<'_> {
             }
             let (norm, rate) = self.learner.update(step, update, gradients)?;
             let tokens = stats.tokens.max(1) as f64;
-            metrics.extend([
-                ("loss".to_owned(), stats.loss),
-                ("kl".to_owned(), stats.kl / tokens),
-                ("entropy".to_owned(), entropy / tokens),
-                ("clip_ratio/low_mean".to_owned(), stats.clipped_low / tokens),
-                ("clip_ratio/low_min".to_owned(), low_min),
-                ("clip_ratio/high_mean".to_owned(), stats.clipped_high / tokens),
-                ("clip_ratio/high_max".to_owned(), high_max),
-                ("clip_ratio/region_mean".to_owned(), (stats.clipped_low + stats.clipped_high) / tokens),
-                ("grad_norm".to_owned(), norm),
-                ("learning_rate".to_owned(), rate),
-            ]);
+            // Of several updates the mean, as TRL logs them.
+            let of_update = [
+                ("loss", stats.loss),
+                ("kl", stats.kl / tokens),
+                ("entropy", entropy / tokens),
+                ("clip_ratio/low_mean", stats.clipped_low / tokens),
+                ("clip_ratio/low_min", low_min),
+                ("clip_ratio/high_mean", stats.clipped_high / tokens),
+                ("clip_ratio/high_max", high_max),
+                ("clip_ratio/region_mean", (stats.clipped_low + stats.clipped_high) / tokens),
+                ("grad_norm", norm),
+                ("learning_rate", rate),
+            ];
+            for (name, value) in of_update {
+                *metrics.entry(name.to_owned()).or_default() += value / train.epochs as f64;
+            }
         }
         self.tokens += rolled.iter().map(|rolled| rolled.rollout.tokens() as f64).sum::<f64>();
         metrics.insert("num_tokens".to_owned(), self.tokens);
@@ -306,7 +312,12 @@ impl Trainer<'_> {
         }
         let together = together(&questions, self.patches_together);
         let (settings, ends) = (&self.recipe.rollout, self.processor.end_of_text());
-        let sample = |questions: &&[Question]| Ok(sample(&self.sampler, questions, settings, ends)?);
+        let sample = |questions: &&[Question]| {
+            sample(&self.sampler, questions, settings, ends).map_err(|error| match error {
+                GenerateError::NotNumbers => TrainError::NotANumber { step },
+                GenerateError::Tensor(error) => error.into(),
+            })
+        };
         let answers = self.learner.map(&together, stop, step, sample)?.into_iter().flatten();
         let answered = rest.into_iter().zip(questions).zip(answers);
         let rolled = answered.map(|(((item, picture), question), answers)| {

@@ -58,7 +58,9 @@ fn format() -> impl TypedValueParser<Value = ConversationFormat> {
 /// # Errors
 /// When there is nothing to export, an image is missing, or the file cannot be written.
 pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
-    let exported = export(&args.manifests, args.format, args.split.into(), &args.out)?;
+    let exported = super::with_bar(|progress| {
+        export(&args.manifests, args.format, args.split.into(), &args.out, &mut |done| progress(done))
+    })?;
     let Exported { conversations, without_answer, other_splits } = exported;
     println!("{conversations} conversations in {}", args.out.display());
     println!("left out: {without_answer} rows without an answer, {other_splits} of other splits");

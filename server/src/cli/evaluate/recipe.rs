@@ -50,7 +50,10 @@ pub(super) fn run(args: &RecipeArgs) -> anyhow::Result<()> {
         found
     })?;
     evaluated.write(out)?;
-    text::print(&evaluated.suite);
+    evaluation.forget_answers()?;
+    if !args.events {
+        text::print(&evaluated.suite);
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use qponder_pipeline::evaluate::{EvaluateError, Evaluated, Evaluation, run, write_scores};
+use qponder_pipeline::evaluate::{ANSWERS, EvaluateError, Evaluated, Evaluation, run, write_scores};
 use qponder_shared::api::Mode;
 use qponder_shared::recipe::FitOn;
 
@@ -91,7 +91,14 @@ impl SuiteArgs {
             determinism: self.check_determinism.unwrap_or(if self.html.is_some() { CHECKED } else { 0 }),
             swap: self.swap.unwrap_or(0),
             device: *device,
+            answers: self.answers(),
         }
+    }
+
+    /// Where answers are kept until the end: beside the page, or else beside the scores.
+    fn answers(&self) -> Option<PathBuf> {
+        let beside_page = self.html.as_ref().map(|dir| dir.join(ANSWERS));
+        beside_page.or_else(|| self.scores.as_ref().map(|file| file.with_extension(ANSWERS)))
     }
 }
 
@@ -113,8 +120,9 @@ pub(super) fn measure(args: &SuiteArgs) -> anyhow::Result<()> {
         args.judge.as_deref().map(|recipe| judge::open(recipe, journal.as_deref())).transpose()?;
     let judge_name = judge.as_ref().map(|judge| judge.model().to_owned());
     let mut bars = Bars::new(judge_name.as_deref());
+    let evaluation = args.evaluation();
     let evaluated = stoppable(|stop| {
-        let found = run(&args.evaluation(), judge.as_mut(), stop, &mut |event| bars.show(event));
+        let found = run(&evaluation, judge.as_mut(), stop, &mut |event| bars.show(event));
         bars.finish();
         found
     })?;
@@ -125,6 +133,7 @@ pub(super) fn measure(args: &SuiteArgs) -> anyhow::Result<()> {
         evaluated.write_page(dir)?;
         eprintln!("wrote {}", dir.join("index.html").display());
     }
+    evaluation.forget_answers()?;
     let suite = &evaluated.suite;
     if args.json {
         println!("{}", serde_json::to_string(suite)?);

@@ -6,9 +6,8 @@ use anyhow::Context as _;
 use clap::Args;
 use qponder_pipeline::export::export_as;
 use qponder_shared::recipe::ExportRecipe;
-use serde_json::json;
 
-use crate::cli::training::say_event;
+use crate::cli::training::{say, say_event};
 
 /// Writes the model into the recipe's `out`, in the place of what an earlier export left there.
 #[derive(Args)]
@@ -28,15 +27,11 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<()> {
     let shown = args.recipe.display();
     let text = std::fs::read_to_string(&args.recipe).with_context(|| format!("cannot read {shown}"))?;
     let recipe = ExportRecipe::parse(&text).with_context(|| shown.to_string())?;
-    let tell = |step: usize| {
-        if args.events {
-            let event = if step == 0 { "started" } else { "progress" };
-            say_event(&json!({ "event": event, "step": step, "steps": 1 }));
-        }
+    let exported = match args.events {
+        true => export_as(&recipe, &mut |event| say_event(event)),
+        false => super::with_bar(|progress| export_as(&recipe, progress)),
     };
-    tell(0);
-    export_as(&recipe).context("could not export the model")?;
-    tell(1);
-    println!("model in {}", recipe.out);
+    exported.context("could not export the model")?;
+    say(args.events, &format!("model in {}", recipe.out));
     Ok(())
 }
