@@ -118,6 +118,18 @@ impl Assessor {
         Ok(Self { model, processor, info })
     }
 
+    /// Looks whether a checkpoint directory could be read, without reading its weights.
+    ///
+    /// # Errors
+    /// As [`Assessor::load`], of what such a look finds.
+    pub fn glance(dir: &Path) -> Result<(), LoadError> {
+        if !dir.is_dir() {
+            return Err(LoadError::NoDirectory { dir: dir.to_owned() });
+        }
+        Processor::read(dir, &Config::read(dir)?)?;
+        Weights::glance(dir)
+    }
+
     /// The same model under another name than its directory's.
     #[must_use]
     pub fn named(mut self, name: String) -> Self {

@@ -44,6 +44,12 @@ pub enum DatasetError {
     OtherSettings { path: PathBuf },
     #[error("{path} is not a manifest of this command at line {line}: {reason}")]
     Manifest { path: PathBuf, line: usize, reason: String },
+    #[error("{path} was not made by this command, which would cut it: choose another directory")]
+    Foreign { path: PathBuf },
+    #[error("{path} is in use by another run; wait for it, or choose another directory")]
+    InUse { path: PathBuf },
+    #[error("{what} names {name} twice; its images would have one id and two labels: name it once")]
+    NamedTwice { what: &'static str, name: String },
     #[error("nothing to do: no kind or no level was chosen")]
     NothingChosen,
     #[error("images of {side} pixels a side are too small to judge: let sides have at least {least}")]

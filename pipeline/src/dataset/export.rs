@@ -22,6 +22,8 @@ pub enum ExportError {
         "none of the {rows} rows of the split {split} has an answer: `qponder distil` asks a teacher for them"
     )]
     NoAnswers { rows: usize, split: &'static str },
+    #[error("{path} is one of the manifests, which would be lost: write to another file")]
+    Itself { path: PathBuf },
     #[error("cannot write {path}: {source}")]
     Write { path: PathBuf, source: io::Error },
 }
@@ -48,6 +50,12 @@ pub fn export(
     out: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Exported, ExportError> {
+    let same = |manifest: &PathBuf| {
+        manifest.canonicalize().ok().is_some_and(|it| out.canonicalize().ok() == Some(it))
+    };
+    if manifests.iter().any(same) {
+        return Err(ExportError::Itself { path: out.to_owned() });
+    }
     let (mut conversations, mut without_answer, mut other_splits) = (Vec::new(), 0, 0);
     let manifests = Manifest::read_all(manifests)?;
     let (mut done, total) = (0, manifests.iter().map(|manifest| manifest.rows.len()).sum());

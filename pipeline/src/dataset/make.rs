@@ -6,7 +6,7 @@
 //! put into the directory since are appended, too.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -119,6 +119,7 @@ pub fn make(
     if settings.kinds.is_empty() || settings.levels.is_empty() {
         return Err(DatasetError::NothingChosen);
     }
+    settings.check_names_once()?;
     let sides = settings.sizes.iter().chain(settings.sizes.is_empty().then_some(&settings.max_side));
     if let Some(&side) = sides.min().filter(|side| **side < SMALLEST) {
         return Err(DatasetError::Side { side, least: SMALLEST });
@@ -165,6 +166,24 @@ pub fn make(
 }
 
 impl Settings {
+    /// What is named twice would be made twice under one id.
+    fn check_names_once(&self) -> Result<(), DatasetError> {
+        fn repeated<T: PartialEq + ToString>(all: &[T]) -> Option<String> {
+            let mut pairs = all.iter().enumerate();
+            pairs.find(|(index, one)| all[..*index].contains(one)).map(|(_, one)| one.to_string())
+        }
+        let levels: Vec<u8> = self.levels.iter().map(|level| level.get()).collect();
+        let found = [
+            ("kinds", repeated(&self.kinds)),
+            ("levels", repeated(&levels)),
+            ("sizes", repeated(&self.sizes)),
+        ];
+        match found.into_iter().find_map(|(what, name)| Some((what, name?))) {
+            Some((what, name)) => Err(DatasetError::NamedTwice { what, name }),
+            None => Ok(()),
+        }
+    }
+
     /// The photographs that are laid over one, each over some of its images; none over one that is held out.
     fn others<'a>(&self, source: &Source, sources: &'a [Source]) -> Vec<&'a Source> {
         if !self.double || source.split != Split::Train {
@@ -237,6 +256,10 @@ fn claim(out: &Path, settings: &Settings) -> Result<(), DatasetError> {
         Ok(bytes) if serde_json::from_slice(&bytes).is_ok_and(|found: Settings| found == *settings) => Ok(()),
         Ok(_) => Err(DatasetError::OtherSettings { path }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let manifest = out.join("manifest.jsonl");
+            if manifest.exists() {
+                return Err(DatasetError::Foreign { path: manifest });
+            }
             let text = serde_json::to_vec_pretty(settings).map_err(io::Error::other);
             text.and_then(|text| fs::write(&path, text)).map_err(DatasetError::io("write", path))
         }
@@ -369,7 +392,11 @@ impl Manifest {
         let (end, lines) = photographs.last().map_or((0, 0), |(_, end, lines)| (*end, *lines));
         let finished = photographs.into_iter().map(|(id, ..)| id).collect();
         let file = OpenOptions::new().append(true).create(true).open(path);
-        let file = file
+        let file = file.map_err(DatasetError::io("open", path))?;
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(DatasetError::InUse { path: path.to_owned() });
+        }
+        let file = Ok(file)
             .and_then(|file| file.set_len(end as u64).map(|()| file))
             .map_err(DatasetError::io("open", path))?;
         Ok((Self { path: path.to_owned(), file, lines }, finished))

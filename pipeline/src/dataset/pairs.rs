@@ -37,6 +37,8 @@ pub enum PairError {
     Pair { path: PathBuf, line: usize, reason: String },
     #[error("{out} must lie in the same folder as {pairs}: paths in both are relative to where they lie")]
     Apart { out: PathBuf, pairs: PathBuf },
+    #[error("{out} is the file of the pairs, which would be lost: write to another file")]
+    Itself { out: PathBuf },
     #[error(transparent)]
     Write(#[from] TrainError),
 }
@@ -49,6 +51,9 @@ pub fn label(pairs: &Path, out: &Path, progress: &(dyn Fn(Progress) + Sync)) -> 
     let dir = pairs.parent().unwrap_or(Path::new(""));
     if out.parent().unwrap_or(Path::new("")) != dir {
         return Err(PairError::Apart { out: out.to_owned(), pairs: pairs.to_owned() });
+    }
+    if out.canonicalize().ok().is_some_and(|out| pairs.canonicalize().ok() == Some(out)) {
+        return Err(PairError::Itself { out: out.to_owned() });
     }
     let text =
         fs::read_to_string(pairs).map_err(|source| ManifestError::Io { path: pairs.to_owned(), source })?;

@@ -6,15 +6,15 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use qponder_kernels::pixels::Format;
+use qponder_kernels::pixels::{Format, Limits, probe};
 use qponder_shared::manifest::Row;
 use rayon::prelude::*;
 
-use super::inspect::{InspectError, inspect};
+use super::inspect::{InspectError, check_shape, inspect};
 use super::verify::{Fault, labels_and_references};
 
-/// Bytes that tell the format of an image.
-const SIGNATURE: u64 = 32;
+/// Bytes that nearly always tell the format and the size of an image.
+const BEGINNING: u64 = 1 << 14;
 /// How a PNG file ends.
 const PNG_END: [u8; 8] = *b"IEND\xAE\x42\x60\x82";
 /// How a JPEG file ends.
@@ -44,8 +44,8 @@ impl Display for Unfit {
 }
 
 /// Looks at rows that some work will use, each with the place of its image: whether the image is there, begins like
-/// one and is not cut off, whether the label is one, and whether two splits share a reference. Of images only those
-/// are decoded whose end is not where their format has it.
+/// one, has a size that a model takes and is not cut off, whether label and answer are some, and whether two splits
+/// share a reference. Of images only those are decoded whose end is not where their format has it.
 ///
 /// # Errors
 /// When anything of that is not so.
@@ -69,9 +69,14 @@ pub fn preflight<'a>(rows: impl Iterator<Item = (&'a Row, &'a Path)>) -> Result<
 fn glance(path: &Path) -> Result<(), InspectError> {
     let mut start = Vec::new();
     let mut file = File::open(path)?;
-    file.by_ref().take(SIGNATURE).read_to_end(&mut start)?;
-    let format = Format::of(&start)?;
-    if ends_where_it_should(format, &start, &mut file)? { Ok(()) } else { inspect(path).map(drop) }
+    file.by_ref().take(BEGINNING).read_to_end(&mut start)?;
+    Format::of(&start)?;
+    // The size of a JPEG follows its metadata, which may be long.
+    let Ok(header) = probe(&start) else { return inspect(path).map(drop) };
+    let limits = Limits::default();
+    limits.check_header(&header)?;
+    check_shape(header.height as usize, header.width as usize)?;
+    if ends_where_it_should(header.format, &start, &mut file)? { Ok(()) } else { inspect(path).map(drop) }
 }
 
 /// Whether a file ends as its format demands. One that does not may still be whole, with something after its end.
@@ -124,8 +129,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_before_anything_is_done() {
         let dir = tempfile::tempdir().expect("a directory");
-        let png =
-            b"\x89PNG\r\n\x1a\n and what follows, which a glance does not read, up to IEND\xAE\x42\x60\x82";
+        let image = qponder_kernels::pixels::RgbImage::new(8, 8, vec![0; 192]).expect("8 x 8");
+        let png = qponder_kernels::pixels::encode_png(&image).expect("encodes");
         for (name, bytes) in [("good.png", &png[..]), ("words.png", b"hello"), ("empty.png", b"")] {
             std::fs::write(dir.path().join(name), bytes).expect("writes");
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use qponder_shared::dataset::leaks;
+use qponder_shared::grammar;
 use qponder_shared::manifest::{Row, Split};
 use rayon::prelude::*;
 
@@ -31,6 +32,8 @@ pub enum Fault {
     SameId { id: String, first: PathBuf, second: PathBuf },
     #[error("{id}: the label {label} is outside 1 to 5")]
     Label { id: String, label: f64 },
+    #[error("{id}: its answer ends with no score that can be read: leave the answer out, or mend it")]
+    Answer { id: String },
     #[error("reference {reference} is in several splits: {bearers}")]
     Reference { reference: String, bearers: String },
     #[error("the same bytes are in several splits: {bearers}")]
@@ -152,7 +155,7 @@ fn rows(manifests: &[Manifest], faults: &mut Vec<Fault>) {
     labels_and_references(every().map(|(_, row)| row), faults);
 }
 
-/// Labels that are none, and references in several splits.
+/// Labels and answers that are none, and references in several splits.
 pub(super) fn labels_and_references<'a>(
     rows: impl Iterator<Item = &'a Row> + Clone,
     faults: &mut Vec<Fault>,
@@ -161,6 +164,9 @@ pub(super) fn labels_and_references<'a>(
         let label = row.label.value();
         if !(1.0..=5.0).contains(&label) {
             faults.push(Fault::Label { id: row.id.clone(), label });
+        }
+        if row.answer.as_ref().is_some_and(|answer| grammar::parse(answer).score.is_none()) {
+            faults.push(Fault::Answer { id: row.id.clone() });
         }
     }
     let references = rows.map(|row| (row.reference.clone(), row.split, row.id.clone()));

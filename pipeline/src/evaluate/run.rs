@@ -136,6 +136,7 @@ pub fn run(
     if judge.is_some() && !modes.contains(&Mode::Reason) {
         return Err(EvaluateError::NothingToJudge);
     }
+    models.iter().try_for_each(|dir| Assessor::glance(dir))?;
     let tested = cases(manifests, *split, *limit)?;
     let fits_elsewhere = evaluation.fit_on == FitOn::Val && *split != Split::Val;
     let validation = fits_elsewhere.then(|| cases(manifests, Split::Val, *limit)).transpose()?;

@@ -1,9 +1,13 @@
 //! Weights of a checkpoint directory: one safetensors file or several, under either naming.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Shape, Tensor};
+use rayon::prelude::*;
+use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
 use super::LoadError;
@@ -19,6 +23,20 @@ pub struct Weights {
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
+}
+
+/// Numbers that are looked at together.
+const PIECE: usize = 1 << 20;
+
+/// Whether all numbers of a tensor are numbers. One on a GPU, which shows it when it computes, is taken as it is.
+fn is_finite(tensor: &Tensor) -> bool {
+    let piece = |flat: &Tensor, start: usize| -> candle_core::Result<bool> {
+        let piece = flat.narrow(0, start, PIECE.min(flat.elem_count() - start))?;
+        Ok(piece.to_dtype(DType::F32)?.to_vec1::<f32>()?.iter().all(|number| number.is_finite()))
+    };
+    let Ok(flat) = tensor.flatten_all() else { return false };
+    let starts: Vec<usize> = (0..flat.elem_count()).step_by(PIECE).collect();
+    !tensor.device().is_cpu() || starts.into_par_iter().all(|start| piece(&flat, start).unwrap_or(false))
 }
 
 /// transformers 5 keeps the parts under `model.visual` and `model.language_model` in memory, and some
@@ -65,11 +83,43 @@ impl Weights {
                 std::fs::read(&path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
             let damaged = |e: &dyn ToString| LoadError::Weights { path: path.clone(), reason: e.to_string() };
             let loaded = candle_core::safetensors::load_buffer(&bytes, device).map_err(|e| damaged(&e))?;
+            if let Some(name) = loaded.iter().find_map(|(name, tensor)| (!is_finite(tensor)).then_some(name))
+            {
+                let reason = format!("tensor {name} holds numbers that are none (NaN) or infinite");
+                return Err(LoadError::Weights { path: path.clone(), reason });
+            }
             for (name, tensor) in loaded {
                 tensors.insert(published_name(&name), tensor.to_dtype(dtype).map_err(|e| damaged(&e))?);
             }
         }
         Ok(Self::new(tensors))
+    }
+
+    /// Looks whether the files of a checkpoint directory are there and as long as their headers say, without reading
+    /// what they hold.
+    ///
+    /// # Errors
+    /// As [`Weights::read`], of what such a look finds.
+    pub fn glance(dir: &Path) -> Result<(), LoadError> {
+        for path in Self::files(dir)? {
+            let failed = |source| LoadError::Read { path: path.clone(), source };
+            let damaged = |reason: String| LoadError::Weights { path: path.clone(), reason };
+            let mut file = File::open(&path).map_err(failed)?;
+            let length = file.metadata().map_err(failed)?.len();
+            let (mut head, mut json) = (Vec::new(), Vec::new());
+            file.by_ref().take(8).read_to_end(&mut head).map_err(failed)?;
+            let size = head.as_slice().try_into().map_or(u64::MAX, u64::from_le_bytes);
+            if size > length {
+                return Err(damaged("it ends within its header".to_owned()));
+            }
+            file.take(size).read_to_end(&mut json).map_err(failed)?;
+            let header: Metadata = serde_json::from_slice(&json).map_err(|e| damaged(e.to_string()))?;
+            let expected = 8 + size + header.data_len() as u64;
+            if expected != length {
+                return Err(damaged(format!("it has {length} bytes where its header says {expected}")));
+            }
+        }
+        Ok(())
     }
 
     /// The weight files of a checkpoint directory, sorted.

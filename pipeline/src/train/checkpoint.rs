@@ -163,6 +163,12 @@ impl Checkpoint {
             recipe: fact("recipe")?,
             ..Self::default()
         };
+        if !path.ends_with(Self::path(Path::new(""), checkpoint.step)) {
+            return Err(broken(format!(
+                "it states to be after step {}, and its name says another",
+                checkpoint.step
+            )));
+        }
         let file = SafeTensors::deserialize(&bytes).map_err(|e| broken(e.to_string()))?;
         let mut tensors = file.tensors();
         tensors.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -1,13 +1,17 @@
 //! The logs of a run, a JSON object a line: opened anew, and cut back to where a resumed run goes on.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::TrainError;
+
+/// How long another run may hold a log.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What every line of a log says.
 #[derive(Deserialize)]
@@ -24,9 +28,22 @@ pub fn open(path: &Path, done: usize) -> Result<File, TrainError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(failed)?;
     let file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed)?;
+    claim(&file, path)?;
     let kept = if done == 0 { 0 } else { kept(&file, done).map_err(failed)? };
     file.set_len(kept).map_err(failed)?;
     Ok(file)
+}
+
+/// One run at a time. A run that was told to end may take a moment.
+fn claim(file: &File, path: &Path) -> Result<(), TrainError> {
+    let begun = Instant::now();
+    while let Err(TryLockError::WouldBlock) = file.try_lock() {
+        if begun.elapsed() > PATIENCE {
+            return Err(TrainError::InUse { path: path.to_owned() });
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
 
 /// A metric as it was after `done` steps, from the newest line of a log that has it; `None` where none has.

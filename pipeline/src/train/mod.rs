@@ -5,6 +5,7 @@ mod ahead;
 pub mod answers;
 pub mod checkpoint;
 pub mod data;
+mod destination;
 mod dropout;
 pub mod grpo;
 mod identity;
@@ -64,6 +65,12 @@ pub enum TrainError {
     Image { path: PathBuf, reason: String },
     #[error("{path}: {reason}")]
     Checkpoint { path: PathBuf, reason: String },
+    #[error("{out} {reason}; name another directory as `out`")]
+    Destination { out: PathBuf, reason: &'static str },
+    #[error("{path} is in use by another run; wait for it, or train into another `out`")]
+    InUse { path: PathBuf },
+    #[error("nothing of the model would be trained: see train.parts, train.objective and [lora]")]
+    NothingTrained,
     #[error(
         "the loss or a weight is no number at step {step}; the newest checkpoint is unharmed, try a lower learning rate"
     )]

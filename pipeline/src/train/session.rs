@@ -73,6 +73,9 @@ impl<'a> Session<'a> {
             progress(&event);
             Ok(())
         };
+        if matches!(started, Progress::Started { trained: 0, .. }) {
+            return Err(TrainError::NothingTrained);
+        }
         tell(started)?;
         if self.done == 0
             && self.validate_first

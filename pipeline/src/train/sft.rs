@@ -10,6 +10,7 @@ use qponder_shared::recipe::{Objective, Part, SftRecipe};
 use super::ahead::{self, Ahead, Maker};
 use super::checkpoint::Checkpoint;
 use super::data::{Examples, Item, Order, read_dataset, spread};
+use super::destination;
 use super::dropout::AdapterDropout;
 use super::identity::identity;
 use super::learner::{self, Gradients, Learner, on, part};
@@ -53,6 +54,7 @@ fn run(
     let fresh = recipe.base == nano::INIT;
     let train = &recipe.train;
     let (device, dtype) = (place.open()?, dtype(train.precision));
+    destination::check(Path::new(&recipe.out), base)?;
     let (training, held_out) = read_dataset(&recipe.data)?;
     let (config, processor, mut tensors) = if fresh {
         let (config, processor) = nano::processor()?;

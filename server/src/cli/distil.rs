@@ -46,8 +46,7 @@ pub fn run(args: &DistilArgs) -> anyhow::Result<()> {
     }
     let stop = stop_on_signal()?;
     if args.events {
-        distil(&recipe, &stop, &mut |event| say_event(event))?;
-        return Ok(());
+        return is_of_use(&distil(&recipe, &stop, &mut |event| say_event(event))?);
     }
     let bar = ProgressBar::new(0);
     let template = "{bar:30} {pos} of {len} answers, {msg}, {eta} left";
@@ -55,7 +54,16 @@ pub fn run(args: &DistilArgs) -> anyhow::Result<()> {
     let mut tokens = (0, 0);
     let result = distil(&recipe, &stop, &mut |event| show(&bar, event, &mut tokens));
     bar.finish_and_clear();
-    print(&result?, &recipe);
+    let report = result?;
+    print(&report, &recipe);
+    is_of_use(&report)
+}
+
+/// Refuses a run that brought nothing, so that no script goes on from its empty manifest.
+fn is_of_use(report: &Report) -> anyhow::Result<()> {
+    if report.wanted > 0 && report.answered == 0 {
+        bail!("the endpoint gave no answer at all: look at the failures above, and at its address and key");
+    }
     Ok(())
 }
 

@@ -62,11 +62,18 @@ struct DataArgs {
     #[arg(long, value_enum, default_value = "val")]
     split: SplitArg,
     /// At most so many images, spread evenly over the manifests.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     limit: Option<usize>,
     /// Where to run the model: cpu, or cuda:N where this program was built for CUDA.
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Place,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|&count| count > 0)
+        .ok_or_else(|| "it must be a whole number, at least 1".to_owned())
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]

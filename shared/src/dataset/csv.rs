@@ -16,7 +16,7 @@ pub(super) fn parse(text: &str) -> Result<Labels, ParseError> {
     let table = Table::parse(text)?;
     // The hash names an image better than any name does.
     let image = table.find(&["sha256"]).map_or_else(|| table.column(&IMAGE), Ok)?;
-    let mos = table.column(&LABEL)?;
+    let mos = table.only_column(&LABEL)?;
     let (std, reference, split) = (table.find(&STD), table.find(&REFERENCE), table.find(&["split"]));
     let entry = |row: &Record| {
         let mut entry = Entry::new(row.place, row.text(image), row.number(mos, "the label")?)?;

@@ -16,6 +16,8 @@ pub enum ParseError {
     Ragged { line: usize, found: usize, expected: usize },
     #[error("there is no column `{column}` among {header}: is this the right --format?")]
     Column { column: &'static str, header: String },
+    #[error("both columns `{first}` and `{second}` could hold the label: leave one of them, or rename it")]
+    Ambiguous { first: String, second: String },
     #[error("{place}: {what} is `{value}`, which is no number that can be used")]
     Number { place: Place, what: &'static str, value: String },
     #[error("{place}: {what} is `{value}`; {expected}")]

@@ -51,6 +51,21 @@ impl Table {
         };
         self.find(names).ok_or_else(missing)
     }
+
+    /// The same where no other column may have one of the names.
+    ///
+    /// # Errors
+    /// Also names both columns.
+    pub fn only_column(&self, names: &[&'static str]) -> Result<usize, ParseError> {
+        let first = self.column(names)?;
+        let is_one = |cell: &&String| names.iter().any(|name| cell.trim().eq_ignore_ascii_case(name));
+        match self.header[first + 1..].iter().find(is_one) {
+            Some(second) => {
+                Err(ParseError::Ambiguous { first: shown(&self.header[first]), second: shown(second) })
+            }
+            None => Ok(first),
+        }
+    }
 }
 
 impl Record {

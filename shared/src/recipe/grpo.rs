@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Data, EndpointRecipe, Learning, Lora, Optimiser, Part, Precision, RecipeError, Rule, Validation,
-    first_broken, lora,
+    Data, EndpointRecipe, Learning, Lora, Optimiser, Part, Precision, RecipeError, Rule, SftRecipe,
+    Validation, first_broken, lora, named,
 };
 
 /// Group-relative policy optimisation (Shao et al., 2024) of a model that the cold start made.
@@ -252,6 +252,12 @@ impl GrpoRecipe {
     /// Names the first key that is out of its range.
     pub fn check(&self) -> Result<(), RecipeError> {
         let (o, r, t) = (&self.rollout, &self.reward, &self.train);
+        named("base", &self.base)?;
+        named("out", &self.out)?;
+        if self.base == SftRecipe::NANO_INIT {
+            let expected = "it needs a model that writes answers: name the directory of a cold start".into();
+            return Err(RecipeError::Range { key: "base".into(), value: self.base.clone(), expected });
+        }
         if let Some(judge) = &self.judge {
             judge.check_words("judge")?;
         }
@@ -277,6 +283,14 @@ impl GrpoRecipe {
                 r.judge,
                 r.judge > 0.0 || self.judge.is_none(),
                 "without a weight the endpoint of [judge] would be asked for nothing; set one, or remove [judge]",
+            ),
+            Rule::new(
+                "reward.score",
+                r.score,
+                [r.format, r.score, r.consistency, r.distortion, r.judge, r.repetition, r.length]
+                    .iter()
+                    .any(|&weight| weight != 0.0),
+                "with every weight at 0 nothing would be learned: let it, or another, be above 0",
             ),
             Rule::between("reward.repetition", r.repetition, 0.0, 100.0),
             Rule::between("reward.length", r.length, 0.0, 100.0),

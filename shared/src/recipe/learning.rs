@@ -86,7 +86,12 @@ impl Learning {
             ),
             Rule::between("train.final_rate", self.final_rate, 0.0, 1.0),
             Rule::between("train.weight_decay", self.weight_decay, 0.0, 1.0),
-            Rule::new("train.clip", self.clip, self.clip > 0.0, "it must be above 0"),
+            Rule::new(
+                "train.clip",
+                self.clip,
+                self.clip > 0.0 && self.clip.is_finite(),
+                "it must be a number above 0",
+            ),
             Rule::at_least_one("train.checkpoint_every", self.checkpoint_every),
         ]
     }

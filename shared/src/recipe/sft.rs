@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Data, Learning, Lora, Optimiser, Part, Precision, RecipeError, Rule, Validation, first_broken, lora,
+    named,
 };
 
 /// Cold start: supervised training.
@@ -143,6 +144,8 @@ impl SftRecipe {
     /// Names the first key that is out of its range.
     pub fn check(&self) -> Result<(), RecipeError> {
         let t = &self.train;
+        named("base", &self.base)?;
+        named("out", &self.out)?;
         let rules = [
             Rule::between("train.batch", t.batch as f64, 1.0, 65_536.0),
             Rule::new(

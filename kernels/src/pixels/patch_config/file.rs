@@ -7,6 +7,9 @@ use super::{PatchConfig, PatchError};
 /// Pillow's number for bicubic, the only resampling that the reference uses and that is implemented.
 const BICUBIC: u32 = 3;
 
+/// More than any photograph has, and few enough to count patches of.
+const MOST_PIXELS: usize = 100_000_000;
+
 /// The file, in every spelling that published checkpoints use. Unknown keys are left alone.
 #[derive(Deserialize, Serialize)]
 pub(super) struct ConfigFile {
@@ -80,8 +83,8 @@ impl TryFrom<ConfigFile> for PatchConfig {
             max_pixels: check(
                 "max_pixels",
                 max_pixels,
-                |&most| most >= min_pixels,
-                "it must be at least min_pixels",
+                |&most| (min_pixels..=MOST_PIXELS).contains(&most),
+                "it must be at least min_pixels, and at most 100,000,000",
             )?,
             mean: file.image_mean.unwrap_or(default.mean),
             std: checked_std(file.image_std.unwrap_or(default.std))?,

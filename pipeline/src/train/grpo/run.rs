@@ -31,6 +31,7 @@ use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, Qwen2_5Vl, Weights};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::data::{Item, Order, read_dataset, spread};
+use crate::train::destination;
 use crate::train::dropout::AdapterDropout;
 use crate::train::identity::identity;
 use crate::train::learner::{self, Gradients, Learner, on};
@@ -59,6 +60,7 @@ pub fn grpo(
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<(), TrainError> {
     let (base, out) = (Path::new(&recipe.base), Path::new(&recipe.out));
+    destination::check(out, base)?;
     let (training, held_out) = read_dataset(&recipe.data)?;
     let judge = recipe.judge.as_ref().map(|judge| Judge::new(judge, &SpendLimits::default())).transpose()?;
     judge.as_ref().map(Judge::reach).transpose()?;

@@ -1,12 +1,12 @@
 //! `qponder evaluate`: models on datasets.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use qponder_pipeline::evaluate::{ANSWERS, EvaluateError, Evaluated, Evaluation, run, write_scores};
+use qponder_pipeline::train::checkpoint::write_whole;
 use qponder_shared::api::Mode;
 use qponder_shared::recipe::FitOn;
 
@@ -111,7 +111,9 @@ pub(super) fn measure(args: &SuiteArgs) -> anyhow::Result<()> {
         bail!("--judge judges the reasoning, and quick mode writes none; leave --mode quick out");
     }
     // Whatever cannot be written is found out before hours of work.
-    let scores_file = args.scores.as_deref().map(create).transpose()?;
+    if let Some(file) = &args.scores {
+        check_scores(file, &args.data.manifest)?;
+    }
     if let Some(dir) = &args.html {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     }
@@ -126,8 +128,10 @@ pub(super) fn measure(args: &SuiteArgs) -> anyhow::Result<()> {
         bars.finish();
         found
     })?;
-    if let (Some(mut file), Some(scores)) = (scores_file, evaluated.scored.first()) {
-        write_scores(&mut file, scores)?;
+    if let (Some(path), Some(scores)) = (&args.scores, evaluated.scored.first()) {
+        let mut lines = Vec::new();
+        write_scores(&mut lines, scores)?;
+        write_whole(path, &lines)?;
     }
     if let Some(dir) = &args.html {
         evaluated.write_page(dir)?;
@@ -160,6 +164,18 @@ pub(super) fn stoppable(
     }
 }
 
-fn create(path: &Path) -> anyhow::Result<File> {
-    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+/// Refuses a file that cannot be written, or that the evaluation reads; earlier scores stay until there are new ones.
+fn check_scores(file: &Path, manifests: &[PathBuf]) -> anyhow::Result<()> {
+    let shown = file.display();
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !dir.is_dir() || file.is_dir() {
+        bail!("cannot write {shown}: --scores names a file in a directory that is there");
+    }
+    let same = |manifest: &&PathBuf| {
+        manifest.canonicalize().ok().zip(file.canonicalize().ok()).is_some_and(|(a, b)| a == b)
+    };
+    match manifests.iter().find(same) {
+        Some(_) => bail!("{shown} is a manifest of this evaluation; name another file with --scores"),
+        None => Ok(()),
+    }
 }
