@@ -411,6 +411,45 @@ fn whole_photographs_for_training_are_framed_anew_each_time_and_others_never() {
 }
 
 #[test]
+fn nothing_is_made_twice_and_what_another_wrote_stays() {
+    let scratch = Scratch::new("twice");
+    let config = |out: &str, settings: Settings| Config {
+        input: scratch.photographs(),
+        out: scratch.0.join(out),
+        settings,
+        threads: Some(1),
+    };
+    let refused = |config: &Config| {
+        dataset::make(config, &|_| (), &|| false).map(|_| ()).expect_err("refused").to_string()
+    };
+    let settings = || Settings { per_image: Some(2), ..Settings::default() };
+    let error = refused(&config("out", Settings { sizes: vec![32, 64, 32], ..settings() }));
+    assert!(error.contains("sizes names 32 twice"), "{error}");
+    let jpeg = DistortionKind::Jpeg;
+    let error = refused(&config("out", Settings { kinds: vec![jpeg, jpeg], ..settings() }));
+    assert!(error.contains("kinds names jpeg twice"), "{error}");
+    assert!(!scratch.0.join("out").exists());
+
+    let foreign = scratch.0.join("foreign/manifest.jsonl");
+    fs::create_dir(scratch.0.join("foreign")).expect("a directory");
+    fs::write(&foreign, "{\"a row\":1}\n").expect("a manifest");
+    let error = refused(&config("foreign", settings()));
+    assert!(error.contains("was not made by this command"), "{error}");
+    assert_eq!(fs::read_to_string(&foreign).expect("it stays"), "{\"a row\":1}\n");
+
+    // While one run is at work no other is.
+    let busy = config("busy", Settings { sizes: vec![32], ..settings() });
+    let met = std::sync::Mutex::new(None);
+    let meanwhile = |_| {
+        let mut met = met.lock().expect("no panic");
+        met.get_or_insert_with(|| refused(&busy));
+    };
+    dataset::make(&busy, &meanwhile, &|| false).expect("makes the dataset");
+    let met = met.into_inner().expect("no panic").expect("there were images");
+    assert!(met.contains("in use by another run"), "{met}");
+}
+
+#[test]
 fn a_directory_without_photographs_is_named() {
     let scratch = Scratch::new("empty");
     let error = dataset::sources(&scratch.0).expect_err("there are none");

@@ -182,6 +182,19 @@ fn a_whole_evaluation_tells_how_far_it_is_is_written_and_can_be_stopped() {
     assert!(read("index.html").contains("Evaluation of nano-ci, nano-rl"));
     assert_eq!(read("scores-2.jsonl").lines().count(), 5);
 
+    // A second model that is damaged is found before the first is asked.
+    let cut = dir.path().join("cut");
+    std::fs::create_dir(&cut).expect("a directory");
+    for file in std::fs::read_dir(&nano).expect("a model").flatten().filter(|file| file.path().is_file()) {
+        std::fs::copy(file.path(), cut.join(file.file_name())).expect("copies");
+    }
+    let whole = std::fs::read(nano.join("model.safetensors")).expect("weights");
+    std::fs::write(cut.join("model.safetensors"), &whole[..whole.len() - 1]).expect("writes");
+    let broken = Evaluation { models: vec![nano.clone(), cut], ..evaluation.clone() };
+    let refused =
+        run(&broken, None, &stop, &mut |event| panic!("{event:?}")).expect_err("damaged").to_string();
+    assert!(refused.contains("bytes where its header says"), "{refused}");
+
     // Stopped among the second model's answers, it goes on from those that are kept, to the same end.
     evaluation.answers = Some(answers.clone());
     let stopped = run(&evaluation, None, &stop, &mut |event| {

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use candle_core::Device;
 use qponder_kernels::pixels::{RgbImage, encode_png};
 use qponder_pipeline::degrade::degrade;
 use qponder_pipeline::device::Place;
 use qponder_pipeline::train::{Progress, TrainError, sft};
 use qponder_shared::manifest::{Label, Row, Split};
-use qponder_shared::recipe::{Data, Objective, Precision, SftRecipe, Train, Validation};
+use qponder_shared::recipe::{Data, Objective, Part, Precision, SftRecipe, Train, Validation};
 use qponder_shared::{Distortion, DistortionKind, Severity};
 
 /// A dataset of small synthetic pictures, each clean, blurred and noisy.
@@ -194,5 +195,35 @@ fn what_is_wrong_is_named_before_any_work() {
     std::fs::write(&broken, "\n{\"id\": 3}\n").expect("writes");
     fails(&recipe(&broken.to_string_lossy(), "nano:init", &out, tiny(1, 1)), "line 2");
     sft(&recipe(&manifest, "nano:init", &out, tiny(1, 1)), Place::Cpu, &stop, &mut |_| {}).expect("trains");
-    fails(&recipe(&manifest, "nano:init", &out, tiny(2, 1)), "another recipe");
+    fails(&recipe(&manifest, "nano:init", &out, tiny(2, 1)), "train.steps was 1, is 2");
+
+    // What is there already is not lost.
+    let trained = out.to_string_lossy().into_owned();
+    fails(&recipe(&manifest, &trained, &out, tiny(1, 1)), "is the base model itself");
+    let foreign = dir.path().join("foreign");
+    std::fs::create_dir(&foreign).expect("a directory");
+    std::fs::copy(out.join("model.safetensors"), foreign.join("model.safetensors")).expect("copies");
+    fails(&recipe(&manifest, "nano:init", &foreign, tiny(1, 1)), "was not trained there");
+    assert!(weights(&foreign) == weights(&out));
+
+    let idle = Train { objective: Objective::Tower, parts: vec![Part::Language], ..tiny(1, 1) };
+    let other = dir.path().join("idle");
+    fails(&recipe(&manifest, "nano:init", &other, idle), "nothing of the model would be trained");
+    let lines = std::fs::read_to_string(&manifest).expect("a manifest");
+    let silent = lines.replacen('{', "{\"answer\":\"It is nice.\",", 1);
+    std::fs::write(&manifest, silent).expect("writes");
+    fails(&recipe(&manifest, "nano:init", &other, tiny(1, 1)), "ends with no score");
+    std::fs::write(&manifest, lines).expect("writes");
+
+    // A base that is broken is not the fault of a learning rate.
+    let mut tensors =
+        candle_core::safetensors::load(out.join("model.safetensors"), &Device::Cpu).expect("reads");
+    let name = "model.norm.weight".to_owned();
+    let nan = (&tensors[&name] * f64::NAN).expect("a product");
+    tensors.insert(name, nan);
+    candle_core::safetensors::save(&tensors, out.join("model.safetensors")).expect("writes");
+    fails(
+        &recipe(&manifest, &trained, &other, tiny(1, 1)),
+        "tensor model.norm.weight holds numbers that are none",
+    );
 }

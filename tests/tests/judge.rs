@@ -180,6 +180,40 @@ fn a_judge_that_cannot_be_asked_ends_everything_before_it_begins() {
 }
 
 #[test]
+fn scores_that_are_there_stay_until_there_are_new_ones() {
+    let dir = data_dir();
+    dataset(&dir.path().join("set"), 2, "val");
+    let evaluate = |arguments: &[&str]| {
+        let mut command = Command::new(binary());
+        command.current_dir(dir.path()).args([
+            "evaluate",
+            "--dataset",
+            "set/manifest.jsonl",
+            "--mode",
+            "quick",
+        ]);
+        command.arg("--model").arg(root().join("models/nano-ci")).args(arguments).output().expect("it runs")
+    };
+    let errors = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let scores = dir.path().join("scores.jsonl");
+    fs::write(&scores, "what was there\n").expect("writes");
+    let failed = evaluate(&["--scores", "scores.jsonl", "--split", "test"]);
+    assert!(!failed.status.success() && errors(&failed).contains("no test rows"), "{failed:?}");
+    assert_eq!(fs::read_to_string(&scores).expect("it stays"), "what was there\n");
+    let itself = evaluate(&["--scores", "set/manifest.jsonl"]);
+    assert!(errors(&itself).contains("is a manifest of this evaluation"), "{itself:?}");
+    let nowhere = evaluate(&["--scores", "nowhere/scores.jsonl"]);
+    assert!(errors(&nowhere).contains("a directory that is there"), "{nowhere:?}");
+    assert!(!evaluate(&["--limit", "0"]).status.success());
+    let done = evaluate(&["--scores", "scores.jsonl"]);
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(lines(&scores).len(), 2);
+    let names = fs::read_dir(dir.path()).expect("a directory").flatten();
+    let names: BTreeSet<String> = names.map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+    assert!(!names.iter().any(|name| name.contains("answers") || name.contains("partial")), "{names:?}");
+}
+
+#[test]
 fn our_own_server_answers_and_is_no_judge() {
     let dir = data_dir();
     dataset(&dir.path().join("set"), 3, "val");

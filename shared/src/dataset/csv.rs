@@ -56,6 +56,8 @@ mod tests {
             [("a.png", 3.5, Some(0.5), Some(Split::Val)), ("b.png", 2.0, None, Some(Split::Train))]
         );
         assert_eq!((labels.range, labels.direction), (Some(Range::ACR), Some(Direction::Higher)));
+        let error = parse("image,label,mos\na.png,1,3.5\n").expect_err("two labels").to_string();
+        assert!(error.contains("both columns `label` and `mos`"), "{error}");
         let error = parse("image,mos,split\na.png,3,dev\n").expect_err("a split").to_string();
         assert!(error.contains("train, val or test"), "{error}");
     }

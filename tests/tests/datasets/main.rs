@@ -301,6 +301,11 @@ fn answers_become_conversations() {
         error.to_string().contains("none of the 6 rows of the split train has an answer")
     }));
 
+    let manifest = published.manifest();
+    let itself =
+        export(&[published.manifest()], ConversationFormat::MsSwift, Split::Train, &manifest, &mut |_| {});
+    assert!(itself.is_err_and(|error| error.to_string().contains("would be lost")));
+
     let mut rows = published.rows();
     rows[0].answer = Some("<think>\nsharpness: crisp edges (good)\n</think>\n<answer>4.50</answer>".into());
     rows[1].answer = Some("<answer>2.70</answer>".into());
