@@ -78,8 +78,17 @@ enum AssessError {
     Prompt(#[from] PromptError),
     #[error("the model failed: {0}")]
     Model(#[from] candle_core::Error),
-    #[error(transparent)]
-    Generate(#[from] GenerateError),
+    #[error("{}", GenerateError::NotNumbers)]
+    NotNumbers,
+}
+
+impl From<GenerateError> for AssessError {
+    fn from(error: GenerateError) -> Self {
+        match error {
+            GenerateError::NotNumbers => Self::NotNumbers,
+            GenerateError::Tensor(error) => Self::Model(error),
+        }
+    }
 }
 
 /// A loaded model that assesses images.
@@ -353,7 +362,7 @@ impl<'a> Engine<'a> {
         for row in 0..ends.len() {
             let row: Vec<f64> = logits.i(row)?.to_vec1()?;
             if row.iter().any(|logit| !logit.is_finite()) {
-                return Err(GenerateError::NotNumbers.into());
+                return Err(AssessError::NotNumbers);
             }
             let largest = row.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
             let raised: Vec<f64> = row.iter().map(|x| (x - largest).exp()).collect();
