@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use qponder_kernels::pixels::{DecodeError, EncodeError};
 
+use inspect::InspectError;
 pub use make::{Config, Outcome, Progress, Settings, make};
 pub use sources::{Source, sources};
 
@@ -34,6 +35,8 @@ pub enum DatasetError {
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("cannot use {path}: {source}")]
     Decode { path: PathBuf, source: DecodeError },
+    #[error("cannot use {path}: {source}")]
+    Unfit { path: PathBuf, source: InspectError },
     #[error("cannot write {path}: {source}")]
     Encode { path: PathBuf, source: EncodeError },
     #[error("{dir} holds no PNG, JPEG or WebP file{note}")]

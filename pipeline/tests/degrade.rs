@@ -447,6 +447,14 @@ fn nothing_is_made_twice_and_what_another_wrote_stays() {
     dataset::make(&busy, &meanwhile, &|| false).expect("makes the dataset");
     let met = met.into_inner().expect("no panic").expect("there were images");
     assert!(met.contains("in use by another run"), "{met}");
+
+    // A photograph that is cut off is found before any other is degraded.
+    let photographs = scratch.photographs();
+    let whole = fs::read(photographs.join("a.png")).expect("a photograph");
+    fs::write(photographs.join("z.png"), &whole[..whole.len() / 2]).expect("a file");
+    let error = refused(&config("late", settings()));
+    assert!(error.contains("z.png: the PNG file ends before the picture does"), "{error}");
+    assert!(!scratch.0.join("late").exists());
 }
 
 #[test]

@@ -17,6 +17,7 @@ use qponder_shared::{Distortion, DistortionKind, Severity};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::preflight::glance;
 use super::sample::{self, Photograph, Sample};
 use super::{DatasetError, Source, sources, variation};
 use crate::degrade::Rng;
@@ -125,6 +126,10 @@ pub fn make(
         return Err(DatasetError::Side { side, least: SMALLEST });
     }
     let sources = sources(&config.input)?;
+    let unfit = |source: &Source| Some((source.path.clone(), glance(&source.path).err()?));
+    if let Some((path, source)) = sources.par_iter().find_map_first(unfit) {
+        return Err(DatasetError::Unfit { path, source });
+    }
     let images = config.out.join("images");
     fs::create_dir_all(&images).map_err(DatasetError::io("create", &images))?;
     claim(&config.out, settings)?;

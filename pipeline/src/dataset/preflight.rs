@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use super::inspect::{InspectError, check_shape, inspect};
 use super::verify::{Fault, labels_and_references};
 
-/// Bytes that nearly always tell the format and the size of an image.
-const BEGINNING: u64 = 1 << 14;
+/// So many bytes tell the format and the size of an image, or so many: those of a JPEG follow its metadata.
+const BEGINNINGS: [u64; 2] = [512, 1 << 16];
 /// How a PNG file ends.
 const PNG_END: [u8; 8] = *b"IEND\xAE\x42\x60\x82";
 /// How a JPEG file ends.
@@ -66,17 +66,24 @@ pub fn preflight<'a>(rows: impl Iterator<Item = (&'a Row, &'a Path)>) -> Result<
     if faults.is_empty() { Ok(()) } else { Err(Unfit { faults }) }
 }
 
-fn glance(path: &Path) -> Result<(), InspectError> {
+/// Whether a file is there, begins like an image of a size that a model takes, and is not cut off.
+pub(super) fn glance(path: &Path) -> Result<(), InspectError> {
     let mut start = Vec::new();
     let mut file = File::open(path)?;
-    file.by_ref().take(BEGINNING).read_to_end(&mut start)?;
-    Format::of(&start)?;
-    // The size of a JPEG follows its metadata, which may be long.
-    let Ok(header) = probe(&start) else { return inspect(path).map(drop) };
     let limits = Limits::default();
-    limits.check_header(&header)?;
-    check_shape(header.height as usize, header.width as usize)?;
-    if ends_where_it_should(header.format, &start, &mut file)? { Ok(()) } else { inspect(path).map(drop) }
+    limits.check_bytes(usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX))?;
+    for most in BEGINNINGS {
+        file.by_ref().take(most - start.len() as u64).read_to_end(&mut start)?;
+        Format::of(&start)?;
+        let Ok(header) = probe(&start) else { continue };
+        limits.check_header(&header)?;
+        check_shape(header.height as usize, header.width as usize)?;
+        if ends_where_it_should(header.format, &start, &mut file)? {
+            return Ok(());
+        }
+        break;
+    }
+    inspect(path).map(drop)
 }
 
 /// Whether a file ends as its format demands. One that does not may still be whole, with something after its end.
