@@ -16,6 +16,7 @@ pub mod distil;
 pub mod endpoint;
 pub mod evaluate;
 pub mod export;
+pub mod files;
 pub mod generate;
 pub mod journal;
 pub mod judge;

@@ -8,6 +8,7 @@ use qponder_shared::manifest::{Row, Split};
 
 use super::Progress;
 use super::manifest::{Manifest, ManifestError};
+use crate::files::are_same;
 
 /// Why nothing was exported.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +51,7 @@ pub fn export(
     out: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Exported, ExportError> {
-    let same = |manifest: &PathBuf| {
-        manifest.canonicalize().ok().is_some_and(|it| out.canonicalize().ok() == Some(it))
-    };
-    if manifests.iter().any(same) {
+    if manifests.iter().any(|manifest| are_same(manifest, out)) {
         return Err(ExportError::Itself { path: out.to_owned() });
     }
     let (mut conversations, mut without_answer, mut other_splits) = (Vec::new(), 0, 0);

@@ -373,10 +373,13 @@ impl Manifest {
     /// Opens or creates the manifest, cuts off the photograph that may be incomplete, and says which are
     /// there in full.
     fn open(path: &Path) -> Result<(Self, HashSet<String>), DatasetError> {
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            read => read.map_err(DatasetError::io("read", path))?,
-        };
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        let file = file.map_err(DatasetError::io("open", path))?;
+        // Before it is read: what another run writes meanwhile would be cut off.
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(DatasetError::InUse { path: path.to_owned() });
+        }
+        let text = fs::read_to_string(path).map_err(DatasetError::io("read", path))?;
         // Photographs of complete lines, each with the place where its lines end.
         let mut photographs: Vec<(String, usize, usize)> = Vec::new();
         let mut end = 0;
@@ -396,14 +399,7 @@ impl Manifest {
         photographs.pop();
         let (end, lines) = photographs.last().map_or((0, 0), |(_, end, lines)| (*end, *lines));
         let finished = photographs.into_iter().map(|(id, ..)| id).collect();
-        let file = OpenOptions::new().append(true).create(true).open(path);
-        let file = file.map_err(DatasetError::io("open", path))?;
-        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-            return Err(DatasetError::InUse { path: path.to_owned() });
-        }
-        let file = Ok(file)
-            .and_then(|file| file.set_len(end as u64).map(|()| file))
-            .map_err(DatasetError::io("open", path))?;
+        file.set_len(end as u64).map_err(DatasetError::io("open", path))?;
         Ok((Self { path: path.to_owned(), file, lines }, finished))
     }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::Progress;
 use super::manifest::ManifestError;
+use crate::files::are_same;
 use crate::proxy::{measure, proxy_score};
 use crate::train::TrainError;
 use crate::train::checkpoint::write_whole;
@@ -52,7 +53,7 @@ pub fn label(pairs: &Path, out: &Path, progress: &(dyn Fn(Progress) + Sync)) -> 
     if out.parent().unwrap_or(Path::new("")) != dir {
         return Err(PairError::Apart { out: out.to_owned(), pairs: pairs.to_owned() });
     }
-    if out.canonicalize().ok().is_some_and(|out| pairs.canonicalize().ok() == Some(out)) {
+    if are_same(out, pairs) {
         return Err(PairError::Itself { out: out.to_owned() });
     }
     let text =

@@ -11,6 +11,7 @@ use qponder_shared::recipe::{ExportDtype, ExportFormat, ExportQuant, ExportRecip
 use serde::Serialize;
 
 use crate::adapter::{Adapter, AdapterError};
+use crate::files::are_same;
 use crate::processor::Processor;
 use crate::qwen2_5_vl::{Config, LoadError, Qwen2_5Vl, Weights};
 use crate::save;
@@ -92,9 +93,7 @@ fn check(dir: &Path, force: bool, source: &Path) -> Result<(), ExportError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(ExportError::Io { dir: dir.to_owned(), source }),
     };
-    if let (Ok(to), Ok(from)) = (dir.canonicalize(), source.canonicalize())
-        && to == from
-    {
+    if are_same(dir, source) {
         return Err(ExportError::Itself { dir: dir.to_owned() });
     }
     if entries.next().is_some() && !force {

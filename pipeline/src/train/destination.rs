@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::TrainError;
+use crate::files::are_same;
 
 /// Refuses to train over the base model, or over a model that no training into this directory made.
 pub(super) fn check(out: &Path, base: &Path) -> Result<(), TrainError> {
     let refused = |reason| Err(TrainError::Destination { out: out.to_owned(), reason });
-    let same = out.canonicalize().ok().zip(base.canonicalize().ok()).is_some_and(|(out, base)| out == base);
-    if same {
+    if are_same(out, base) {
         return refused("is the base model itself, which would be lost");
     }
     if out.join("model.safetensors").exists() && !out.join("metrics.jsonl").exists() {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use qponder_pipeline::evaluate::{ANSWERS, EvaluateError, Evaluated, Evaluation, run, write_scores};
+use qponder_pipeline::files::are_same;
 use qponder_pipeline::train::checkpoint::write_whole;
 use qponder_shared::api::Mode;
 use qponder_shared::recipe::FitOn;
@@ -171,11 +172,8 @@ fn check_scores(file: &Path, manifests: &[PathBuf]) -> anyhow::Result<()> {
     if !dir.is_dir() || file.is_dir() {
         bail!("cannot write {shown}: --scores names a file in a directory that is there");
     }
-    let same = |manifest: &&PathBuf| {
-        manifest.canonicalize().ok().zip(file.canonicalize().ok()).is_some_and(|(a, b)| a == b)
-    };
-    match manifests.iter().find(same) {
-        Some(_) => bail!("{shown} is a manifest of this evaluation; name another file with --scores"),
-        None => Ok(()),
+    if manifests.iter().any(|manifest| are_same(manifest, file)) {
+        bail!("{shown} is a manifest of this evaluation; name another file with --scores");
     }
+    Ok(())
 }
