@@ -115,6 +115,40 @@ fn the_loss_falls_and_the_model_reads_back() {
 }
 
 #[test]
+fn the_objective_quick_learns_the_score_and_no_reasoning() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let manifest = dataset(dir.path());
+    let train = Train { objective: Objective::Quick, learning_rate: 2e-3, ..tiny(6, 2) };
+    let run = |name: &str| {
+        let out = dir.path().join(name);
+        let mut recipe = recipe(&manifest, "nano:init", &out, train.clone());
+        recipe.validation = Validation { every: 6, images: 3, reasoning_images: 3 };
+        let (mut losses, mut reasoned) = (Vec::new(), None);
+        sft(&recipe, Place::Cpu, &AtomicBool::new(false), &mut |event| match event {
+            Progress::Step { reason, quick, .. } => {
+                assert_eq!(*reason, 0.0);
+                losses.push(*quick);
+            }
+            Progress::Validated { report, .. } => reasoned = Some(report.reasoning_images),
+            _ => {}
+        })
+        .expect("trains");
+        assert!(losses[5] < 0.8 * losses[0], "{losses:?}");
+        assert_eq!(reasoned, Some(0));
+        weights(&out)
+    };
+    let taught_by_the_rule = run("rule");
+
+    // What a teacher wrote changes nothing.
+    let answer = "<think>\nIt is nice.\n</think>\n<answer>\n4.00\n</answer>";
+    let line = format!("{{\"answer\":{},", serde_json::to_string(answer).expect("serialises"));
+    let lines = std::fs::read_to_string(&manifest).expect("a manifest");
+    std::fs::write(&manifest, lines.replace("{\"id\"", &format!("{line}\"id\""))).expect("writes");
+    assert!(std::fs::read_to_string(&manifest).expect("a manifest").contains("It is nice."));
+    assert!(run("teacher") == taught_by_the_rule);
+}
+
+#[test]
 fn a_damaged_checkpoint_is_told_and_the_one_before_it_is_used() {
     let dir = tempfile::tempdir().expect("a directory");
     let manifest = dataset(dir.path());
@@ -197,8 +231,21 @@ fn what_is_wrong_is_named_before_any_work() {
     sft(&recipe(&manifest, "nano:init", &out, tiny(1, 1)), Place::Cpu, &stop, &mut |_| {}).expect("trains");
     fails(&recipe(&manifest, "nano:init", &out, tiny(2, 1)), "train.steps was 1, is 2");
 
-    // What is there already is not lost.
+    // A run goes on with the rows and the base that it began with.
     let trained = out.to_string_lossy().into_owned();
+    let (before, later) = (std::fs::read_to_string(&manifest).expect("reads"), dir.path().join("later"));
+    sft(&recipe(&manifest, &trained, &later, tiny(1, 1)), Place::Cpu, &stop, &mut |_| {}).expect("trains");
+    std::fs::write(&manifest, before.replacen("2.0", "2.5", 1)).expect("writes");
+    fails(&recipe(&manifest, &trained, &later, tiny(1, 1)), "the rows of data.manifests are others");
+    std::fs::write(&manifest, &before).expect("writes");
+    let model = out.join("model.safetensors");
+    std::fs::rename(&model, dir.path().join("aside")).expect("moves");
+    std::fs::copy(later.join("model.safetensors"), &model).expect("copies");
+    fails(&recipe(&manifest, &trained, &later, tiny(1, 1)), "the weights in base are others");
+    std::fs::rename(dir.path().join("aside"), &model).expect("moves");
+    sft(&recipe(&manifest, &trained, &later, tiny(1, 1)), Place::Cpu, &stop, &mut |_| {}).expect("is done");
+
+    // What is there already is not lost.
     fails(&recipe(&manifest, &trained, &out, tiny(1, 1)), "is the base model itself");
     let foreign = dir.path().join("foreign");
     std::fs::create_dir(&foreign).expect("a directory");

@@ -22,6 +22,7 @@ use crate::train::answers::{Head, Packed};
 use crate::train::grpo::policy::PolicyLoss;
 use crate::train::grpo::rollout::{Question, Rollout, sample};
 use crate::train::grpo::update::{Known, Update};
+use crate::train::identity::Identity;
 use crate::train::learner::{Gradients, Learner};
 use crate::train::objective::gradients;
 use crate::train::parameters::{Parameters, trains};
@@ -152,7 +153,7 @@ impl Bench {
 
     fn learner(&self) -> Learner {
         let variables = self.parameters.variables.clone();
-        Learner::new(String::new(), variables, &self.train.learning(), BTreeMap::new())
+        Learner::new(Identity::default(), variables, &self.train.learning(), BTreeMap::new())
     }
 
     fn time(

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Shape, Tensor};
 use rayon::prelude::*;
 use safetensors::tensor::Metadata;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::LoadError;
 use super::linear::Adaptation;
@@ -120,6 +121,28 @@ impl Weights {
             }
         }
         Ok(())
+    }
+
+    /// A hash by which two states of a checkpoint directory are told apart without reading it whole: of the names
+    /// and lengths of its weight files, and of what each holds at its end. Training changes every weight.
+    ///
+    /// # Errors
+    /// When a file is missing or cannot be read.
+    pub fn fingerprint(dir: &Path) -> Result<String, LoadError> {
+        const END: u64 = 1 << 20;
+        let mut hash = Sha256::new();
+        for path in Self::files(dir)? {
+            let failed = |source| LoadError::Read { path: path.clone(), source };
+            let mut file = File::open(&path).map_err(failed)?;
+            let length = file.metadata().map_err(failed)?.len();
+            let mut end = Vec::new();
+            file.seek(SeekFrom::Start(length.saturating_sub(END))).map_err(failed)?;
+            file.read_to_end(&mut end).map_err(failed)?;
+            hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+            hash.update(length.to_le_bytes());
+            hash.update(&end);
+        }
+        Ok(format!("{:x}", hash.finalize()))
     }
 
     /// The weight files of a checkpoint directory, sorted.

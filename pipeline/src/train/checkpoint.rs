@@ -14,7 +14,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use sha2::{Digest as _, Sha256};
 
 use super::TrainError;
-use super::identity::differences;
+use super::identity::Identity;
 use super::optimiser::Moments;
 
 /// A run between two steps.
@@ -22,8 +22,8 @@ use super::optimiser::Moments;
 pub struct Checkpoint {
     /// Steps done.
     pub step: usize,
-    /// The recipe of the run, as canonical JSON: the checkpoint of a recipe that teaches something else is refused.
-    pub recipe: String,
+    /// What the run learns from: the checkpoint of a run that learns something else is refused.
+    pub identity: Identity,
     pub weights: BTreeMap<String, Tensor>,
     pub moments: BTreeMap<String, Moments>,
 }
@@ -90,7 +90,9 @@ impl Checkpoint {
         }
         let facts = HashMap::from([
             ("step".to_owned(), self.step.to_string()),
-            ("recipe".to_owned(), self.recipe.clone()),
+            ("recipe".to_owned(), self.identity.recipe.clone()),
+            ("rows".to_owned(), self.identity.rows.clone()),
+            ("base".to_owned(), self.identity.base.clone()),
             (
                 "sha256".to_owned(),
                 hash(entries.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice()))),
@@ -120,11 +122,11 @@ impl Checkpoint {
     /// `damaged` is told of every newer one that is not.
     ///
     /// # Errors
-    /// When it is of another recipe, or all are damaged: beginning again would throw away what a person
+    /// When it is of another run, or all are damaged: beginning again would throw away what a person
     /// may still save.
     pub fn newest(
         dir: &Path,
-        recipe: &str,
+        identity: &Identity,
         damaged: &mut dyn FnMut(TrainError),
     ) -> Result<Option<Self>, TrainError> {
         let mut steps = Self::steps(dir);
@@ -138,10 +140,10 @@ impl Checkpoint {
                     continue;
                 }
             };
-            let differences = differences(&checkpoint.recipe, recipe);
+            let differences = checkpoint.identity.differences(identity);
             if !differences.is_empty() {
                 let reason = format!(
-                    "it belongs to another recipe ({}); choose another `out`, or remove the checkpoints to begin anew",
+                    "it belongs to another run ({}); choose another `out`, or remove the checkpoints to begin anew",
                     differences.join("; ")
                 );
                 return Err(TrainError::Checkpoint { path, reason });
@@ -158,9 +160,10 @@ impl Checkpoint {
         let facts = header.metadata().clone().unwrap_or_default();
         let fact =
             |key: &str| facts.get(key).cloned().ok_or_else(|| broken(format!("it does not state its {key}")));
+        let later = |key: &str| facts.get(key).cloned().unwrap_or_default();
         let mut checkpoint = Self {
             step: fact("step")?.parse().map_err(|_| broken("its step is no number".into()))?,
-            recipe: fact("recipe")?,
+            identity: Identity { recipe: fact("recipe")?, rows: later("rows"), base: later("base") },
             ..Self::default()
         };
         if !path.ends_with(Self::path(Path::new(""), checkpoint.step)) {

@@ -108,7 +108,7 @@ pub struct Example {
     pub label: f64,
     /// See [`Item::distortion`].
     pub distortion: Option<(u32, u32)>,
-    /// Prompt and answer in reasoning mode; `None` where no teacher has an answer.
+    /// Prompt and answer in reasoning mode; `None` where no teacher has an answer or quick mode alone is learned.
     pub reason: Option<Tokens>,
     /// Prompt and answer in quick mode.
     pub quick: Tokens,
@@ -135,6 +135,8 @@ pub struct Examples<'a> {
     pub processor: &'a Processor,
     pub seed: u64,
     pub augment: bool,
+    /// Whether reasoning is learned too.
+    pub reasons: bool,
 }
 
 impl Examples<'_> {
@@ -157,7 +159,8 @@ impl Examples<'_> {
         })?;
         let seed = rng.next_u64();
         let written = || teacher::write(&item.row.distortions, score, seed);
-        let reason = item.row.answer.clone().or_else(|| item.row.distortions_known().then(written));
+        let reason = || item.row.answer.clone().or_else(|| item.row.distortions_known().then(written));
+        let reason = self.reasons.then(reason).flatten();
         // The level word is drawn so that its expectation is the label.
         let below = (label.floor().clamp(1.0, 4.0)) as usize;
         let level = Level::ALL[below - 1 + usize::from(f64::from(rng.unit()) < label - below as f64)];

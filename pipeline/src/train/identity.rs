@@ -2,19 +2,70 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::TrainError;
+use super::data::Item;
+use crate::qwen2_5_vl::Weights;
+use qponder_shared::manifest::Row;
 
 /// Keys that leave what is learned as it is: where it lies, on how many threads, what is kept and measured meanwhile.
 const WITHOUT_EFFECT: [&str; 4] = ["out", "train.threads", "train.checkpoint_every", "validation"];
 
-/// A recipe as a checkpoint keeps it: canonical JSON.
-pub(crate) fn identity(recipe: &impl Serialize) -> Result<String, serde_json::Error> {
-    serde_json::to_string(recipe)
+/// What decides the weights that a run ends in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Identity {
+    /// The recipe as canonical JSON.
+    pub recipe: String,
+    /// A hash of the rows that are learned from. Empty in checkpoints that were written before it was kept.
+    pub rows: String,
+    /// A fingerprint of the base model's weights, empty where there is no base: see [`Weights::fingerprint`].
+    pub base: String,
 }
 
-/// What is learned by `now` and not by `then`, both as [`identity`] gives them: a line for every key that differs.
-pub(super) fn differences(then: &str, now: &str) -> Vec<String> {
+impl Identity {
+    /// The identity of a run over `rows` that begins with the weights in `base`, or with fresh ones.
+    ///
+    /// # Errors
+    /// When the base cannot be read.
+    pub fn new(recipe: &impl Serialize, base: Option<&Path>, rows: &[Item]) -> Result<Self, TrainError> {
+        let unwritable = |e: serde_json::Error| TrainError::Checkpoint {
+            path: "checkpoint".into(),
+            reason: format!("the recipe cannot be kept in it: {e}"),
+        };
+        let mut hash = Sha256::new();
+        for item in rows {
+            // Metrics say how an image was judged elsewhere; nothing is learned from them.
+            let row = Row { metrics: None, ..item.row.clone() };
+            hash.update(serde_json::to_vec(&row).map_err(unwritable)?);
+        }
+        Ok(Self {
+            recipe: serde_json::to_string(recipe).map_err(unwritable)?,
+            rows: format!("{:x}", hash.finalize()),
+            base: base.map(Weights::fingerprint).transpose()?.unwrap_or_default(),
+        })
+    }
+
+    /// What the run `now` learns otherwise than this one, a phrase for every difference.
+    pub fn differences(&self, now: &Self) -> Vec<String> {
+        let mut found = differences(&self.recipe, &now.recipe);
+        let known = |then: &str, now: &str| !then.is_empty() && then != now;
+        if known(&self.rows, &now.rows) {
+            found.push("the rows of data.manifests are others than they were".to_owned());
+        }
+        if known(&self.base, &now.base) {
+            found.push("the weights in base are others than they were".to_owned());
+        }
+        found
+    }
+}
+
+/// What is learned by the recipe `now` and not by `then`: a line for every key that differs.
+fn differences(then: &str, now: &str) -> Vec<String> {
     let (Ok(then), Ok(now)) = (serde_json::from_str(then), serde_json::from_str(now)) else {
         return if then == now { Vec::new() } else { vec!["it names its recipe in another way".to_owned()] };
     };
@@ -59,17 +110,18 @@ mod tests {
     fn what_changes_the_weights_is_named_and_the_rest_may_change() {
         let text = "base = 'a'\nout = 'b'\n[data]\nmanifests = ['c.jsonl']\n";
         let recipe = SftRecipe::parse(text).expect("a recipe");
-        let then = identity(&recipe).expect("JSON");
+        let identity = |recipe: &SftRecipe| serde_json::to_string(recipe).expect("JSON");
+        let then = identity(&recipe);
         let mut other = recipe.clone();
         other.out = "elsewhere".into();
         other.train.threads = 7;
         other.train.checkpoint_every += 1;
         other.validation.every += 1;
-        assert_eq!(differences(&then, &identity(&other).expect("JSON")), Vec::<String>::new());
+        assert_eq!(differences(&then, &identity(&other)), Vec::<String>::new());
 
         other.train.seed = 9;
         other.data.manifests.push("d.jsonl".into());
-        let found = differences(&then, &identity(&other).expect("JSON"));
+        let found = differences(&then, &identity(&other));
         let seed = format!("train.seed was {}, is 9", recipe.train.seed);
         let manifests = r#"data.manifests was ["c.jsonl"], is ["c.jsonl","d.jsonl"]"#;
         assert_eq!(found, [manifests, &seed]);

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::TrainError;
 use super::checkpoint::Checkpoint;
+use super::identity::Identity;
 use super::optimiser::{Moments, Optimiser};
 use crate::device::Place;
 use crate::ops;
@@ -41,8 +42,8 @@ pub fn on(place: Place, learning: Learning) -> Learning {
 
 /// Parameters in training, and how they are updated.
 pub struct Learner {
-    /// The recipe as canonical JSON; checkpoints carry it.
-    identity: String,
+    /// Checkpoints carry it.
+    identity: Identity,
     pub variables: BTreeMap<String, Var>,
     optimiser: Optimiser,
     schedule: Schedule,
@@ -53,10 +54,9 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// A learner that goes on from the moments of a checkpoint, or begins without any. `identity` is the
-    /// recipe as canonical JSON.
+    /// A learner that goes on from the moments of a checkpoint, or begins without any.
     pub fn new(
-        identity: String,
+        identity: Identity,
         variables: BTreeMap<String, Var>,
         learning: &Learning,
         moments: BTreeMap<String, Moments>,
@@ -188,7 +188,7 @@ impl Learner {
         let weights: BTreeMap<String, Tensor> =
             self.variables.iter().map(copy).collect::<candle_core::Result<_>>()?;
         let moments = self.optimiser.moments().clone();
-        Ok(Checkpoint { step, recipe: self.identity.clone(), weights, moments })
+        Ok(Checkpoint { step, identity: self.identity.clone(), weights, moments })
     }
 }
 

@@ -23,6 +23,8 @@ const NUMBER: u64 = 4;
 const PROMPT: u64 = 80;
 /// Tokens of a teacher's answer, generously.
 const ANSWER: u64 = 160;
+/// Tokens of a level word with the one that ends it, generously.
+const LEVEL: u64 = 4;
 
 /// Bytes that a training needs, by what they hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -72,9 +74,12 @@ impl Estimate {
         let train = &recipe.train;
         let trained = shape.trained(&train.parts, recipe.lora.as_ref());
         let image = shape.image_tokens;
-        let answers = train.objective == Objective::Answer;
         // Prompt and image are shared by the reasoning and the level word, as far as they are alike.
-        let tokens = if answers { image + 2 * PROMPT + ANSWER } else { 0 };
+        let (tokens, predicted) = match train.objective {
+            Objective::Answer => (image + 2 * PROMPT + ANSWER, ANSWER),
+            Objective::Quick => (image + PROMPT + LEVEL, LEVEL),
+            Objective::Tower => (0, 0),
+        };
         let batch = train.micro_batch as u64;
         Ok(shape.estimate(&Demand {
             trained,
@@ -82,7 +87,7 @@ impl Estimate {
             threads: threads(train.threads, place).min(train.batch.div_ceil(train.micro_batch) as u64),
             patches: batch * shape.patches(),
             tokens: batch * tokens,
-            predicted: if answers { batch * ANSWER } else { 0 },
+            predicted: batch * predicted,
             head_tokens: train.head_tokens as u64,
             recompute: train.recompute,
             precision: train.precision,

@@ -8,7 +8,7 @@ pub mod data;
 mod destination;
 mod dropout;
 pub mod grpo;
-mod identity;
+pub mod identity;
 pub(crate) mod learner;
 mod log;
 mod memory;

@@ -162,10 +162,11 @@ pub fn loss(
         let weight = if train.objective == Objective::Tower { 1.0 } else { train.auxiliary_weight };
         total = (total + (pooled * weight)?)?;
     }
-    if train.objective == Objective::Answer {
+    if train.objective != Objective::Tower {
+        let quick_weight = if train.objective == Objective::Quick { 1.0 } else { train.quick_weight };
         let images = model.vision.merge(&features, &grids)?;
         let (answers, reason, quick) =
-            answer_loss(model, &images, examples, train.quick_weight, train.head_tokens)?;
+            answer_loss(model, &images, examples, quick_weight, train.head_tokens)?;
         (losses.reason, losses.quick) = (reason, quick);
         total = (total + answers)?;
     }

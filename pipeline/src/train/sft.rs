@@ -12,7 +12,7 @@ use super::checkpoint::Checkpoint;
 use super::data::{Examples, Item, Order, read_dataset, spread};
 use super::destination;
 use super::dropout::AdapterDropout;
-use super::identity::identity;
+use super::identity::Identity;
 use super::learner::{self, Gradients, Learner, on, part};
 use super::objective::{ExampleBatch, Losses, PooledHeads, gradients, loss};
 use super::parameters::{self, Parameters, trains};
@@ -76,8 +76,7 @@ fn run(
             None => PooledHeads::initial(config.vision.hidden_size)?,
         });
     }
-    let identity = identity(recipe)
-        .map_err(|e| TrainError::Checkpoint { path: recipe.out.clone().into(), reason: e.to_string() })?;
+    let identity = Identity::new(recipe, (!fresh).then_some(base), &training)?;
     let out = Path::new(&recipe.out);
     let checkpoint = Checkpoint::newest(out, &identity, &mut |error| {
         progress(&Progress::Damaged { error: error.to_string() });
@@ -90,7 +89,7 @@ fn run(
     tensors.extend(checkpoint.weights);
 
     let parameters = Parameters::new(tensors, &device, dtype, lora, |name| {
-        let is_reached = train.objective == Objective::Answer || part(name) == Part::Vision;
+        let is_reached = train.objective != Objective::Tower || part(name) == Part::Vision;
         trains(name, &train.parts, lora) && is_reached
     })?;
     let weights = &parameters.weights;
@@ -100,7 +99,12 @@ fn run(
     let heads = if with_heads { Some(PooledHeads::load(weights, config.vision.hidden_size)?) } else { None };
     let validation = spread(&held_out, recipe.validation.images);
     let learning = on(place, train.learning());
-    let examples = || Examples { processor: &processor, seed: train.seed, augment: recipe.data.augment };
+    let examples = || Examples {
+        processor: &processor,
+        seed: train.seed,
+        augment: recipe.data.augment,
+        reasons: train.objective == Objective::Answer,
+    };
     let order = || Order::new(training.len(), train.seed);
     let session = Session::new(out, checkpoint.step, &learning, recipe.validation.every);
     let started = session.started(&parameters, training.len(), validation.len());
@@ -317,7 +321,8 @@ mod tests {
         let stop = AtomicBool::new(false);
         let ended = run(&recipe, Place::Cpu, false, &stop, &mut |_| {});
         assert!(matches!(ended, Err(TrainError::NotANumber { step: 2 })), "{ended:?}");
-        let identity = identity(&recipe).expect("serialises");
+        let (training, _) = read_dataset(&recipe.data).expect("reads");
+        let identity = Identity::new(&recipe, None, &training).expect("serialises");
         let newest = Checkpoint::newest(Path::new(&recipe.out), &identity, &mut |error| panic!("{error}"));
         assert_eq!(newest.expect("is read").map(|checkpoint| checkpoint.step), Some(1));
         // One that overflows at once leaves none.

@@ -54,6 +54,9 @@ pub fn validate(
     let (scores, known) = readable(&quick, &labels);
     report.srcc = stats::srcc(&scores, &known);
     report.plcc = stats::plcc(&scores, &known);
+    if objective == Objective::Quick {
+        return Ok(report);
+    }
     let some = spread(items, settings.reasoning_images);
     let labels: Vec<f64> = some.iter().map(|item| item.row.label.value()).collect();
     let reasoned = answers(model, processor, &some, Mode::Reason)?;

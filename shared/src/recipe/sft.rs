@@ -32,6 +32,8 @@ pub enum Objective {
     /// Cross-entropy on the assistant's tokens, reasoning and quick mode together.
     #[default]
     Answer,
+    /// The level word of quick mode alone: scores without reasoning, as Q-Align learns them (Wu et al. 2023).
+    Quick,
     /// The vision tower alone, with pooled heads for score, distortion and severity.
     Tower,
 }
@@ -59,7 +61,7 @@ pub struct Train {
     pub weight_decay: f64,
     /// Largest norm of the gradient.
     pub clip: f64,
-    /// Weight of the quick-mode answer beside the reasoning.
+    /// Weight of the quick-mode answer beside the reasoning; nothing to the other objectives.
     pub quick_weight: f64,
     /// Weight of the pooled heads beside the answers; 0 leaves them out.
     pub auxiliary_weight: f64,

@@ -33,7 +33,7 @@ use crate::train::checkpoint::Checkpoint;
 use crate::train::data::{Item, Order, read_dataset, spread};
 use crate::train::destination;
 use crate::train::dropout::AdapterDropout;
-use crate::train::identity::identity;
+use crate::train::identity::Identity;
 use crate::train::learner::{self, Gradients, Learner, on};
 use crate::train::parameters::{self, Parameters, trains};
 use crate::train::session::{Session, Training};
@@ -72,8 +72,7 @@ pub fn grpo(
     let read = if recipe.lora.is_some() { dtype } else { DType::F32 };
     let base_weights = Weights::read(base, read, &Device::Cpu)?;
     let mut tensors = base_weights.tensors().clone();
-    let identity = identity(recipe)
-        .map_err(|e| TrainError::Checkpoint { path: out.to_owned(), reason: e.to_string() })?;
+    let identity = Identity::new(recipe, Some(base), &training)?;
     let checkpoint = Checkpoint::newest(out, &identity, &mut |error| {
         progress(&Progress::Damaged { error: error.to_string() });
     })?
