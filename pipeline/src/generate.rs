@@ -19,6 +19,11 @@ use crate::qwen2_5_vl::{Continuation, Inputs, KvCache, Qwen2_5Vl};
 pub enum GenerateError {
     #[error("what the model computes are no numbers: its weights are damaged, or a training broke them")]
     NotNumbers,
+    #[error(
+        "prompt and answer may together have {tokens} tokens, and the model takes {most}: ask for a shorter answer \
+         (max_new_tokens) or give a smaller image"
+    )]
+    TooLong { tokens: usize, most: usize },
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
 }
@@ -137,16 +142,14 @@ pub fn generate(
         return Err(candle_core::Error::msg(format!("{sequences} samplings for {prompts} prompts")).into());
     }
     let group = sequences / prompts;
-    let embeddings = model.embed(inputs)?.detach();
     let lengths = inputs.lengths.iter().flat_map(|&length| std::iter::repeat_n(length, group));
-    let longest = lengths.zip(samplings).map(|(length, s)| length + s.max_new_tokens).max();
-    let mut cache = KvCache::new(
-        &model.config.text,
-        sequences,
-        longest.unwrap_or(0),
-        embeddings.dtype(),
-        model.device(),
-    )?;
+    let longest = lengths.zip(samplings).map(|(length, s)| length + s.max_new_tokens).max().unwrap_or(0);
+    let text = &model.config.text;
+    if longest > text.max_position_embeddings {
+        return Err(GenerateError::TooLong { tokens: longest, most: text.max_position_embeddings });
+    }
+    let embeddings = model.embed(inputs)?.detach();
+    let mut cache = KvCache::new(text, sequences, longest, embeddings.dtype(), model.device())?;
     let mut samplers = Vec::with_capacity(sequences);
     let mut last_rows = Vec::with_capacity(sequences);
     let mut next_positions = Vec::with_capacity(sequences);

@@ -3,6 +3,7 @@
 //! Renders the checkpoint's own chat template, tokenises, and puts as many image tokens in place of
 //! each image as its patches become.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
@@ -37,9 +38,32 @@ pub struct Processor {
     end_of_text: Vec<u32>,
 }
 
-/// A file of the directory as JSON; `None` when there is none or it is none.
-fn json(dir: &Path, name: &str) -> Option<Json> {
-    serde_json::from_str(&std::fs::read_to_string(dir.join(name)).ok()?).ok()
+/// A file of the directory as JSON; `None` when there is none.
+fn json(dir: &Path, name: &str) -> Result<Option<Json>, LoadError> {
+    let path = dir.join(name);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(LoadError::Read { path, source }),
+    };
+    serde_json::from_str(&text).map(Some).map_err(|e| LoadError::Config { path, reason: e.to_string() })
+}
+
+/// What `find` gets from the first of some files that has it.
+fn first<T>(dir: &Path, names: &[&str], find: impl Fn(&Json) -> Option<T>) -> Result<Option<T>, LoadError> {
+    for name in names {
+        if let Some(found) = json(dir, name)?.as_ref().and_then(&find) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The tokens that end an answer, where a file names one or several.
+fn ends(file: &Json) -> Option<Vec<u32>> {
+    let ends = file.get("eos_token_id")?;
+    let list = ends.as_array().cloned().unwrap_or_else(|| vec![ends.clone()]);
+    list.iter().map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok())).collect()
 }
 
 impl Processor {
@@ -51,29 +75,24 @@ impl Processor {
         let bad = |name: &str, reason: String| LoadError::Tokenizer { path: dir.join(name), reason };
         let tokenizer = Tokenizer::from_file(dir.join("tokenizer.json"))
             .map_err(|e| bad("tokenizer.json", e.to_string()))?;
-        let source = std::fs::read_to_string(dir.join("chat_template.jinja")).ok().or_else(|| {
-            let nested =
-                ["chat_template.json", "tokenizer_config.json"].iter().filter_map(|name| json(dir, name));
-            nested.filter_map(|file| file.get("chat_template")?.as_str().map(str::to_owned)).next()
-        });
+        let source = match std::fs::read_to_string(dir.join("chat_template.jinja")) {
+            Ok(source) => Some(source),
+            Err(_) => first(dir, &["chat_template.json", "tokenizer_config.json"], |file| {
+                Some(file.get("chat_template")?.as_str()?.to_owned())
+            })?,
+        };
         let source = source.ok_or_else(|| bad("chat_template.jinja", "no chat template was found".into()))?;
-        let patches = json(dir, "preprocessor_config.json")
-            .or_else(|| {
-                json(dir, "processor_config.json").and_then(|file| file.get("image_processor").cloned())
-            })
-            .ok_or_else(|| bad("preprocessor_config.json", "it is missing or no JSON".into()))?;
+        let patches = match json(dir, "preprocessor_config.json")? {
+            Some(patches) => Some(patches),
+            None => first(dir, &["processor_config.json"], |file| file.get("image_processor").cloned())?,
+        };
+        let patches = patches.ok_or_else(|| bad("preprocessor_config.json", "it is missing".into()))?;
         let patches: PatchConfig =
             serde_json::from_value(patches).map_err(|e| bad("preprocessor_config.json", e.to_string()))?;
-        let ends = ["generation_config.json", "config.json"].iter().find_map(|name| {
-            let file = json(dir, name)?;
-            let ends = file.get("eos_token_id")?;
-            let list = ends.as_array().cloned().unwrap_or_else(|| vec![ends.clone()]);
-            list.iter()
-                .map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()))
-                .collect::<Option<Vec<_>>>()
-        });
-        let end_of_text =
-            ends.or_else(|| tokenizer.token_to_id("<|im_end|>").map(|id| vec![id])).unwrap_or_default();
+        let end_of_text = first(dir, &["generation_config.json", "config.json"], ends)?;
+        let end_of_text = end_of_text
+            .or_else(|| tokenizer.token_to_id("<|im_end|>").map(|id| vec![id]))
+            .unwrap_or_default();
         Self::new(tokenizer, source, patches, config, end_of_text).map_err(|reason| bad("", reason))
     }
 
@@ -122,6 +141,12 @@ impl Processor {
     #[must_use]
     pub fn template(&self) -> String {
         self.template.get_template("chat").map(|template| template.source().to_owned()).unwrap_or_default()
+    }
+
+    /// Most tokens that the model takes, prompt and answer together.
+    #[must_use]
+    pub fn max_tokens(&self) -> usize {
+        self.config.text.max_position_embeddings
     }
 
     /// The image processor's configuration.

@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use qponder_kernels::pixels::{RgbImage, encode_png};
+use qponder_pipeline::assess::{Assessor, Event, Request};
 use qponder_pipeline::degrade::degrade;
 use qponder_pipeline::device::Place;
+use qponder_pipeline::generate::Flow;
 use qponder_pipeline::train::{Progress, TrainError, sft};
+use qponder_shared::api::{Mode, Sampling};
 use qponder_shared::manifest::{Label, Row, Split};
 use qponder_shared::recipe::{Data, Objective, Part, Precision, SftRecipe, Train, Validation};
 use qponder_shared::{Distortion, DistortionKind, Severity};
@@ -110,7 +113,7 @@ fn the_loss_falls_and_the_model_reads_back() {
     })
     .expect("trains");
     assert!(losses[7] < 0.8 * losses[0], "{losses:?}");
-    let assessor = qponder_pipeline::assess::Assessor::load(&out, Place::Cpu).expect("the saved model loads");
+    let assessor = Assessor::load(&out, Place::Cpu).expect("the saved model loads");
     assert!(assessor.info().parameters > 3_000_000);
 }
 
@@ -260,7 +263,41 @@ fn what_is_wrong_is_named_before_any_work() {
     let silent = lines.replacen('{', "{\"answer\":\"It is nice.\",", 1);
     std::fs::write(&manifest, silent).expect("writes");
     fails(&recipe(&manifest, "nano:init", &other, tiny(1, 1)), "ends with no score");
-    std::fs::write(&manifest, lines).expect("writes");
+    let long = format!("{}<answer>\\n4.00\\n</answer>", "It is nice. ".repeat(1500));
+    std::fs::write(&manifest, lines.replacen('{', &format!("{{\"answer\":\"{long}\","), 1)).expect("writes");
+    fails(&recipe(&manifest, "nano:init", &other, tiny(1, 1)), "its answer has 180");
+    std::fs::write(&manifest, &lines).expect("writes");
+
+    // A file that is broken is not taken as missing.
+    let generation = out.join("generation_config.json");
+    let before = std::fs::read(&generation).expect("reads");
+    std::fs::write(&generation, "{\"eos_token_id\": ").expect("writes");
+    fails(&recipe(&manifest, &trained, &other, tiny(1, 1)), "generation_config.json");
+    std::fs::write(&generation, before).expect("writes");
+
+    // The model says how many tokens it takes.
+    let config = out.join("config.json");
+    let before = std::fs::read_to_string(&config).expect("reads");
+    let short = before.replace("\"max_position_embeddings\": 4096", "\"max_position_embeddings\": 40");
+    assert!(short != before, "{before}");
+    std::fs::write(&config, short).expect("writes");
+    fails(&recipe(&manifest, &trained, &other, tiny(1, 1)), "tokens, and the model takes 40");
+    let assessor = Assessor::load(&out, Place::Cpu).expect("loads");
+    let request = Request {
+        image: RgbImage::new(56, 56, vec![90; 56 * 56 * 3]).expect("56 x 56"),
+        mode: Mode::Reason,
+        sampling: Sampling::default(),
+        wording: None,
+    };
+    let mut told = None;
+    assessor.answer(&[request], &mut |_, event| {
+        if let Event::Failed(error) = event {
+            told = Some(error);
+        }
+        Flow::Continue
+    });
+    assert!(told.as_ref().is_some_and(|error| error.contains("the model takes 40")), "{told:?}");
+    std::fs::write(&config, before).expect("writes");
 
     // A base that is broken is not the fault of a learning rate.
     let mut tensors =

@@ -23,6 +23,9 @@ pub enum VerifyError {
     Hashes(#[from] HashesError),
 }
 
+/// Bytes of the longest answer: some 4,000 tokens, where a teacher writes 200.
+const LONGEST: usize = 16 << 10;
+
 /// Something that is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -34,6 +37,8 @@ pub enum Fault {
     Label { id: String, label: f64 },
     #[error("{id}: its answer ends with no score that can be read: leave the answer out, or mend it")]
     Answer { id: String },
+    #[error("{id}: its answer has {bytes} bytes, and at most {LONGEST} are learned from: leave it out, or shorten it")]
+    Length { id: String, bytes: usize },
     #[error("reference {reference} is in several splits: {bearers}")]
     Reference { reference: String, bearers: String },
     #[error("the same bytes are in several splits: {bearers}")]
@@ -167,6 +172,9 @@ pub(super) fn labels_and_references<'a>(
         }
         if row.answer.as_ref().is_some_and(|answer| grammar::parse(answer).score.is_none()) {
             faults.push(Fault::Answer { id: row.id.clone() });
+        }
+        if let Some(bytes) = row.answer.as_ref().map(String::len).filter(|&bytes| bytes > LONGEST) {
+            faults.push(Fault::Length { id: row.id.clone(), bytes });
         }
     }
     let references = rows.map(|row| (row.reference.clone(), row.split, row.id.clone()));

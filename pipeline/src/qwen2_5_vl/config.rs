@@ -76,6 +76,18 @@ pub struct Config {
     pub vision_end_token_id: u32,
 }
 
+/// Refuses settings that change what a part computes and that no published checkpoint has.
+fn supported(part: &str, settings: &Value) -> Result<(), String> {
+    let activation = settings.get("hidden_act").and_then(Value::as_str).unwrap_or("silu");
+    if activation != "silu" {
+        return Err(format!("{part}hidden_act is {activation:?}; only \"silu\" is supported"));
+    }
+    if settings.get("use_sliding_window") == Some(&Value::Bool(true)) {
+        return Err(format!("{part}use_sliding_window is true; only full attention is supported"));
+    }
+    Ok(())
+}
+
 impl Config {
     /// Reads `config.json` of a checkpoint directory.
     ///
@@ -105,10 +117,12 @@ impl Config {
         {
             fields.insert("in_channels".into(), channels.clone());
         }
+        supported("vision_config.", &vision)?;
         let vision: VisionConfig =
             serde_json::from_value(vision).map_err(|e| format!("vision_config: {e}"))?;
         let nested = json.get("text_config").filter(|t| t.get("hidden_size").is_some());
         let mut text = nested.unwrap_or(&json).clone();
+        supported("", &text)?;
         let rope = ["rope_parameters", "rope_scaling"]
             .iter()
             .find_map(|key| text.get(*key).filter(|v| v.is_object()));
@@ -228,6 +242,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -238,6 +254,18 @@ mod tests {
         let mut other = config.to_json();
         other["model_type"] = "qwen3_vl".into();
         assert!(Config::parse(&other.to_string()).is_err_and(|e| e.contains("qwen3_vl")));
+        for (pointer, value) in [
+            ("/hidden_act", json!("gelu")),
+            ("/vision_config/hidden_act", json!("quick_gelu")),
+            ("/use_sliding_window", json!(true)),
+        ] {
+            let mut other = config.to_json();
+            let (table, key) = pointer.rsplit_once('/').expect("a pointer");
+            other.pointer_mut(table).expect("a table")[key] = value;
+            let named = pointer[1..].replace('/', ".");
+            let error = Config::parse(&other.to_string()).expect_err(pointer);
+            assert!(error.starts_with(&named), "{error}");
+        }
         let mut other = config.to_json();
         other["hidden_size"] = 100.into();
         assert!(Config::parse(&other.to_string()).is_err());

@@ -165,8 +165,8 @@ impl Examples<'_> {
         let below = (label.floor().clamp(1.0, 4.0)) as usize;
         let level = Level::ALL[below - 1 + usize::from(f64::from(rng.unit()) < label - below as f64)];
         Ok(Example {
-            reason: reason.map(|answer| self.tokens(Mode::Reason, &answer, &patches)).transpose()?,
-            quick: self.tokens(Mode::Quick, level.word(), &patches)?,
+            reason: reason.map(|answer| self.tokens(Mode::Reason, &answer, &patches, item)).transpose()?,
+            quick: self.tokens(Mode::Quick, level.word(), &patches, item)?,
             patches,
             label,
             distortion: item.distortion(),
@@ -174,12 +174,18 @@ impl Examples<'_> {
     }
 
     /// The prompt of a mode and an answer; patches are left out of the inputs.
-    fn tokens(&self, mode: Mode, answer: &str, patches: &Patches) -> Result<Tokens, TrainError> {
+    fn tokens(&self, mode: Mode, answer: &str, patches: &Patches, item: &Item) -> Result<Tokens, TrainError> {
         let text = self.processor.chat(prompt::SYSTEM, prompt::current(mode).text, 1)?;
         let outline = Patches { values: Vec::new(), grid: patches.grid };
         let prompt = self.processor.inputs_of_patches(&text, &[outline])?;
         let mut answer = self.processor.tokenise(answer)?;
         answer.extend(self.processor.end_of_text().first());
+        let (tokens, most) = (prompt.ids.len() + answer.len(), self.processor.max_tokens());
+        if tokens > most {
+            let path = item.path.clone();
+            let reason = format!("with its answer it has {tokens} tokens, and the model takes {most}");
+            return Err(TrainError::Image { path, reason });
+        }
         Ok(Tokens { prompt, answer })
     }
 }

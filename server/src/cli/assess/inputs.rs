@@ -40,11 +40,16 @@ fn walk(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
         // A link to a directory could lead in circles; a link to a file is a file.
         if entry.is_dir() && !entry.is_symlink() {
             walk(&entry, files)?;
-        } else if entry.is_file() && has_image_extension(&entry) {
+        } else if (entry.is_file() || leads_nowhere(&entry)) && has_image_extension(&entry) {
             files.push(entry);
         }
     }
     Ok(())
+}
+
+/// A link to what is not there: it counts as a file that fails when it is read.
+fn leads_nowhere(path: &Path) -> bool {
+    path.is_symlink() && !path.exists()
 }
 
 fn has_image_extension(path: &Path) -> bool {

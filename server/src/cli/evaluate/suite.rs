@@ -172,6 +172,10 @@ fn check_scores(file: &Path, manifests: &[PathBuf]) -> anyhow::Result<()> {
     if !dir.is_dir() || file.is_dir() {
         bail!("cannot write {shown}: --scores names a file in a directory that is there");
     }
+    // The new file takes the place of the old one, and must not take that of a link like /dev/stdout.
+    if file.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+        bail!("{shown} is no ordinary file; name another with --scores");
+    }
     if manifests.iter().any(|manifest| are_same(manifest, file)) {
         bail!("{shown} is a manifest of this evaluation; name another file with --scores");
     }
