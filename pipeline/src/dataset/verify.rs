@@ -37,7 +37,9 @@ pub enum Fault {
     Label { id: String, label: f64 },
     #[error("{id}: its answer ends with no score that can be read: leave the answer out, or mend it")]
     Answer { id: String },
-    #[error("{id}: its answer has {bytes} bytes, and at most {LONGEST} are learned from: leave it out, or shorten it")]
+    #[error(
+        "{id}: its answer has {bytes} bytes, and at most {LONGEST} are learned from: leave it out, or shorten it"
+    )]
     Length { id: String, bytes: usize },
     #[error("reference {reference} is in several splits: {bearers}")]
     Reference { reference: String, bearers: String },

@@ -1,9 +1,9 @@
 //! Whether a checkpoint is of the run that a recipe describes.
 
 use std::collections::{BTreeMap, BTreeSet};
-
 use std::path::Path;
 
+use qponder_shared::manifest::Row;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -11,7 +11,6 @@ use sha2::{Digest as _, Sha256};
 use super::TrainError;
 use super::data::Item;
 use crate::qwen2_5_vl::Weights;
-use qponder_shared::manifest::Row;
 
 /// Keys that leave what is learned as it is: where it lies, on how many threads, what is kept and measured meanwhile.
 const WITHOUT_EFFECT: [&str; 4] = ["out", "train.threads", "train.checkpoint_every", "validation"];
@@ -34,8 +33,8 @@ impl Identity {
     /// When the base cannot be read.
     pub fn new(recipe: &impl Serialize, base: Option<&Path>, rows: &[Item]) -> Result<Self, TrainError> {
         let unwritable = |e: serde_json::Error| TrainError::Checkpoint {
-            path: "checkpoint".into(),
-            reason: format!("the recipe cannot be kept in it: {e}"),
+            path: "what the run learns from".into(),
+            reason: e.to_string(),
         };
         let mut hash = Sha256::new();
         for item in rows {
