@@ -78,15 +78,18 @@ enum AssessError {
     Prompt(#[from] PromptError),
     #[error("the model failed: {0}")]
     Model(#[from] candle_core::Error),
-    #[error("{0}")]
-    Generate(GenerateError),
+    #[error("{}", GenerateError::NotNumbers)]
+    NotNumbers,
+    #[error("{}", GenerateError::TooLong { tokens: *tokens, most: *most })]
+    TooLong { tokens: usize, most: usize },
 }
 
 impl From<GenerateError> for AssessError {
     fn from(error: GenerateError) -> Self {
         match error {
+            GenerateError::NotNumbers => Self::NotNumbers,
+            GenerateError::TooLong { tokens, most } => Self::TooLong { tokens, most },
             GenerateError::Tensor(error) => Self::Model(error),
-            error => Self::Generate(error),
         }
     }
 }
@@ -362,7 +365,7 @@ impl<'a> Engine<'a> {
         for row in 0..ends.len() {
             let row: Vec<f64> = logits.i(row)?.to_vec1()?;
             if row.iter().any(|logit| !logit.is_finite()) {
-                return Err(AssessError::Generate(GenerateError::NotNumbers));
+                return Err(AssessError::NotNumbers);
             }
             let largest = row.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
             let raised: Vec<f64> = row.iter().map(|x| (x - largest).exp()).collect();
