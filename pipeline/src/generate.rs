@@ -20,8 +20,7 @@ pub enum GenerateError {
     #[error("what the model computes are no numbers: its weights are damaged, or a training broke them")]
     NotNumbers,
     #[error(
-        "prompt and answer may together have {tokens} tokens, and the model takes {most}: ask for a shorter answer \
-         (max_new_tokens) or give a smaller image"
+        "the prompt has {tokens} tokens, and the model takes {most} with the answer: give a smaller image"
     )]
     TooLong { tokens: usize, most: usize },
     #[error(transparent)]
@@ -44,7 +43,7 @@ pub enum Flow {
 pub enum Finish {
     /// The model ended it.
     Stop,
-    /// It reached `max_new_tokens`.
+    /// It reached `max_new_tokens`, or as many tokens as the model takes.
     Length,
     /// The caller ended it.
     Cancelled,
@@ -143,11 +142,15 @@ pub fn generate(
     }
     let group = sequences / prompts;
     let lengths = inputs.lengths.iter().flat_map(|&length| std::iter::repeat_n(length, group));
-    let longest = lengths.zip(samplings).map(|(length, s)| length + s.max_new_tokens).max().unwrap_or(0);
     let text = &model.config.text;
-    if longest > text.max_position_embeddings {
-        return Err(GenerateError::TooLong { tokens: longest, most: text.max_position_embeddings });
+    let most = text.max_position_embeddings;
+    if let Some(&tokens) = inputs.lengths.iter().find(|&&length| length >= most) {
+        return Err(GenerateError::TooLong { tokens, most });
     }
+    // An answer ends where the model's positions do.
+    let limits: Vec<usize> =
+        lengths.clone().zip(samplings).map(|(length, s)| s.max_new_tokens.min(most - length)).collect();
+    let longest = lengths.zip(&limits).map(|(length, limit)| length + limit).max().unwrap_or(0);
     let embeddings = model.embed(inputs)?.detach();
     let mut cache = KvCache::new(text, sequences, longest, embeddings.dtype(), model.device())?;
     let mut samplers = Vec::with_capacity(sequences);
@@ -187,9 +190,7 @@ pub fn generate(
                 result.ids.push(token);
                 match on_step(sequence, Step::Token(token)) {
                     Flow::Cancel => Some(Finish::Cancelled),
-                    Flow::Continue if result.ids.len() >= samplings[sequence].max_new_tokens => {
-                        Some(Finish::Length)
-                    }
+                    Flow::Continue if result.ids.len() >= limits[sequence] => Some(Finish::Length),
                     Flow::Continue => None,
                 }
             };
