@@ -80,15 +80,12 @@ enum AssessError {
     Model(#[from] candle_core::Error),
     #[error("{}", GenerateError::NotNumbers)]
     NotNumbers,
-    #[error("{}", GenerateError::TooLong { tokens: *tokens, most: *most })]
-    TooLong { tokens: usize, most: usize },
 }
 
 impl From<GenerateError> for AssessError {
     fn from(error: GenerateError) -> Self {
         match error {
             GenerateError::NotNumbers => Self::NotNumbers,
-            GenerateError::TooLong { tokens, most } => Self::TooLong { tokens, most },
             GenerateError::Tensor(error) => Self::Model(error),
         }
     }
@@ -266,7 +263,11 @@ impl<'a> Engine<'a> {
         for (index, request) in requests.iter().enumerate() {
             match self.prompt(request, beginning(index)) {
                 Ok(inputs) => prompts.push((index, inputs)),
-                Err(error @ (PromptError::ImageCount { .. } | PromptError::Patches(_))) => {
+                Err(
+                    error @ (PromptError::ImageCount { .. }
+                    | PromptError::Patches(_)
+                    | PromptError::TooLong { .. }),
+                ) => {
                     sink(index, Event::Refused(error.to_string()));
                 }
                 Err(error) => {

@@ -26,6 +26,10 @@ pub enum PromptError {
     Patches(#[from] PatchError),
     #[error("the prompt has {places} places for {images} images")]
     ImageCount { places: usize, images: usize },
+    #[error(
+        "the prompt has {tokens} tokens, and the model takes {most} with the answer: use a smaller image or fewer words"
+    )]
+    TooLong { tokens: usize, most: usize },
 }
 
 /// Tokenizer, chat template and image processor of a checkpoint.
@@ -198,7 +202,7 @@ impl Processor {
     /// As [`Self::inputs`], of images already cut into patches.
     ///
     /// # Errors
-    /// When the number of images differs from the text's.
+    /// When the number of images differs from the text's, or the model's positions leave no room for an answer.
     pub fn inputs_of_patches(&self, text: &str, images: &[Patches]) -> Result<Inputs, PromptError> {
         let parts: Vec<&str> = text.split(&self.image_token).collect();
         if parts.len() != images.len() + 1 {
@@ -210,6 +214,10 @@ impl Processor {
             full.push_str(part);
         }
         let ids = self.tokenise(&full)?;
+        let (tokens, most) = (ids.len(), self.max_tokens());
+        if tokens >= most {
+            return Err(PromptError::TooLong { tokens, most });
+        }
         let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
         let image_token = self.config.image_token_id;
         let positions = layout::positions(&ids, image_token, &grids, self.config.vision.spatial_merge_size);

@@ -8,7 +8,7 @@ use qponder_kernels::pixels::{RgbImage, encode_png};
 use qponder_pipeline::assess::{Assessor, Event, Request};
 use qponder_pipeline::degrade::degrade;
 use qponder_pipeline::device::Place;
-use qponder_pipeline::generate::Flow;
+use qponder_pipeline::generate::{Finish, Flow};
 use qponder_pipeline::train::{Progress, TrainError, sft};
 use qponder_shared::api::{Mode, Sampling};
 use qponder_shared::manifest::{Label, Row, Split};
@@ -282,22 +282,31 @@ fn what_is_wrong_is_named_before_any_work() {
     assert!(short != before, "{before}");
     std::fs::write(&config, short).expect("writes");
     fails(&recipe(&manifest, &trained, &other, tiny(1, 1)), "tokens, and the model takes 40");
-    let assessor = Assessor::load(&out, Place::Cpu).expect("loads");
-    let request = Request {
+    let asked = || Request {
         image: RgbImage::new(56, 56, vec![90; 56 * 56 * 3]).expect("56 x 56"),
         mode: Mode::Reason,
         sampling: Sampling::default(),
         wording: None,
     };
-    let mut told = None;
-    assessor.answer(&[request], &mut |_, event| {
-        if let Event::Failed(error) = event {
-            told = Some(error);
-        }
-        Flow::Continue
-    });
-    assert!(told.as_ref().is_some_and(|error| error.contains("the model takes 40")), "{told:?}");
-    std::fs::write(&config, before).expect("writes");
+    let answered = |most: usize| {
+        let most = format!("\"max_position_embeddings\": {most}");
+        std::fs::write(&config, before.replace("\"max_position_embeddings\": 4096", &most)).expect("writes");
+        let assessor = Assessor::load(&out, Place::Cpu).expect("loads");
+        let mut ended = None;
+        assessor.answer(&[asked()], &mut |_, event| {
+            ended = Some(event);
+            Flow::Continue
+        });
+        ended.expect("something happens")
+    };
+    let Event::Refused(reason) = answered(40) else { panic!("a prompt that does not fit is refused") };
+    assert!(reason.contains("the model takes 40"), "{reason}");
+    // An answer ends where the model's positions do.
+    let Event::Done(whole) = answered(4096) else { panic!("it answers") };
+    let Event::Done(cut) = answered(whole.prompt_tokens + 3) else { panic!("it answers") };
+    assert!(cut.new_tokens <= 3 && cut.prompt_tokens == whole.prompt_tokens, "{cut:?}");
+    assert_eq!((whole.finish, cut.finish), (Finish::Length, Finish::Length));
+    std::fs::write(&config, &before).expect("writes");
 
     // A base that is broken is not the fault of a learning rate.
     let mut tensors =

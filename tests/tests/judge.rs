@@ -204,6 +204,9 @@ fn scores_that_are_there_stay_until_there_are_new_ones() {
     assert!(errors(&itself).contains("is a manifest of this evaluation"), "{itself:?}");
     let nowhere = evaluate(&["--scores", "nowhere/scores.jsonl"]);
     assert!(errors(&nowhere).contains("a directory that is there"), "{nowhere:?}");
+    std::os::unix::fs::symlink(&scores, dir.path().join("link.jsonl")).expect("a link");
+    let link = evaluate(&["--scores", "link.jsonl"]);
+    assert!(errors(&link).contains("is no ordinary file"), "{link:?}");
     assert!(!evaluate(&["--limit", "0"]).status.success());
     let done = evaluate(&["--scores", "scores.jsonl"]);
     assert!(done.status.success(), "{done:?}");

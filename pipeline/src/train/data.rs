@@ -177,14 +177,13 @@ impl Examples<'_> {
     fn tokens(&self, mode: Mode, answer: &str, patches: &Patches, item: &Item) -> Result<Tokens, TrainError> {
         let text = self.processor.chat(prompt::SYSTEM, prompt::current(mode).text, 1)?;
         let outline = Patches { values: Vec::new(), grid: patches.grid };
-        let prompt = self.processor.inputs_of_patches(&text, &[outline])?;
+        let unfit = |reason: String| TrainError::Image { path: item.path.clone(), reason };
+        let prompt = self.processor.inputs_of_patches(&text, &[outline]).map_err(|e| unfit(e.to_string()))?;
         let mut answer = self.processor.tokenise(answer)?;
         answer.extend(self.processor.end_of_text().first());
         let (tokens, most) = (prompt.ids.len() + answer.len(), self.processor.max_tokens());
         if tokens > most {
-            let path = item.path.clone();
-            let reason = format!("with its answer it has {tokens} tokens, and the model takes {most}");
-            return Err(TrainError::Image { path, reason });
+            return Err(unfit(format!("with its answer it has {tokens} tokens, and the model takes {most}")));
         }
         Ok(Tokens { prompt, answer })
     }

@@ -317,7 +317,6 @@ impl Trainer<'_> {
             sample(&self.sampler, questions, settings, ends).map_err(|error| match error {
                 GenerateError::NotNumbers => TrainError::NotANumber { step },
                 GenerateError::Tensor(error) => error.into(),
-                error => error.into(),
             })
         };
         let answers = self.learner.map(&together, stop, step, sample)?.into_iter().flatten();
